@@ -1,0 +1,83 @@
+# muster. `make help` says what there is.
+#
+# A variant is a build folder and flags: make B=build/asan SAN=address,undefined
+
+B          ?= build
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
+PKG_CONFIG ?= pkg-config
+PYTHON     ?= /usr/bin/python3
+SAN        ?=
+WERROR     ?=
+
+VERSION := 0.1.0
+
+PKGS     := libmicrohttpd libcurl json-c yaml-0.1 libpcre2-8 libcrypto sqlite3
+CFLAGS   ?= -O2 -g
+CPPFLAGS += -I. -D_POSIX_C_SOURCE=200809L -DMUSTER_VERSION='"$(VERSION)"'
+CPPFLAGS += $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+STRICT   := -std=c17 -pedantic -Wall -Wextra -Wshadow -Wconversion \
+            -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wold-style-definition -Wcast-qual -Wcast-align -Wwrite-strings \
+            -Wformat=2 -Wvla -Wundef
+ifeq ($(findstring clang,$(CC)),)
+STRICT   += -Wduplicated-cond -Wlogical-op
+endif
+STRICT   += $(if $(WERROR),-Werror)
+HARDEN   := -fPIE -fstack-protector-strong -fstack-clash-protection \
+            $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
+            -fno-omit-frame-pointer)
+LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS)
+LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -pthread
+
+# The order is the layering: each archive may use only those to its right.
+LAYERS   := appservice registration handoff store matrix base
+layer     = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+ARCHIVES := $(LAYERS:%=$(B)/lib%.a)
+AGENT    := $(patsubst %.c,$(B)/%.o,$(wildcard agent/*.c))
+UNITS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
+HELPERS  := $(patsubst tests/unit/%.c,$(B)/tests/unit/%.o,\
+            $(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
+
+all: $(B)/muster $(B)/muster-agent
+
+$(B)/muster: $(B)/appservice/main.o $(ARCHIVES)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/muster-agent: $(AGENT) $(B)/libhandoff.a $(B)/libmatrix.a $(B)/libbase.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+define archive
+$(B)/lib$(1).a: $(patsubst %.c,$(B)/%.o,$(call layer,$(1)))
+	@rm -f $$@
+	@mkdir -p $$(@D)
+	$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call archive,$(l))))
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(STRICT) $(HARDEN) $(CFLAGS) $(SANFLAGS) -MMD -MP -c -o $@ $<
+
+# The migrations, in their order, as C strings.
+$(B)/store/migrations.inc: $(sort $(wildcard store/migrations/*.sql)) store/embed.sh
+	@mkdir -p $(@D)
+	sh store/embed.sh store/migrations/*.sql > $@.tmp && mv $@.tmp $@
+$(B)/store/migrate.o: $(B)/store/migrations.inc
+$(B)/store/migrate.o: CPPFLAGS += -I$(B)
+
+$(B)/tests/test_%: $(B)/tests/unit/test_%.o $(HELPERS) $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+units: $(UNITS)
+
+clean:
+	$(RM) -r $(B)
+
+.PHONY: all units clean
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

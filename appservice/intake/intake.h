@@ -1,0 +1,45 @@
+/*
+ * appservice/intake/intake.h: the Application Service API, as the homeserver
+ * calls it. A transaction is parsed event by event and committed with its id
+ * in one store transaction before it is answered 200: a 200 is a promise.
+ *
+ * struct intake is shared by the listener's threads; what it points to outlives
+ * it.
+ */
+#ifndef APPSERVICE_INTAKE_INTAKE_H
+#define APPSERVICE_INTAKE_INTAKE_H
+
+#include "appservice/http_server.h"
+#include "store/store.h"
+
+struct intake {
+	struct store *store; /* NULL: only ping is served (`muster register`) */
+	/* Membership or room state changed: the reconciler should look. */
+	void (*changed)(void *arg);
+	/* The homeserver reached us by a ping with this transaction id (NULL:
+	 * none). */
+	void (*pinged)(void *arg, const char *txn);
+	/* Is this one of our agents / our aliases (GET users, rooms)? */
+	bool (*has_user)(void *arg, const char *user_id);
+	bool (*has_alias)(void *arg, const char *alias);
+	void *arg;
+};
+
+/* The routes: transactions, ping, users, rooms, thirdparty, and the legacy
+ * paths (AS sections 0.1, 7). Handlers expect a struct intake as
+ * http_server_options.arg. */
+extern const struct route intake_routes[];
+extern const size_t intake_n_routes;
+
+/*
+ * Parses a transaction's body and commits it. What a PUT answers, without
+ * HTTP: RC_OK (applied or repeated), RC_INVALID with *not_json said, RC_IO.
+ */
+struct intake_result {
+	bool repeated, not_json, changed;
+	size_t events, applied, quarantined;
+};
+MUST_CHECK enum rc intake_transaction(struct intake *in, const char *txn_id,
+	const char *body, size_t n, struct intake_result *ret, struct err *e);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * base/file.h: whole files: read one, replace one so that a reader sees the
+ * old or the new and nothing between, lock one. Any thread, different files.
+ */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/buf.h"
+
+/* The whole of a regular file into out (out->max is the limit); RC_NOT_FOUND
+ * when it does not exist, RC_TOO_LARGE over the limit; the text names it. */
+MUST_CHECK enum rc file_read(const char *path, struct buf *out, struct err *e);
+
+/*
+ * Replaces `name` in the open directory dirfd: an O_EXCL temporary file in the
+ * same directory, mode (and owner, unless uid is -1) set before the content,
+ * written, fsynced, closed with the result checked, renamed, directory
+ * fsynced. On failure the temporary file is gone and the old file stays.
+ */
+MUST_CHECK enum rc file_replace_at(int dirfd, const char *name, const void *p,
+	size_t n, unsigned mode, int64_t uid, int64_t gid, struct err *e);
+/* The same by path, owner untouched. */
+MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
+	unsigned mode, struct err *e);
+
+/* Makes the directory and its parents (mode 0755 less umask, existing ones
+ * untouched). */
+MUST_CHECK enum rc file_mkdirs(const char *path, struct err *e);
+
+/*
+ * Takes the lock on path (made if missing) without waiting, for the life of
+ * the returned descriptor; `holder` (one line: who we are) is written into
+ * it. RC_BUSY with the other side's line in e when it is held.
+ */
+MUST_CHECK enum rc file_lock(
+	const char *path, const char *holder, int *ret_fd, struct err *e);
+
+/* base joined with a relative path; an absolute path is copied. Free it. */
+MUST_CHECK char *path_join(const char *base, const char *path);
+/* The directory of a path ("." when it has none). Free it. */
+MUST_CHECK char *path_dir(const char *path);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * base/limits.h: every cap of the program and its reason, in one place.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+/* Synapse batches 100 events, 100 EDUs and 100 to-device messages of 64 KiB. */
+#define LIMIT_TRANSACTION (32 * MIB)
+/* Bodies of every other route we serve: a ping, a few names. */
+#define LIMIT_SMALL_BODY (64 * KIB)
+/* What we print to one client: rooms of ten thousand people. */
+#define LIMIT_DOCUMENT (256 * MIB)
+/* An answer of the homeserver: /members of a large room. */
+#define LIMIT_ANSWER (64 * MIB)
+/* An organisation of ten thousand is 4 MiB. */
+#define LIMIT_ORG_FILE (64 * MIB)
+#define LIMIT_CONFIG_FILE (4 * MIB)
+/* Registration files hold one alternation of every id: 40 bytes a person. */
+#define LIMIT_REGISTRATION_FILE (4 * MIB)
+/* A hand-off file is under 1 KiB; a stranger's file may be anything. */
+#define LIMIT_HANDOFF_FILE (16 * KIB)
+/* A password or token in a file. */
+#define LIMIT_SECRET_FILE (16 * KIB)
+/* Identifiers: Matrix says 255 bytes with sigil and server. */
+#define LIMIT_ID 255
+/* JSON nesting; Matrix events are flat. */
+#define LIMIT_JSON_DEPTH 64
+
+#endif

@@ -1,0 +1,7 @@
+/*
+ * base/poison.h: calls that this program does not make. The last include of
+ * every .c file (after the system's headers, which mention them); the files
+ * that wrap one of them leave it out and say so.
+ */
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok strncpy strncat
+#pragma GCC poison atoi atol atof gets alloca realloc

@@ -1,0 +1,93 @@
+/*
+ * handoff/handoff.h: the hand-off of a token through a shared directory, for
+ * both sides. `matrix.json` is one file that holds everything that must match;
+ * it is replaced whole, its generation only grows, and it carries a digest of
+ * its own fields. The agent answers in `ack.<generation>.json`, a new name
+ * each time. Built for NFS (EFS) as it is mounted by default: the directory is
+ * opened before each look, nothing is linked, and no change notification is
+ * trusted.
+ *
+ * Everything here works on an open directory (handoff_dir_open) and is
+ * thread-safe for different directories. Secrets are wiped when freed.
+ */
+#ifndef HANDOFF_HANDOFF_H
+#define HANDOFF_HANDOFF_H
+
+#include "base/buf.h"
+#include "base/secret.h"
+
+#define HANDOFF_FILE "matrix.json"
+#define HANDOFF_FORMAT 1
+
+struct handoff {
+	int64_t generation; /* from 1 */
+	char *user_id, *device_id, *homeserver;
+	struct secret access_token;
+	int64_t issued_ms;
+};
+
+/* Sets all fields (copies). */
+MUST_CHECK enum rc handoff_set(struct handoff *h, int64_t generation,
+	const char *user_id, const char *device_id, const char *homeserver,
+	const struct secret *token, int64_t issued_ms);
+void handoff_fini(struct handoff *h);
+/* SHA-256 of the values of generation, user_id, device_id, homeserver and
+ * access_token, each followed by a newline, in hex: the file's "sha256". */
+void handoff_digest(const struct handoff *h, char out[SHA256_HEX]);
+
+/* The directory of an agent under a root: <root>/<department>/<localpart>,
+ * "_" for no department. Free it. */
+MUST_CHECK char *handoff_path(
+	const char *root, const char *department, const char *localpart);
+
+/*
+ * Opens the agent's directory below root for writing, making it (and the
+ * department's) mode 0755 when missing, component by component, never through
+ * a symbolic link. uid/gid -1: as they are. RC_IO with the reason and path.
+ */
+MUST_CHECK enum rc handoff_dir_make(const char *root, const char *department,
+	const char *localpart, int64_t uid, int64_t gid, int *ret_fd,
+	struct err *e);
+/* Opens an existing directory (no symbolic link) for a look; RC_NOT_FOUND. A
+ * new descriptor each time is what makes NFS show what is there now. */
+MUST_CHECK enum rc handoff_dir_open(
+	const char *path, int *ret_fd, struct err *e);
+
+/*
+ * Writes the file: refuses (RC_EXISTS) when the one that is there has the same
+ * or a newer generation; temporary file O_EXCL, mode 0600 and owner before the
+ * content, fsync, rename, directory fsync, read back and compared.
+ */
+MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
+	int64_t uid, int64_t gid, struct err *e);
+
+/*
+ * Reads and verifies the file: RC_NOT_FOUND; RC_CORRUPT (torn, not JSON, a
+ * field missing or of the wrong type, digest wrong; no regular file); RC_VERSION
+ * (made by a newer format); RC_TOO_LARGE; RC_IO. The text says which, never
+ * the token.
+ */
+MUST_CHECK enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e);
+
+struct handoff_ack {
+	int64_t generation;
+	char user_id[256];
+	char device_id[256];
+	int64_t at_ms;
+	char agent[128]; /* who answers: a task, a host and process */
+};
+/* Writes ack.<generation>.json; one that is there already is fine. */
+MUST_CHECK enum rc handoff_ack_write(
+	int dirfd, const struct handoff_ack *ack, struct err *e);
+/* Reads ack.<generation>.json; RC_NOT_FOUND, RC_CORRUPT as above. */
+MUST_CHECK enum rc handoff_ack_read(
+	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e);
+
+/*
+ * Removes what belongs to generations more than two back (ack, rotate,
+ * paused), and our own temporary files older than a minute.
+ */
+MUST_CHECK enum rc handoff_clean(
+	int dirfd, int64_t generation, int64_t now_ms, struct err *e);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * matrix/hs.h: the client-server API of one homeserver as typed calls.
+ *
+ * A struct hs is a client with one token and one kept-alive connection; one
+ * thread at a time. All clients of a program share a struct hs_gate: it counts
+ * requests and writes and holds everybody back when the homeserver said so
+ * (429). Calls that act for somebody take `as`, the full user id to assert
+ * (appservice identity assertion), NULL for the token's own user.
+ *
+ * Results: RC_OK; RC_UNAUTHORIZED (401: the token is not known); RC_FORBIDDEN
+ * (403); RC_EXCLUSIVE (M_EXCLUSIVE); RC_NOT_FOUND (404); RC_EXISTS
+ * (M_USER_IN_USE, M_ROOM_IN_USE, 409); RC_LIMITED (429 for longer than a call
+ * waits); RC_REMOTE (any other answer, or one that is not what the
+ * specification says); RC_NETWORK, RC_TIMEOUT, RC_STOPPING as http_do(). The
+ * error text has the method and path, the status and the homeserver's own
+ * words, never a token; hs_failure() has the details of the last failure.
+ * Outputs are untouched on failure. Strings are allocated in the arena given.
+ */
+#ifndef MATRIX_HS_H
+#define MATRIX_HS_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/secret.h"
+
+struct hs;
+
+enum hs_kind {
+	HS_UNKNOWN,
+	HS_CONDUIT,
+	HS_TUWUNEL,
+	HS_SYNAPSE,
+	HS_DENDRITE,
+};
+/* "conduit" …; "unknown". */
+const char *hs_kind_name(enum hs_kind k);
+/* HS_UNKNOWN for a word that is none. */
+enum hs_kind hs_kind_of(const char *name);
+
+/* Shared by all clients of one homeserver; any thread. */
+struct hs_gate;
+MUST_CHECK struct hs_gate *hs_gate_new(void);
+void hs_gate_free(struct hs_gate *g);
+int64_t hs_gate_requests(const struct hs_gate *g);
+/* Requests that were not GET. */
+int64_t hs_gate_writes(const struct hs_gate *g);
+
+struct hs_options {
+	const char *url;     /* base, with or without one trailing slash */
+	const char *ca_file; /* NULL: the system's */
+	const struct secret *token; /* copied; NULL: none yet */
+	struct hs_gate *gate;       /* outlives us */
+	const atomic_bool *stop;    /* outlives us; NULL: none */
+	int timeout_ms;             /* of one request; 0: 30 s */
+};
+
+MUST_CHECK enum rc hs_new(
+	const struct hs_options *o, struct hs **ret, struct err *e);
+void hs_free(struct hs *hs);
+/* Replaces the token (a copy is taken). */
+MUST_CHECK enum rc hs_use_token(struct hs *hs, const struct secret *token);
+
+struct hs_failure {
+	int status; /* 0: no answer */
+	char errcode[64];
+	int64_t retry_after_ms; /* -1: not said */
+};
+/* Of the last call that failed; borrowed until the next call. */
+const struct hs_failure *hs_failure(const struct hs *hs);
+
+/* --- the server ------------------------------------------------------- */
+
+/* GET /versions without a token: it is there. server (64 bytes, may be NULL)
+ * gets the Server header. */
+MUST_CHECK enum rc hs_versions(struct hs *hs, char server[64], struct err *e);
+/* By what it says of itself: the Server header, `GET /`. */
+MUST_CHECK enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e);
+/* GET /capabilities: the default room version ("" when not said). */
+MUST_CHECK enum rc hs_default_room_version(
+	struct hs *hs, const char *as, char ret[32], struct err *e);
+
+/* --- who we are ------------------------------------------------------- */
+
+struct hs_whoami {
+	char user_id[256];
+	char device_id[256]; /* "" when none */
+	bool guest;
+};
+MUST_CHECK enum rc hs_whoami(
+	struct hs *hs, const char *as, struct hs_whoami *ret, struct err *e);
+/* POST /appservice/{id}/ping: the homeserver calls us back before it answers.
+ * AS-88. */
+MUST_CHECK enum rc hs_ping(struct hs *hs, const char *appservice_id,
+	const char *txn, int64_t *duration_ms, struct err *e);
+
+/* --- accounts --------------------------------------------------------- */
+
+/* Registers a user of our namespace, always with inhibit_login (AS-108,
+ * AS-109); password NULL: none. RC_EXISTS: it is there already. */
+MUST_CHECK enum rc hs_register(struct hs *hs, const char *localpart,
+	const struct secret *password, struct err *e);
+
+struct hs_session {
+	char user_id[256];
+	char device_id[256];
+	struct secret token; /* the caller's to secret_fini() */
+};
+/* Login of a user of our namespace (AS-112). */
+MUST_CHECK enum rc hs_login(struct hs *hs, const char *user_id,
+	const char *device_id, const char *device_name, struct hs_session *ret,
+	struct err *e);
+MUST_CHECK enum rc hs_login_password(struct hs *hs, const char *user,
+	const struct secret *password, struct hs_session *ret, struct err *e);
+/* Registers a human account by password: m.login.dummy, or the registration
+ * token where one is given. RC_EXISTS when the name is taken. */
+MUST_CHECK enum rc hs_register_password(struct hs *hs, const char *username,
+	const struct secret *password, const struct secret *registration_token,
+	struct hs_session *ret, struct err *e);
+/* Ends this client's own token. Not for the as_token (AS-139). */
+MUST_CHECK enum rc hs_logout(struct hs *hs, struct err *e);
+
+/* Whether the user has the device, and how many it has in all. */
+MUST_CHECK enum rc hs_device(struct hs *hs, const char *as,
+	const char *device_id, bool *has, size_t *count, struct err *e);
+
+/* The display name; *ret NULL when there is none. */
+MUST_CHECK enum rc hs_display_name(struct hs *hs, const char *user_id,
+	struct arena *a, const char **ret, struct err *e);
+MUST_CHECK enum rc hs_set_display_name(struct hs *hs, const char *as,
+	const char *user_id, const char *name, struct err *e);
+
+/* Account data as JSON text; RC_NOT_FOUND when there is none. */
+MUST_CHECK enum rc hs_account_data(struct hs *hs, const char *as,
+	const char *type, struct buf *ret, struct err *e);
+MUST_CHECK enum rc hs_set_account_data(struct hs *hs, const char *as,
+	const char *type, const char *json, struct err *e);
+
+/* --- rooms ------------------------------------------------------------ */
+
+/* body: the whole request as JSON. */
+MUST_CHECK enum rc hs_create_room(struct hs *hs, const char *as,
+	const char *body, struct arena *a, const char **ret_room_id,
+	struct err *e);
+/* RC_NOT_FOUND: no such alias. No token needed. */
+MUST_CHECK enum rc hs_resolve_alias(struct hs *hs, const char *alias,
+	struct arena *a, const char **ret_room_id, struct err *e);
+MUST_CHECK enum rc hs_set_alias(
+	struct hs *hs, const char *alias, const char *room_id, struct err *e);
+MUST_CHECK enum rc hs_invite(struct hs *hs, const char *as, const char *room_id,
+	const char *user_id, struct err *e);
+MUST_CHECK enum rc hs_join(
+	struct hs *hs, const char *as, const char *room_id, struct err *e);
+MUST_CHECK enum rc hs_leave(
+	struct hs *hs, const char *as, const char *room_id, struct err *e);
+MUST_CHECK enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
+	const char *user_id, const char *reason, struct err *e);
+
+struct hs_ids {
+	const char **ids;
+	size_t n;
+};
+MUST_CHECK enum rc hs_joined_rooms(struct hs *hs, const char *as,
+	struct arena *a, struct hs_ids *ret, struct err *e);
+MUST_CHECK enum rc hs_joined_members(struct hs *hs, const char *as,
+	const char *room_id, struct arena *a, struct hs_ids *ret,
+	struct err *e);
+
+struct hs_member {
+	const char *user_id, *membership, *event_id;
+	int64_t origin_ts;
+};
+struct hs_members {
+	struct hs_member *items;
+	size_t n;
+};
+/* Every member event of the room, whatever the membership. */
+MUST_CHECK enum rc hs_members(struct hs *hs, const char *as,
+	const char *room_id, struct arena *a, struct hs_members *ret,
+	struct err *e);
+
+/* Content of a state event as JSON text; RC_NOT_FOUND when there is none. */
+MUST_CHECK enum rc hs_state(struct hs *hs, const char *as, const char *room_id,
+	const char *type, const char *key, struct buf *ret, struct err *e);
+MUST_CHECK enum rc hs_set_state(struct hs *hs, const char *as,
+	const char *room_id, const char *type, const char *key,
+	const char *json, struct err *e);
+
+/* Sends m.room.message text; txn must be unique in the whole program
+ * (AS-121) and the same when tried again. */
+MUST_CHECK enum rc hs_send_text(struct hs *hs, const char *as,
+	const char *room_id, const char *txn, const char *text, struct arena *a,
+	const char **ret_event_id, struct err *e);
+MUST_CHECK enum rc hs_redact(struct hs *hs, const char *as, const char *room_id,
+	const char *event_id, const char *txn, const char *reason,
+	struct err *e);
+
+struct hs_message {
+	const char *event_id, *sender, *body;
+};
+struct hs_messages {
+	struct hs_message *items; /* newest first */
+	size_t n;
+};
+/* The newest text messages. Needs a token with a device (conduit.md 2.3). */
+MUST_CHECK enum rc hs_recent_messages(struct hs *hs, const char *room_id,
+	int limit, struct arena *a, struct hs_messages *ret, struct err *e);
+
+#endif

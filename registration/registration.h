@@ -1,0 +1,121 @@
+/*
+ * registration/registration.h: the application service registration: what it
+ * says, its file, its namespaces, and registering it with a homeserver.
+ *
+ * A struct registration owns its memory; registration_free() wipes the tokens.
+ * Not thread-safe while it is built; read by any thread afterwards.
+ */
+#ifndef REGISTRATION_REGISTRATION_H
+#define REGISTRATION_REGISTRATION_H
+
+#include "base/arena.h"
+#include "base/report.h"
+#include "base/secret.h"
+#include "matrix/hs.h"
+
+enum ns_kind { NS_USERS, NS_ALIASES, NS_ROOMS, NS_KINDS };
+
+struct namespace
+{
+	const char *regex;
+	bool exclusive;
+	void *compiled; /* PCRE2, by registration_compile() */
+};
+
+struct registration {
+	struct arena arena;
+	const char *id, *url; /* url NULL: no traffic wanted */
+	const char *sender_localpart;
+	struct secret as_token, hs_token; /* 64 hex characters when ours */
+	bool rate_limited;
+	struct {
+		struct namespace *items;
+		size_t n;
+	} ns[NS_KINDS];
+};
+
+/* What the configuration and the fleet want the registration to be. */
+struct registration_want {
+	const char *id, *url, *sender_localpart, *server_name;
+	const char *prefix;       /* namespace: {prefix: …}; NULL: declared */
+	const char *const *users; /* declared: full ids, sorted, no duplicate */
+	size_t n_users;
+	const char *const *aliases; /* full aliases, sorted, no duplicate */
+	size_t n_aliases;
+};
+
+/*
+ * A new registration from what is wanted, tokens from the system's generator
+ * (AS-01, AS-03). Users: one exclusive pattern, both ends anchored, every
+ * literal escaped, server included: `^@(a\.b|c):server\.name$`, or
+ * `^@prefix[a-z0-9._=/+-]+:server\.name$`. Aliases: one exclusive pattern, or
+ * none when no alias is declared. No rooms. rate_limited false.
+ */
+MUST_CHECK enum rc registration_make(const struct registration_want *w,
+	struct registration *ret, struct err *e);
+void registration_free(struct registration *r);
+
+/* Reads and checks a file (AS-01 to AS-18): required keys, types, token
+ * alphabet, patterns that compile; unknown keys are ignored. Errors are
+ * "file:line:column: …". RC_NOT_FOUND when there is none. The patterns are
+ * compiled. Warns in `report` (may be NULL) about patterns that are not
+ * anchored, and a file that others can read. */
+MUST_CHECK enum rc registration_read(const char *path, struct registration *ret,
+	struct report *report, struct err *e);
+/* Writes it, mode 0600, replaced whole. */
+MUST_CHECK enum rc registration_write(
+	const char *path, const struct registration *r, struct err *e);
+/* The YAML text that a file would hold: tokens included, so not for logs. */
+MUST_CHECK enum rc registration_yaml(
+	const struct registration *r, struct buf *out);
+/* Everything but the tokens is the same; else *what names the first key that
+ * differs ("url", "namespaces.users" …). */
+bool registration_same(const struct registration *a,
+	const struct registration *b, const char **what);
+/* Moves the tokens of `from` into r (copies). */
+MUST_CHECK enum rc registration_keep_tokens(
+	struct registration *r, const struct registration *from);
+
+/* One escaped for a pattern: what Python, Go, Rust and POSIX agree on. */
+void namespace_escape(struct buf *out, const char *literal);
+/* The id matches one of the kind's patterns, as homeservers match it
+ * (unanchored search). */
+bool registration_matches(
+	const struct registration *r, enum ns_kind kind, const char *id);
+/* Is this user ours: of this server and in the users namespace by a match of
+ * the whole id, or the sender (AS-11). */
+bool registration_owns(const struct registration *r, const char *server_name,
+	const char *user_id);
+
+/* --- registering with a homeserver ---------------------------------------- */
+
+struct register_options {
+	struct hs *as;    /* with the as_token */
+	struct hs *plain; /* a second client, without a token */
+	const struct registration *reg;
+	const char *server_name;
+	enum hs_kind kind;
+	const char *registration_path; /* for what we tell the user */
+	/* Conduit: whose account; NULL: none configured. */
+	const char *admin_user;
+	const char *admin_password_file; /* made when missing; may be NULL */
+	const struct secret *admin_password;     /* not set: file is missing */
+	const struct secret *registration_token; /* may be unset */
+	const char *const *probe_users; /* ids that must be in the namespace */
+	size_t n_probe;
+	/* Says what is being done, one line a step; never a secret. */
+	void (*say)(void *arg, const char *line);
+	void *arg;
+};
+
+/*
+ * Registers and proves both directions: whoami with the token, ping back. The
+ * caller's listener must be up. Does nothing when that is already so. The
+ * appservice's own user is registered on the way. RC_OK proven; RC_PENDING the
+ * operator has to do the step that was said (Synapse: a line of
+ * homeserver.yaml), anything else failed, in words that say what to do.
+ */
+MUST_CHECK enum rc registration_register(
+	const struct register_options *o, struct err *e);
+
+#endif

@@ -1,0 +1,299 @@
+/*
+ * store/store.h: what should be and what is, as rows in SQLite (sqlite3's
+ * home). One connection, one mutex: any thread may call anything. Reads copy
+ * into the caller's arena. Writes happen between store_begin() and
+ * store_commit(), which hold the mutex for this thread: nothing slow, and
+ * never the network, in between. A commit is on disk when it returns
+ * (WAL, synchronous=FULL).
+ *
+ * No access token and no password is ever stored.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/secret.h"
+
+struct store;
+
+/*
+ * Opens (or makes) the database, brings its schema up to date (a backup by
+ * VACUUM INTO beside it before the first migration of an existing one), and
+ * takes the lock `<path>.lock` for as long as it is open. RC_BUSY: another
+ * service holds it, the text says who; RC_VERSION: a newer version made it;
+ * RC_CORRUPT: not our database; RC_IO.
+ */
+MUST_CHECK enum rc store_open(
+	const char *path, struct store **ret, struct err *e);
+/* For looking only, without the lock, while a service may be running;
+ * RC_NOT_FOUND when there is none. Writes are refused. */
+MUST_CHECK enum rc store_open_readonly(
+	const char *path, struct store **ret, struct err *e);
+/* Checkpoints and closes; NULL is fine. */
+void store_close(struct store *s);
+
+/* BEGIN IMMEDIATE, taking the mutex. Every store_…_set/add/… below needs it
+ * and is undone with it. */
+MUST_CHECK enum rc store_begin(struct store *s, struct err *e);
+MUST_CHECK enum rc store_commit(struct store *s, struct err *e);
+/* Undoes it; does nothing when no transaction is open. */
+void store_rollback(struct store *s);
+/* A write works now (BEGIN IMMEDIATE, touch, COMMIT). */
+MUST_CHECK enum rc store_check(struct store *s, struct err *e);
+
+/* --- notes: small facts by name -------------------------------------------- */
+
+/* *ret NULL when there is none. */
+MUST_CHECK enum rc store_note_get(struct store *s, const char *name,
+	struct arena *a, const char **ret, struct err *e);
+MUST_CHECK enum rc store_note_set(
+	struct store *s, const char *name, const char *value, struct err *e);
+
+/* --- agents (and the service's own user) ------------------------------------ */
+
+#define AGENT_STATE_TABLE(X)                                                   \
+	X(DECLARED, "declared")                                                \
+	X(REGISTERED, "registered")                                            \
+	X(LOGGED_IN, "logged_in")                                              \
+	X(HANDED_OFF, "handed_off")                                            \
+	X(ACKNOWLEDGED, "acknowledged")                                        \
+	X(RETIRED, "retired")                                                  \
+	X(BLOCKED, "blocked")
+
+enum agent_state {
+#define X(name, word) AGENT_##name,
+	AGENT_STATE_TABLE(X)
+#undef X
+		AGENT_STATES
+};
+const char *agent_state_name(enum agent_state st);
+
+struct store_agent {
+	const char *user_id;
+	bool sender;   /* the service's own user */
+	bool declared; /* in the fleet now */
+	/* As declared, for those who look without the files. */
+	const char *name, *department, *team, *level; /* may be NULL */
+	enum agent_state state;
+	const char *device_id;    /* NULL before the first login */
+	int64_t generation;       /* of the newest login; 0: none */
+	int64_t acked_generation; /* 0: none */
+	int64_t since_ms;         /* in this state */
+	const char *shown_name;   /* display name on the homeserver; NULL: not
+				     known to be set */
+	const char *token_sha256; /* hex, of the handed-off token; NULL */
+	const char *error;        /* NULL: none */
+	bool token_in_hand;       /* not stored: set by who holds it */
+};
+
+/* Declares an agent (or the sender): new in state declared, or its declared
+ * columns updated. */
+MUST_CHECK enum rc store_agent_declare(struct store *s,
+	const struct store_agent *a, int64_t now_ms, struct err *e);
+/* Marks every agent not declared since store_declare_begin() as undeclared. */
+MUST_CHECK enum rc store_declare_begin(struct store *s, struct err *e);
+
+/* Moves to a state and clears the error; since_ms changes when it differs. */
+MUST_CHECK enum rc store_agent_state(struct store *s, const char *user_id,
+	enum agent_state st, int64_t now_ms, struct err *e);
+/* Sets (or clears, with NULL) the error text. */
+MUST_CHECK enum rc store_agent_error(
+	struct store *s, const char *user_id, const char *text, struct err *e);
+MUST_CHECK enum rc store_agent_shown_name(
+	struct store *s, const char *user_id, const char *name, struct err *e);
+/* A login happened: state logged_in, device, generation (must be larger, else
+ * RC_EXISTS). */
+MUST_CHECK enum rc store_agent_login(struct store *s, const char *user_id,
+	const char *device_id, int64_t generation, int64_t now_ms,
+	struct err *e);
+/* The token of a generation was written: state handed_off; a row in
+ * handoff. */
+MUST_CHECK enum rc store_agent_handed_off(struct store *s, const char *user_id,
+	const char *device_id, int64_t generation, const char *token_sha256,
+	int64_t now_ms, struct err *e);
+/* The agent answered: state acknowledged (when it is the newest generation);
+ * `by` is what the acknowledgement says of who. */
+MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
+	int64_t generation, int64_t acked_ms, const char *by, int64_t now_ms,
+	struct err *e);
+
+/* --- rooms ------------------------------------------------------------------ */
+
+/*
+ * A room we care for, by its key: "#alias:server" for a room of the policy,
+ * "@a:server @b:server" (sorted) for a direct room. room_id NULL until it
+ * exists.
+ */
+struct store_room {
+	const char *key;
+	bool direct;
+	bool declared;
+	const char *alias;   /* full; NULL for a direct room */
+	const char *room_id; /* NULL: not made or found yet */
+	const char *maker;   /* who made it, when it was us; may be NULL */
+	const char *name;    /* m.room.name as observed; NULL: not known */
+	const char *power;   /* m.room.power_levels content (JSON text) as
+				observed; NULL: not known */
+	const char *version; /* room version as observed; NULL: not known */
+};
+
+struct store_membership {
+	const char *room_id, *user_id, *membership;
+	const char *event_id; /* NULL: not from an event */
+	int64_t origin_ts;
+	const char *source; /* "event", "poll", "action" */
+};
+
+/* A user marked a direct room in its m.direct (as we wrote or saw it). */
+struct store_mark {
+	const char *room_id, *user_id;
+};
+
+MUST_CHECK enum rc store_room_declare(
+	struct store *s, const struct store_room *r, struct err *e);
+/* The members a declared room should have; replaces what was declared. */
+MUST_CHECK enum rc store_room_members_declare(struct store *s, const char *key,
+	const char *const *users, size_t n, struct err *e);
+/* The room of a key exists: its id and who made it (NULL: somebody else). */
+MUST_CHECK enum rc store_room_found(struct store *s, const char *key,
+	const char *room_id, const char *maker, struct err *e);
+/* The room of a key is gone: forgets its id. */
+MUST_CHECK enum rc store_room_lost(
+	struct store *s, const char *key, struct err *e);
+MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
+	const char *user_id, struct err *e);
+
+/*
+ * A membership as seen: applied when it is not older (origin_ts) than what is
+ * there; of equal times the later call wins. An event that says what an
+ * action of ours or a poll has already said takes over id and time.
+ * *changed (may be NULL): the membership is another than before.
+ */
+MUST_CHECK enum rc store_membership_set(struct store *s,
+	const struct store_membership *m, bool *changed, struct err *e);
+/* What a look at the room said: these users are joined at at_ms; others whose
+ * row says join and is not newer have left. */
+MUST_CHECK enum rc store_membership_poll(struct store *s, const char *room_id,
+	const char *const *joined, size_t n, int64_t at_ms, bool *changed,
+	struct err *e);
+/* State of a room as seen (m.room.name, m.room.power_levels, m.room.create's
+ * version …); kept for every room we are in. Older ones are ignored. */
+MUST_CHECK enum rc store_state_set(struct store *s, const char *room_id,
+	const char *type, const char *content, const char *event_id,
+	int64_t origin_ts, bool *changed, struct err *e);
+
+/* --- everything that is, for the plan ---------------------------------------- */
+
+struct store_snapshot {
+	struct store_agent *agents; /* by user_id */
+	size_t n_agents;
+	struct store_room *rooms; /* by key */
+	size_t n_rooms;
+	struct store_membership *memberships; /* by room_id, user_id; rooms that
+						 have a key only */
+	size_t n_memberships;
+	struct store_mark *marks; /* by room_id, user_id */
+	size_t n_marks;
+};
+/* One consistent view. */
+MUST_CHECK enum rc store_snapshot(struct store *s, struct arena *a,
+	struct store_snapshot *ret, struct err *e);
+
+/* Members as declared, by room key then user: for those who look without the
+ * files. */
+struct store_declared_member {
+	const char *key, *user_id;
+};
+MUST_CHECK enum rc store_declared_members(struct store *s, struct arena *a,
+	struct store_declared_member **ret, size_t *n, struct err *e);
+
+/* --- the journal -------------------------------------------------------------- */
+
+enum journal_state {
+	JOURNAL_WAITING,
+	JOURNAL_RUNNING,
+	JOURNAL_FAILED, /* to be tried again at next_attempt_ms */
+	JOURNAL_DONE,
+};
+const char *journal_state_name(enum journal_state st);
+
+struct store_step {
+	int64_t id;          /* given by the store */
+	const char *kind;    /* "register" … (INTERFACE) */
+	const char *subject; /* user id, or room key */
+	const char *room;    /* room key; NULL */
+	const char *reason;  /* why it is planned; NULL */
+	enum journal_state state;
+	int attempt; /* how often it was started */
+	int64_t created_ms, updated_ms, next_attempt_ms;
+	const char *error;
+};
+
+/*
+ * Makes the unfinished rows of the journal be exactly these steps: a step that
+ * is there already (kind, subject and room) keeps its row, its id, state,
+ * attempt, next_attempt_ms and error are filled in; a new one gets a row;
+ * unfinished rows of no step are removed. A row still running is one that was
+ * interrupted: its state comes back as JOURNAL_RUNNING.
+ */
+MUST_CHECK enum rc store_journal_sync(struct store *s, struct store_step *steps,
+	size_t n, int64_t now_ms, struct arena *a, struct err *e);
+MUST_CHECK enum rc store_journal_start(
+	struct store *s, int64_t id, int64_t now_ms, struct err *e);
+MUST_CHECK enum rc store_journal_done(
+	struct store *s, int64_t id, int64_t now_ms, struct err *e);
+MUST_CHECK enum rc store_journal_failed(struct store *s, int64_t id,
+	const char *error, int64_t next_attempt_ms, int64_t now_ms,
+	struct err *e);
+/* The newest rows, unfinished ones first. Of done rows the newest 1,000 are
+ * kept. */
+MUST_CHECK enum rc store_journal_list(struct store *s, size_t limit,
+	struct arena *a, struct store_step **ret, size_t *n, struct err *e);
+MUST_CHECK enum rc store_journal_counts(
+	struct store *s, int64_t *waiting, int64_t *failed, struct err *e);
+
+/* --- transactions --------------------------------------------------------------- */
+
+/* Known already with this digest (of the ordered event ids). */
+MUST_CHECK enum rc store_txn_seen(struct store *s, const char *txn_id,
+	const unsigned char digest[SHA256_LEN], bool *ret, struct err *e);
+/* Remembers it; of the window the oldest leave (10,000 ids are kept). */
+MUST_CHECK enum rc store_txn_add(struct store *s, const char *txn_id,
+	const unsigned char digest[SHA256_LEN], int64_t now_ms, struct err *e);
+
+struct store_quarantined {
+	int64_t id;
+	const char *txn_id;
+	int64_t index;     /* of the event in its transaction; -1: all of it */
+	const char *bytes; /* JSON text as received */
+	const char *reason;
+	int64_t received_ms;
+};
+/* Keeps it; at most 1,000, the oldest leave. */
+MUST_CHECK enum rc store_quarantine_add(
+	struct store *s, const struct store_quarantined *q, struct err *e);
+MUST_CHECK enum rc store_quarantine_list(struct store *s, struct arena *a,
+	struct store_quarantined **ret, size_t *n, struct err *e);
+
+struct store_txn_counts {
+	int64_t seen, repeated, events, quarantined, last_ms;
+};
+/* Counts one transaction in; they survive restarts. */
+MUST_CHECK enum rc store_txn_count(struct store *s, bool repeated,
+	int64_t events, int64_t quarantined, int64_t now_ms, struct err *e);
+MUST_CHECK enum rc store_txn_counts(
+	struct store *s, struct store_txn_counts *ret, struct err *e);
+
+/* --- the audit log: append-only ---------------------------------------------------- */
+
+struct store_audit {
+	int64_t ms;
+	const char *actor, *action, *subject, *detail;
+};
+MUST_CHECK enum rc store_audit_add(
+	struct store *s, const struct store_audit *row, struct err *e);
+/* The newest, newest first. */
+MUST_CHECK enum rc store_audit_list(struct store *s, size_t limit,
+	struct arena *a, struct store_audit **ret, size_t *n, struct err *e);
+
+#endif
