@@ -37,8 +37,8 @@ char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
  * A growing array inside the arena: makes room for one more element at
- * *array (n used, *cap there) and returns its zeroed place, or NULL. The
- * array may move; the old place stays valid until the arena goes.
+ * *array (*n used, *cap there), counts it in *n and returns its zeroed place,
+ * or NULL. The array may move; the old place stays valid until the arena goes.
  */
 void *arena_push(
 	struct arena *a, void *array, size_t *n, size_t *cap, size_t size);

@@ -9,12 +9,21 @@
 
 /* Synapse batches 100 events, 100 EDUs and 100 to-device messages of 64 KiB. */
 #define LIMIT_TRANSACTION (32 * MIB)
+/* Elements of its `events`; homeservers send at most 100. */
+#define LIMIT_EVENTS 200000
+/* What is kept of an event that could not be used, and the content of a room's
+ * state: an event has at most 64 KiB. */
+#define LIMIT_EVENT (64 * KIB)
+/* Events kept aside of one transaction: as many as the store keeps in all. */
+#define LIMIT_QUARANTINE 1000
 /* Bodies of every other route we serve: a ping, a few names. */
 #define LIMIT_SMALL_BODY (64 * KIB)
 /* What we print to one client: rooms of ten thousand people. */
 #define LIMIT_DOCUMENT (256 * MIB)
 /* An answer of the homeserver: /members of a large room. */
 #define LIMIT_ANSWER (64 * MIB)
+/* A request to the homeserver that we build; an event is at most 64 KiB. */
+#define LIMIT_REQUEST (1 * MIB)
 /* An organisation of ten thousand is 4 MiB. */
 #define LIMIT_ORG_FILE (64 * MIB)
 #define LIMIT_CONFIG_FILE (4 * MIB)
@@ -28,5 +37,8 @@
 #define LIMIT_ID 255
 /* JSON nesting; Matrix events are flat. */
 #define LIMIT_JSON_DEPTH 64
+/* Values in one document: json-c makes 800 bytes of an empty object. An
+ * organisation of ten thousand has 200,000, a full transaction 20,000. */
+#define LIMIT_JSON_VALUES 2000000
 
 #endif

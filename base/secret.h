@@ -27,9 +27,11 @@ bool secret_is_set(const struct secret *s);
 bool secret_equal(const struct secret *a, const char *p, size_t n);
 /* The bytes, for handing over to an API; NULL when none. Do not keep it. */
 const char *secret_bytes(const struct secret *s);
-/* 8 hex digits of SHA-256: what may be shown, so two sides can compare. */
+/* 8 hex digits of SHA-256: what may be shown, so two sides can compare;
+ * "--------" when there is none. */
 void secret_fingerprint(const struct secret *s, char out[9]);
-/* n random bytes as 2n hex characters, from the system's generator. */
+/* n random bytes (at most 64) as 2n hex characters, from the system's
+ * generator. */
 MUST_CHECK enum rc secret_random_hex(struct secret *s, size_t n);
 
 MUST_CHECK enum rc random_bytes(void *p, size_t n);
@@ -37,8 +39,9 @@ MUST_CHECK enum rc random_bytes(void *p, size_t n);
 uint64_t random_below(uint64_t below);
 void wipe(void *p, size_t n);
 
-void sha256(const void *p, size_t n, unsigned char out[SHA256_LEN]);
-void sha256_hex(const void *p, size_t n, char out[SHA256_HEX]);
+/* False, and zeros, when OpenSSL could not (it allocates). */
+bool sha256(const void *p, size_t n, unsigned char out[SHA256_LEN]);
+bool sha256_hex(const void *p, size_t n, char out[SHA256_HEX]);
 
 /* SHA-256 of a sequence of parts. */
 struct sha256 {

@@ -28,7 +28,8 @@ bool text_ends(const char *s, const char *suffix);
 /* ASCII letters only. */
 bool text_eq_nocase(const char *a, const char *b);
 
-/* A whole decimal number in [min, max], nothing before or after it. */
+/* A whole decimal number in [min, max], nothing before or after it, no `+`
+ * and no leading zeros: one way to write each number. */
 bool str_i64(struct str s, int64_t min, int64_t max, int64_t *ret);
 /* `500ms`, `5s`, `5m`, `1h`, `2d` to milliseconds, at most max_ms. */
 bool str_duration(struct str s, int64_t max_ms, int64_t *ret_ms);
@@ -41,6 +42,9 @@ bool utf8_valid(const char *p, size_t n, size_t *bad);
 size_t utf8_next(const char *p, size_t n, uint32_t *cp);
 /* Writes cp at out (4 bytes of room) and returns the length. */
 size_t utf8_put(char *out, uint32_t cp);
+
+/* Line and column (from 1, in characters) of the byte p[at], for messages. */
+void text_place(const char *p, size_t at, int *line, int *column);
 
 /* Edits between two words, swaps counted as one; stops counting at max. */
 int str_distance(const char *a, const char *b, int max);

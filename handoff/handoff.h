@@ -26,13 +26,16 @@ struct handoff {
 	int64_t issued_ms;
 };
 
-/* Sets all fields (copies). */
+/* Sets all fields of *h, which is zeroed or holds an older one (copies).
+ * RC_INVALID: a generation under 1, a text that is empty or has control
+ * characters, an id over 255 bytes. */
 MUST_CHECK enum rc handoff_set(struct handoff *h, int64_t generation,
 	const char *user_id, const char *device_id, const char *homeserver,
 	const struct secret *token, int64_t issued_ms);
 void handoff_fini(struct handoff *h);
 /* SHA-256 of the values of generation, user_id, device_id, homeserver and
- * access_token, each followed by a newline, in hex: the file's "sha256". */
+ * access_token, each followed by a newline, in hex: the file's "sha256".
+ * "" when there is no memory for it. */
 void handoff_digest(const struct handoff *h, char out[SHA256_HEX]);
 
 /* The directory of an agent under a root: <root>/<department>/<localpart>,
@@ -41,9 +44,11 @@ MUST_CHECK char *handoff_path(
 	const char *root, const char *department, const char *localpart);
 
 /*
- * Opens the agent's directory below root for writing, making it (and the
- * department's) mode 0755 when missing, component by component, never through
- * a symbolic link. uid/gid -1: as they are. RC_IO with the reason and path.
+ * Opens the agent's directory below root (which exists) for writing, making it
+ * (and the department's) mode 0755 when missing, component by component, never
+ * through a symbolic link. uid/gid -1: as they are; otherwise the agent's
+ * directory becomes theirs. RC_INVALID for a name that is no directory's
+ * ("..", a slash); RC_IO with the reason and path.
  */
 MUST_CHECK enum rc handoff_dir_make(const char *root, const char *department,
 	const char *localpart, int64_t uid, int64_t gid, int *ret_fd,
@@ -56,7 +61,9 @@ MUST_CHECK enum rc handoff_dir_open(
 /*
  * Writes the file: refuses (RC_EXISTS) when the one that is there has the same
  * or a newer generation; temporary file O_EXCL, mode 0600 and owner before the
- * content, fsync, rename, directory fsync, read back and compared.
+ * content, fsync, rename, directory fsync, read back and compared. A damaged
+ * file is replaced; one of a newer format is not (RC_VERSION). RC_BUSY:
+ * somebody wrote over it.
  */
 MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
 	int64_t uid, int64_t gid, struct err *e);
@@ -65,7 +72,7 @@ MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
  * Reads and verifies the file: RC_NOT_FOUND; RC_CORRUPT (torn, not JSON, a
  * field missing or of the wrong type, digest wrong; no regular file); RC_VERSION
  * (made by a newer format); RC_TOO_LARGE; RC_IO. The text says which, never
- * the token.
+ * the token. *ret is overwritten; handoff_fini() it.
  */
 MUST_CHECK enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e);
 
@@ -76,7 +83,8 @@ struct handoff_ack {
 	int64_t at_ms;
 	char agent[128]; /* who answers: a task, a host and process */
 };
-/* Writes ack.<generation>.json; one that is there already is fine. */
+/* Writes ack.<generation>.json; one that is there already is fine (a damaged
+ * one is replaced). RC_INVALID for a text as in handoff_set(). */
 MUST_CHECK enum rc handoff_ack_write(
 	int dirfd, const struct handoff_ack *ack, struct err *e);
 /* Reads ack.<generation>.json; RC_NOT_FOUND, RC_CORRUPT as above. */

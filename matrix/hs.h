@@ -8,10 +8,12 @@
  * (appservice identity assertion), NULL for the token's own user.
  *
  * Results: RC_OK; RC_UNAUTHORIZED (401: the token is not known); RC_FORBIDDEN
- * (403); RC_EXCLUSIVE (M_EXCLUSIVE); RC_NOT_FOUND (404); RC_EXISTS
- * (M_USER_IN_USE, M_ROOM_IN_USE, 409); RC_LIMITED (429 for longer than a call
- * waits); RC_REMOTE (any other answer, or one that is not what the
- * specification says); RC_NETWORK, RC_TIMEOUT, RC_STOPPING as http_do(). The
+ * (403); RC_EXCLUSIVE (M_EXCLUSIVE); RC_NOT_FOUND (404, but not M_UNRECOGNIZED
+ * or one without an error code, which say nothing of the thing asked for);
+ * RC_EXISTS (M_USER_IN_USE, M_ROOM_IN_USE, 409); RC_LIMITED (429 for longer
+ * than a call waits); RC_REMOTE (any other answer, or one that is not what the
+ * specification says); RC_INVALID (an empty id; a token that cannot be sent);
+ * RC_NETWORK, RC_TIMEOUT, RC_TOO_LARGE, RC_STOPPING as http_do(). The
  * error text has the method and path, the status and the homeserver's own
  * words, never a token; hs_failure() has the details of the last failure.
  * Outputs are untouched on failure. Strings are allocated in the arena given.
@@ -52,7 +54,7 @@ struct hs_options {
 	const char *url;     /* base, with or without one trailing slash */
 	const char *ca_file; /* NULL: the system's */
 	const struct secret *token; /* copied; NULL: none yet */
-	struct hs_gate *gate;       /* outlives us */
+	struct hs_gate *gate;       /* outlives us; NULL: one of our own */
 	const atomic_bool *stop;    /* outlives us; NULL: none */
 	int timeout_ms;             /* of one request; 0: 30 s */
 };

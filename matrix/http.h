@@ -1,8 +1,9 @@
 /*
  * matrix/http.h: one HTTP exchange (libcurl's home). A struct http keeps one
  * connection alive and belongs to one thread at a time. Redirects are not
- * followed, only http and https are spoken, every request has a deadline, and
- * a raised stop flag ends a running one within a second.
+ * followed, proxies of the environment are not used, only http and https are
+ * spoken, every request has a deadline, and a raised stop flag ends a running
+ * one within a second. The program ignores SIGPIPE.
  */
 #ifndef MATRIX_HTTP_H
 #define MATRIX_HTTP_H
@@ -53,7 +54,9 @@ void http_answer_free(struct http_answer *a);
  * Sends the request and reads the whole answer, whatever its status (RC_OK
  * means that there is an answer). RC_NETWORK: no connection, broken
  * connection, name or certificate, in words; RC_TIMEOUT; RC_TOO_LARGE;
- * RC_STOPPING. Never names the token.
+ * RC_STOPPING; RC_INVALID: no http URL, or a token that is no header value.
+ * Never names the token. A connection that was kept and turns out to be closed
+ * is replaced without a word.
  */
 MUST_CHECK enum rc http_do(struct http *h, const struct http_request *q,
 	struct http_answer *a, struct err *e);

@@ -39,7 +39,7 @@ char *id_user(struct arena *a, const char *localpart, const char *server);
 char *id_alias(struct arena *a, const char *localpart, const char *server);
 
 /*
- * A name as part of an alias: lower-case (Unicode simple folding), runs of
+ * A name as part of an alias: lower-case (Unicode's simple mapping), runs of
  * white space become one `-`, a colon and control characters become `-` too;
  * everything else stays, so that rooms made by others from the same names are
  * found. NULL when out of memory.

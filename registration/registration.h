@@ -19,7 +19,7 @@ struct namespace
 {
 	const char *regex;
 	bool exclusive;
-	void *compiled; /* PCRE2, by registration_compile() */
+	void *compiled; /* what it is matched by; namespace.c's own */
 };
 
 struct registration {
@@ -49,7 +49,8 @@ struct registration_want {
  * (AS-01, AS-03). Users: one exclusive pattern, both ends anchored, every
  * literal escaped, server included: `^@(a\.b|c):server\.name$`, or
  * `^@prefix[a-z0-9._=/+-]+:server\.name$`. Aliases: one exclusive pattern, or
- * none when no alias is declared. No rooms. rate_limited false.
+ * none when no alias is declared. No rooms. rate_limited false. The patterns
+ * are compiled.
  */
 MUST_CHECK enum rc registration_make(const struct registration_want *w,
 	struct registration *ret, struct err *e);

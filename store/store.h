@@ -199,6 +199,24 @@ struct store_snapshot {
 MUST_CHECK enum rc store_snapshot(struct store *s, struct arena *a,
 	struct store_snapshot *ret, struct err *e);
 
+/* One row each; RC_NOT_FOUND. */
+MUST_CHECK enum rc store_agent_get(struct store *s, const char *user_id,
+	struct arena *a, struct store_agent *ret, struct err *e);
+MUST_CHECK enum rc store_room_get(struct store *s, const char *key,
+	struct arena *a, struct store_room *ret, struct err *e);
+/* The declared agents in state handed_off: those who have not answered. */
+MUST_CHECK enum rc store_agents_unanswered(struct store *s, struct arena *a,
+	struct store_agent **ret, size_t *n, struct err *e);
+/* By room id, for a room that has a key. */
+MUST_CHECK enum rc store_room_by_id(struct store *s, const char *room_id,
+	struct arena *a, struct store_room *ret, struct err *e);
+/* "join", "invite" …; *ret NULL when there is no row. */
+MUST_CHECK enum rc store_membership_get(struct store *s, const char *room_id,
+	const char *user_id, struct arena *a, const char **ret, struct err *e);
+/* The declared direct rooms of a user that exist, by key. */
+MUST_CHECK enum rc store_direct_rooms(struct store *s, const char *user_id,
+	struct arena *a, struct store_room **ret, size_t *n, struct err *e);
+
 /* Members as declared, by room key then user: for those who look without the
  * files. */
 struct store_declared_member {

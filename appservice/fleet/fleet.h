@@ -40,6 +40,7 @@ struct room {
 	const char *name;  /* NULL: none (direct rooms between agents) */
 	const char *topic; /* NULL: none */
 	bool direct;
+	bool strict; /* whoever is not a member is removed, humans too */
 	const struct person **members; /* sorted by user id */
 	size_t n_members;
 	/* Direct rooms: who makes it (always an agent) and who is invited. */

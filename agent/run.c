@@ -1,0 +1,130 @@
+/*
+ * `muster-agent run`: wait, deliver, start, follow, and end as the program
+ * ends.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "matrix/http.h"
+
+#include "base/poison.h"
+
+/* Who acknowledges: $MUSTER_AGENT_NAME, else host/process. */
+static enum rc set_name(struct agent *a, struct err *e)
+{
+	const char *given = getenv("MUSTER_AGENT_NAME");
+	char host[64] = "";
+	int n;
+	if (given && *given) {
+		n = snprintf(a->name, sizeof(a->name), "%s", given);
+	} else {
+		gethostname(host, sizeof(host) - 1);
+		n = snprintf(a->name, sizeof(a->name), "%s/%ld",
+			*host ? host : "localhost", (long)getpid());
+	}
+	if (n > 0 && (size_t)n < sizeof(a->name))
+		return RC_OK;
+	return err_set(e, RC_TOO_LARGE,
+		"MUSTER_AGENT_NAME is longer than %zu bytes",
+		sizeof(a->name) - 1);
+}
+
+static enum rc agent_init(
+	struct agent *a, const struct options *o, struct err *e)
+{
+	*a = (struct agent){ .o = *o };
+	enum rc rc = set_name(a, e);
+	if (rc == RC_OK)
+		rc = http_global_init(e);
+	if (rc != RC_OK)
+		return rc;
+	a->gate = hs_gate_new();
+	return a->gate ? deliver_prepare(a, e) : err_nomem(e);
+}
+
+static void agent_fini(struct agent *a)
+{
+	free(a->token_file);
+	free(a->private_dir);
+	handoff_fini(&a->now);
+	hs_gate_free(a->gate);
+	http_global_fini();
+}
+
+/* The program from its start to its end. */
+static int run_program(struct agent *a)
+{
+	char **env = deliver_env(a);
+	if (!env) {
+		say("%s", rc_words(RC_NOMEM));
+		return EXIT_OURS;
+	}
+	pid_t pid = 0;
+	int status = child_start(a->o.program, env, &pid);
+	deliver_env_free(env);
+	if (status != 0)
+		return status;
+	say("generation %" PRId64 " of %s: program started", a->now.generation,
+		a->now.user_id);
+
+	struct follow *f = NULL;
+	struct err e = { 0 };
+	if (follow_start(a, &f, &e) != RC_OK)
+		say("%s: the program runs, but nobody acknowledges, and a new "
+		    "token will not be seen",
+			e.text);
+	status = child_wait(pid);
+	if (!follow_stop(f)) {
+		deliver_remove(a);
+		_exit(status);
+	}
+	return status;
+}
+
+static int run_once(const struct agent *a)
+{
+	struct err e = { 0 };
+	if (agent_acknowledge(a, &e) != RC_OK) {
+		say("%s", e.text);
+		return EXIT_OURS;
+	}
+	say("generation %" PRId64 " of %s delivered to %s", a->now.generation,
+		a->now.user_id, a->token_file);
+	return 0;
+}
+
+static int wait_and_run(struct agent *a)
+{
+	int status = agent_wait(a);
+	if (status != 0)
+		return status;
+	struct err e = { 0 };
+	if (a->o.how == FOR_FILE && deliver_file(a, &a->now, &e) != RC_OK) {
+		say("%s", e.text);
+		return EXIT_OURS;
+	}
+	if (a->o.once)
+		return run_once(a);
+	signals_hold();
+	if (signals_caught())
+		return EXIT_SIGNAL + signals_caught();
+	return run_program(a);
+}
+
+int agent_run(const struct options *o)
+{
+	signals_catch();
+	struct agent a;
+	struct err e = { 0 };
+	int status = EXIT_OURS;
+	if (agent_init(&a, o, &e) == RC_OK)
+		status = wait_and_run(&a);
+	else
+		say("%s", *e.text ? e.text : rc_words(RC_NOMEM));
+	deliver_remove(&a);
+	agent_fini(&a);
+	return status;
+}

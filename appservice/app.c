@@ -1,0 +1,285 @@
+/*
+ * Loading what the service works with, in the order in which one thing needs
+ * the other; every check that can be made without the homeserver is made here.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appservice/app.h"
+#include "appservice/tokens/tokens.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "matrix/id.h"
+
+#include "base/poison.h"
+
+atomic_bool app_stop, app_abort;
+
+void app_init(struct app *app)
+{
+	*app = (struct app){ 0 };
+	app->started_ms = clock_wall_ms();
+}
+
+void app_free(struct app *app)
+{
+	tokens_free(app->tokens);
+	store_close(app->store);
+	hs_gate_free(app->gate);
+	registration_free(&app->reg);
+	fleet_free(&app->fleet);
+	config_free(&app->config);
+	free(app->sender_id);
+	*app = (struct app){ 0 };
+}
+
+bool app_stopping(void)
+{
+	return atomic_load(&app_stop);
+}
+
+static struct fleet_source fleet_source_of(const struct config *c)
+{
+	return (struct fleet_source){
+		.server_name = config_text(c, SET_HS_NAME),
+		.sender = config_text(c, SET_AS_SENDER),
+		.prefix = config_text(c, SET_NAMESPACE_PREFIX),
+		.config_path = config_text(c, SET_FLEET_CONFIG),
+		.org_path = config_text(c, SET_FLEET_ORG),
+		.self_path = c->path,
+		.humans = c->v[SET_FLEET_HUMANS].node,
+		.agents = c->v[SET_FLEET_AGENTS].node,
+		.rooms = c->v[SET_ROOMS].node,
+		.manager_report = config_bool(c, SET_DIRECT_MANAGER),
+		.manager_peers = config_bool(c, SET_DIRECT_PEERS),
+		.team_peers = config_bool(c, SET_DIRECT_TEAM),
+	};
+}
+
+enum rc app_load(struct app *app, const char *config_path,
+	struct report *report, struct err *e)
+{
+	enum rc rc = config_load(config_path, &app->config, report, e);
+	if (rc != RC_OK)
+		return rc;
+	const struct fleet_source src = fleet_source_of(&app->config);
+	rc = fleet_load(&src, &app->fleet, report, e);
+	if (rc != RC_OK)
+		return rc;
+	struct arena a = { 0 };
+	const char *id = id_user(&a, src.sender, src.server_name);
+	app->sender_id = id ? strdup(id) : NULL;
+	arena_free(&a);
+	app->gate = hs_gate_new();
+	app->tokens = tokens_new();
+	if (!app->sender_id || !app->gate || !app->tokens)
+		return err_nomem(e);
+	return RC_OK;
+}
+
+struct registration_want app_want(const struct app *app)
+{
+	const struct config *c = &app->config;
+	return (struct registration_want){
+		.id = config_text(c, SET_AS_ID),
+		.url = config_text(c, SET_AS_URL),
+		.sender_localpart = config_text(c, SET_AS_SENDER),
+		.server_name = config_text(c, SET_HS_NAME),
+		.prefix = config_text(c, SET_NAMESPACE_PREFIX),
+		.users = app->fleet.declared_users,
+		.n_users = app->fleet.n_declared_users,
+		.aliases = app->fleet.declared_aliases,
+		.n_aliases = app->fleet.n_declared_aliases,
+	};
+}
+
+/* A human, or the server's own bot, must never be ours. */
+static enum rc check_humans(const struct app *app,
+	const struct registration *reg, const char *path, struct err *e)
+{
+	const char *server = config_text(&app->config, SET_HS_NAME);
+	struct arena a = { 0 };
+	const char *bot = id_user(&a, "conduit", server);
+	enum rc rc = bot ? RC_OK : err_nomem(e);
+	if (rc == RC_OK && registration_matches(reg, NS_USERS, bot))
+		rc = err_set(e, RC_INVALID,
+			"%s: the namespace covers %s, the homeserver's own "
+			"user",
+			path, bot);
+	for (size_t i = 0; i < app->fleet.n_humans && rc == RC_OK; i++) {
+		const char *id = app->fleet.humans[i]->user_id;
+		if (registration_owns(reg, server, id))
+			rc = err_set(e, RC_INVALID,
+				"%s: the namespace covers %s, who is human",
+				path, id);
+	}
+	arena_free(&a);
+	return rc;
+}
+
+enum rc app_load_registration(
+	struct app *app, struct report *report, struct err *e)
+{
+	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
+	enum rc rc = registration_read(path, &app->reg, report, e);
+	if (rc == RC_NOT_FOUND)
+		return err_set(e, rc,
+			"%s: there is no registration yet: run `muster "
+			"registration`, then `muster register`",
+			path);
+	if (rc != RC_OK)
+		return rc;
+	rc = check_humans(app, &app->reg, path, e);
+	if (rc != RC_OK)
+		return rc;
+	const struct registration_want want = app_want(app);
+	struct registration wanted = { 0 };
+	rc = registration_make(&want, &wanted, e);
+	const char *what = NULL;
+	if (rc == RC_OK && !registration_same(&app->reg, &wanted, &what))
+		rc = err_set(e, RC_INVALID,
+			"%s: %s is not what the configuration says: run "
+			"`muster registration`, then `muster register`",
+			path, what);
+	registration_free(&wanted);
+	return rc;
+}
+
+const char *app_base_path(const struct app *app)
+{
+	const char *url = config_text(&app->config, SET_AS_URL);
+	const char *path = strchr(strchr(url, '/') + 2, '/');
+	return path && !text_eq(path, "/") ? path : "";
+}
+
+static enum rc client(struct app *app, const struct secret *token,
+	struct hs **ret, struct err *e)
+{
+	const struct hs_options o = {
+		.url = config_text(&app->config, SET_HS_URL),
+		.ca_file = config_text(&app->config, SET_CA_FILE),
+		.token = token,
+		.gate = app->gate,
+		.stop = &app_abort,
+	};
+	return hs_new(&o, ret, e);
+}
+
+enum rc app_client(struct app *app, const struct secret *token, struct hs **ret,
+	struct err *e)
+{
+	return client(app, token ? token : &app->reg.as_token, ret, e);
+}
+
+enum rc app_client_plain(struct app *app, struct hs **ret, struct err *e)
+{
+	return client(app, NULL, ret, e);
+}
+
+enum rc app_detect(struct app *app, struct hs *hs, struct err *e)
+{
+	enum hs_kind kind = hs_kind_of(config_text(&app->config, SET_HS_KIND));
+	enum rc rc = RC_OK;
+	if (kind == HS_UNKNOWN)
+		rc = hs_detect(hs, &kind, e);
+	if (rc == RC_OK)
+		atomic_store(&app->kind, (int)kind);
+	return rc;
+}
+
+/* --- the store ------------------------------------------------------------- */
+
+static enum rc declare_agents(struct app *app, int64_t now, struct err *e)
+{
+	struct store_agent row = { .user_id = app->sender_id,
+		.sender = true,
+		.declared = true,
+		.name = config_text(&app->config, SET_AS_SENDER_NAME) };
+	enum rc rc = store_agent_declare(app->store, &row, now, e);
+	for (size_t i = 0; i < app->fleet.n_agents && rc == RC_OK; i++) {
+		const struct person *p = app->fleet.agents[i];
+		row = (struct store_agent){ .user_id = p->user_id,
+			.declared = true,
+			.name = p->name,
+			.department = p->department,
+			.team = p->team,
+			.level = p->level };
+		rc = store_agent_declare(app->store, &row, now, e);
+	}
+	return rc;
+}
+
+static enum rc declare_room(
+	struct app *app, const struct room *room, struct err *e)
+{
+	const struct store_room row = { .key = room->key,
+		.direct = room->direct,
+		.declared = true,
+		.alias = room->alias };
+	enum rc rc = store_room_declare(app->store, &row, e);
+	if (rc != RC_OK)
+		return rc;
+	const char **ids = calloc(room->n_members + 1, sizeof(*ids));
+	if (!ids)
+		return err_nomem(e);
+	for (size_t i = 0; i < room->n_members; i++)
+		ids[i] = room->members[i]->user_id;
+	rc = store_room_members_declare(
+		app->store, room->key, ids, room->n_members, e);
+	free(ids);
+	return rc;
+}
+
+static enum rc declare_all(struct app *app, struct err *e)
+{
+	enum rc rc = store_begin(app->store, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = store_declare_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = declare_agents(app, clock_wall_ms(), e);
+	for (size_t i = 0; i < app->fleet.n_rooms && rc == RC_OK; i++)
+		rc = declare_room(app, &app->fleet.rooms[i], e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+enum rc app_open_store(struct app *app, struct err *e)
+{
+	enum rc rc = store_open(
+		config_text(&app->config, SET_STORE_PATH), &app->store, e);
+	return rc == RC_OK ? declare_all(app, e) : rc;
+}
+
+enum rc app_check_runtime(const struct app *app, struct err *e)
+{
+	const char *root = config_text(&app->config, SET_HANDOFF_ROOT);
+	enum rc rc = file_mkdirs(root, e);
+	if (rc != RC_OK)
+		return err_wrap(e, rc, "handoff.root");
+	if (access(root, W_OK | X_OK) != 0)
+		return err_set(e, RC_IO,
+			"handoff.root: %s cannot be written by us: %s", root,
+			strerror(errno));
+	return RC_OK;
+}
+
+enum rc app_snapshot(struct app *app, struct arena *a,
+	struct store_snapshot *ret, struct err *e)
+{
+	struct store_snapshot now = { 0 };
+	enum rc rc =
+		app->store ? store_snapshot(app->store, a, &now, e) : RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; i < now.n_agents; i++)
+		now.agents[i].token_in_hand =
+			tokens_in_hand(app->tokens, now.agents[i].user_id);
+	*ret = now;
+	return RC_OK;
+}

@@ -1,0 +1,86 @@
+/*
+ * appservice/app.h: what the parts of the service share. Everything hangs off
+ * one struct app, which main owns; the parts get it passed. Made in steps, so
+ * that a verb loads only what it needs; app_free() takes a half-made one.
+ *
+ * After loading, config, fleet, registration and options are read-only; store,
+ * gate and tokens lock for themselves.
+ */
+#ifndef APPSERVICE_APP_H
+#define APPSERVICE_APP_H
+
+#include <stdatomic.h>
+
+#include "appservice/config.h"
+#include "appservice/fleet/fleet.h"
+#include "matrix/hs.h"
+#include "registration/registration.h"
+#include "store/store.h"
+
+struct tokens;
+struct reconcile;
+
+struct app {
+	struct config config;
+	struct fleet fleet;
+	struct registration reg;
+	struct store *store;
+	struct hs_gate *gate;
+	struct tokens *tokens;
+	struct reconcile *reconcile;
+	char *sender_id; /* "@muster:server" */
+	atomic_int kind; /* enum hs_kind, once known */
+	int64_t started_ms;
+};
+
+/*
+ * The stop flag, raised by a signal: nothing new is begun. The second is raised
+ * when what was running has had its time: requests end at once.
+ */
+extern atomic_bool app_stop, app_abort;
+
+void app_init(struct app *app);
+void app_free(struct app *app);
+
+/* Configuration, then the fleet that it names. Findings go to report;
+ * RC_INVALID when there are errors. */
+MUST_CHECK enum rc app_load(struct app *app, const char *config_path,
+	struct report *report, struct err *e);
+
+/* What the registration file should say. */
+struct registration_want app_want(const struct app *app);
+/*
+ * Reads the registration file and checks that it is what the configuration
+ * and fleet want; RC_NOT_FOUND and RC_INVALID say which command mends it.
+ */
+MUST_CHECK enum rc app_load_registration(
+	struct app *app, struct report *report, struct err *e);
+
+/* The path of appservice.url, which every route hangs under (AS-06); "" when
+ * it has none. */
+const char *app_base_path(const struct app *app);
+
+/* A client of the homeserver; token NULL: the as_token of the registration. */
+MUST_CHECK enum rc app_client(struct app *app, const struct secret *token,
+	struct hs **ret, struct err *e);
+/* One without any token. */
+MUST_CHECK enum rc app_client_plain(
+	struct app *app, struct hs **ret, struct err *e);
+
+/* The configured kind, else what the homeserver says; remembered. */
+MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
+
+/* Opens the store and declares the fleet in it. */
+MUST_CHECK enum rc app_open_store(struct app *app, struct err *e);
+/* The runtime root exists (it is made) and can be written. */
+MUST_CHECK enum rc app_check_runtime(const struct app *app, struct err *e);
+
+/* One consistent view of the store, with what is in hand marked; an empty one
+ * when there is no store. */
+MUST_CHECK enum rc app_snapshot(struct app *app, struct arena *a,
+	struct store_snapshot *ret, struct err *e);
+
+/* Asked between steps, waits and retries. */
+bool app_stopping(void);
+
+#endif

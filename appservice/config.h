@@ -1,0 +1,78 @@
+/*
+ * appservice/config.h: the configuration: muster.yaml, overridden by
+ * MUSTER_<SECTION>_<KEY> in the environment. Everything wrong with it becomes
+ * a finding with file, line and column.
+ *
+ * A struct config owns its text; config_free(). Read-only once loaded: any
+ * thread.
+ */
+#ifndef APPSERVICE_CONFIG_H
+#define APPSERVICE_CONFIG_H
+
+#include "appservice/settings.h"
+#include "base/report.h"
+#include "base/secret.h"
+#include "base/yaml.h"
+
+enum setting_source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT };
+enum secret_kind { SECRET_PLAIN, SECRET_FILE, SECRET_ENV };
+
+struct setting_value {
+	const char *text; /* NULL: not set; a secret's file or variable */
+	const struct yaml_node *node; /* SETTING_NODE */
+	enum setting_source source;
+	enum secret_kind secret;
+	int line, column; /* FROM_FILE */
+	int64_t number;   /* INT, DURATION (ms), BOOL (0, 1) */
+	int64_t uid, gid; /* OWNER; -1: not set */
+};
+
+struct config {
+	struct arena arena;
+	struct yaml_doc doc;
+	const char *path;
+	const char *dir;
+	struct setting_value v[SETTING_COUNT];
+};
+
+/* Facts about a setting, from the table. */
+struct setting_info {
+	const char *path;
+	enum setting_type type;
+	const char *def, *allowed, *help;
+};
+extern const struct setting_info setting_infos[SETTING_COUNT];
+
+/*
+ * Reads the file. RC_NOT_FOUND: there is none (the text says what to do);
+ * RC_INVALID: findings in report; RC_NOMEM.
+ */
+MUST_CHECK enum rc config_load(const char *path, struct config *ret,
+	struct report *report, struct err *e);
+void config_free(struct config *c);
+
+/* NULL when not set and without a default. Paths are joined with the file's
+ * folder already. */
+const char *config_text(const struct config *c, enum setting s);
+int64_t config_int(const struct config *c, enum setting s);
+bool config_bool(const struct config *c, enum setting s);
+bool config_is_set(const struct config *c, enum setting s);
+
+/*
+ * The secret itself, read now. Unset in *ret when it is not configured.
+ * RC_NOT_FOUND: its file does not exist (the text names it); RC_INVALID: it is
+ * empty, has blanks, or is JSON where a bare value is expected.
+ */
+MUST_CHECK enum rc config_secret(const struct config *c, enum setting s,
+	struct secret *ret, struct err *e);
+
+/* MUSTER_SECTION_KEY of a setting. */
+void config_env_name(enum setting s, char out[64]);
+
+/* What `muster config` shows: every setting, its value and where it is from;
+ * secrets as fingerprints. */
+void config_write_json(const struct config *c, struct buf *out);
+/* What `muster init` writes: every setting, commented. */
+void config_write_template(struct buf *out);
+
+#endif

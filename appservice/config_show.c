@@ -1,0 +1,127 @@
+/*
+ * The configuration for people: what every setting is and where it came from
+ * (`muster config`), and a commented file to start from (`muster init`).
+ */
+#include <string.h>
+
+#include "appservice/config.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+static const char *const source_names[] = { "default", "file", "environment" };
+
+static void show_secret(const struct config *c, enum setting s, struct jb *b)
+{
+	const struct setting_value *v = &c->v[s];
+	struct secret secret = { 0 };
+	struct err e = { 0 };
+	char print[9];
+	if (!v->text) {
+		jb_null(b, "value");
+	} else if (config_secret(c, s, &secret, &e) == RC_OK) {
+		secret_fingerprint(&secret, print);
+		jb_str(b, "fingerprint", print);
+	} else {
+		jb_str(b, "error", e.text);
+	}
+	if (v->text && v->source == FROM_FILE && v->secret != SECRET_PLAIN)
+		jb_str(b, v->secret == SECRET_FILE ? "file" : "env", v->text);
+	secret_fini(&secret);
+}
+
+void config_write_json(const struct config *c, struct buf *out)
+{
+	struct jb b;
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	jb_str(&b, "file", c->path);
+	jb_arr(&b, "settings");
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting_value *v = &c->v[i];
+		jb_obj(&b, NULL);
+		jb_str(&b, "path", setting_infos[i].path);
+		if (setting_infos[i].type == SETTING_SECRET)
+			show_secret(c, (enum setting)i, &b);
+		else if (v->node)
+			jb_str(&b, "value", "(see the file)");
+		else
+			jb_str(&b, "value", v->text);
+		jb_str(&b, "from", source_names[v->source]);
+		if (v->source == FROM_FILE)
+			jb_int(&b, "line", v->line);
+		jb_end_obj(&b);
+	}
+	jb_end_arr(&b);
+	jb_end_obj(&b);
+}
+
+/* Opens the sections of `path` that differ from those of `last`; returns the
+ * key that is left and its depth. */
+static const char *open_sections(
+	struct buf *out, const char *last, const char *path, int *depth)
+{
+	struct str rest = str_of(path), old = str_of(last ? last : "");
+	bool same = true, more = false;
+	*depth = 0;
+	for (;;) {
+		struct str part = str_cut(&rest, '.', &more);
+		struct str was = str_cut(&old, '.', NULL);
+		if (!more)
+			return part.p;
+		same = same && part.n == was.n &&
+			memcmp(part.p, was.p, part.n) == 0;
+		if (!same)
+			buf_addf(out, "%s%*s%.*s:\n", *depth ? "" : "\n",
+				*depth * 2, "", (int)part.n, part.p);
+		*depth += 1;
+	}
+}
+
+/* What a person must fill in, with an example. */
+static const char *example_of(enum setting s)
+{
+	switch (s) {
+	case SET_HS_URL:
+		return "http://127.0.0.1:6167";
+	case SET_HS_NAME:
+		return "example.org";
+	case SET_FLEET_ORG:
+		return "org.json";
+	case SET_FLEET_CONFIG:
+		return "config.yaml";
+	case SET_ADMIN_USER:
+		return "admin";
+	case SET_ADMIN_PASSWORD:
+		return "{file: secrets/admin-password}";
+	default:
+		return NULL;
+	}
+}
+
+void config_write_template(struct buf *out)
+{
+	buf_add(out,
+		"# muster.yaml: relative paths are relative to this file; "
+		"every\n"
+		"# setting can be overridden by MUSTER_<SECTION>_<KEY>.\n"
+		"# Commented lines show the default.\n");
+	const char *last = NULL;
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting_info *info = &setting_infos[i];
+		const char *example = example_of((enum setting)i);
+		if (i == SET_NAMESPACE_PREFIX)
+			continue; /* an alternative to `namespace: declared` */
+		int depth = 0;
+		const char *key = open_sections(out, last, info->path, &depth);
+		const char *value = example ? example
+			: info->def         ? info->def
+					    : "null";
+		buf_addf(out, "%s%*s%s%s: %s  # %s\n", depth ? "" : "\n",
+			depth * 2, "", example ? "" : "# ", key, value,
+			info->help);
+		last = info->path;
+	}
+}

@@ -1,0 +1,148 @@
+/*
+ * appservice/fleet/fleet_priv.h: what the files of this folder share while a
+ * fleet is being made.
+ *
+ * A load goes: read (org.c, chart.c, byhand.c) every mention of a person into
+ * drafts; settle (roster.c) them into people, one draft a person; check
+ * (check.c) who may be there and who reports to whom; choose (chart.c) who is
+ * deployed; then rooms (rules.c, policy.c, direct.c). What is wrong goes to
+ * the report and the load goes on; running out of memory is remembered by the
+ * two arenas and looked at once, at the end.
+ */
+#ifndef APPSERVICE_FLEET_FLEET_PRIV_H
+#define APPSERVICE_FLEET_FLEET_PRIV_H
+
+#include "appservice/fleet/fleet.h"
+
+#define N_LEVELS 4 /* that agents may have: VP, Director, Manager, IC */
+extern const char *const fleet_levels[N_LEVELS];
+
+/* Past this nobody wants them, and the homeserver could not hold them. */
+#define LIMIT_DIRECT_ROOMS 2000000
+
+enum origin { FROM_ORG, FROM_CHART, FROM_AGENTS, FROM_HUMANS };
+
+/* A person while the fleet is being made. */
+struct draft {
+	struct person person; /* what the fleet hands out */
+	enum origin origin;
+	bool mention;            /* only says "this one is human" */
+	bool named;              /* person.name was written, not made up */
+	size_t order;            /* in which the files name them */
+	size_t index;            /* in the settled list */
+	const char *reports_to;  /* full id as written; NULL */
+	struct place manager_at; /* where that is written */
+	struct draft *boss;      /* the same, resolved */
+	bool chosen;             /* the fleet's configuration deploys them */
+	const char *sort_name;   /* for choosing */
+	size_t walk;             /* which walk up the hierarchy came by */
+};
+
+/* Of one enabled department, how many of each level. */
+struct quota {
+	const char *department;
+	size_t want[N_LEVELS];
+	struct place place;
+};
+
+/* One entry of the room policy; texts are templates. */
+struct rule {
+	const char *alias, *name, *topic;
+	bool by_department, by_team; /* one room for each */
+	bool everyone;
+	const char *const *levels; /* NULL: any */
+	size_t n_levels;
+	const char *department, *team; /* NULL: any */
+	bool strict;
+	struct place place;
+};
+
+struct load {
+	const struct fleet_source *src;
+	struct fleet *fleet;
+	struct arena *keep;   /* the fleet's own */
+	struct arena scratch; /* gone after loading */
+	struct report *report;
+	/* Copies of the source's paths that live as long as the fleet. */
+	const char *self_file, *org_file, *chart_file;
+	struct draft **people; /* mentions first, settled people then */
+	size_t n_people, people_cap;
+	struct quota *quotas;
+	size_t n_quotas, quotas_cap;
+	bool ceo_named; /* by the fleet's configuration */
+	const struct rule *rules;
+	size_t n_rules;
+};
+
+/* fleet.c: small things for all. */
+
+/* An error (a warning) at a place. */
+void fault(struct load *ld, struct place at, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+void caution(struct load *ld, struct place at, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+/* A whole file into out; a finding and false when that failed. */
+MUST_CHECK bool read_whole(
+	struct load *ld, const char *path, const char *what, struct buf *out);
+/* The finding for a parser's "path:line:column: text". */
+void fault_parse(struct load *ld, const char *path, const char *text);
+
+/* names.c */
+
+/* Lower case, Latin letters without their marks: how names are sorted. */
+char *name_fold(struct arena *a, const char *name);
+/* "task.assignments" as "Task Assignments". */
+char *name_of_localpart(struct arena *a, const char *localpart);
+/* The word that was probably meant; NULL: none is near. */
+const char *nearest_word(const char *word, const char *const *words, size_t n);
+/* The one of the four levels; else NULL and a finding. */
+const char *level_of(
+	struct load *ld, struct place at, const char *label, const char *text);
+
+/* node.c: reading our own nodes and the fleet's configuration. */
+
+struct place node_place(const char *file, const struct yaml_node *v);
+/* A map with these keys only; findings otherwise. False: it is no map. */
+bool node_is_map(struct load *ld, const char *file, const char *label,
+	const struct yaml_node *v, const char *const *known, size_t n);
+bool node_is_list(struct load *ld, const char *file, const char *label,
+	const struct yaml_node *v);
+/* The text of a map's key, in the fleet's arena; NULL when it is not there,
+ * null, or (a finding) no text. */
+const char *node_text(struct load *ld, const char *file, const char *label,
+	const struct yaml_node *map, const char *key);
+
+/* Reading. */
+void org_read(struct load *ld);
+void chart_read(struct load *ld);
+void byhand_read(struct load *ld);
+
+/* roster.c */
+
+/*
+ * A new draft for the id as it was written: a bare localpart (where `bare`
+ * allows it) gets our server; the grammar is checked, and that it is on our
+ * server unless it is `abroad`. NULL only when out of memory: a bad id is a
+ * finding, and stays, so that it is not missed elsewhere.
+ */
+struct draft *roster_add(struct load *ld, enum origin origin, const char *id,
+	bool bare, bool abroad, struct place at, const char *label);
+/* An id as written, completed. */
+const char *roster_id(struct load *ld, const char *text, bool bare);
+/* Sorted by id, one draft a person, bosses found. */
+void roster_settle(struct load *ld);
+struct draft *roster_find(const struct load *ld, const char *user_id);
+/* After choosing: the fleet's lists of people. */
+void roster_publish(struct load *ld);
+
+void check_people(struct load *ld);
+void chart_choose(struct load *ld);
+void rules_read(struct load *ld);
+/* The fleet's rooms; findings when two share an alias. */
+void policy_build(struct load *ld);
+/* The pairs that have a direct room, as indexes of people: low << 32 | high,
+ * sorted, each once, in the scratch arena. */
+uint64_t *direct_pairs(struct load *ld, size_t *ret_n);
+void direct_room(struct load *ld, uint64_t pair, struct room *ret);
+
+#endif

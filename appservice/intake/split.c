@@ -1,0 +1,218 @@
+/*
+ * Where the events stand in a transaction's text. The parser is given one
+ * event at a time: one that it refuses (nested too deep, \u0000) then spoils
+ * only itself, and a large body never becomes a large tree in memory. What
+ * stands inside an element is not looked at here, but for where it ends: a
+ * body that was cut off is noticed, since its brackets do not close.
+ */
+#include <string.h>
+
+#include "appservice/intake/intake_priv.h"
+#include "base/json.h"
+
+#include "base/poison.h"
+
+static void skip(struct str *s, size_t n)
+{
+	s->p += n;
+	s->n -= n;
+}
+
+static bool at(const struct str *s, char c)
+{
+	return s->n && s->p[0] == c;
+}
+
+static void skip_space(struct str *s)
+{
+	while (at(s, ' ') || at(s, '\t') || at(s, '\n') || at(s, '\r'))
+		skip(s, 1);
+}
+
+/* Skips one character, and white space before it. */
+static bool take(struct str *s, char c)
+{
+	skip_space(s);
+	if (!at(s, c))
+		return false;
+	skip(s, 1);
+	return true;
+}
+
+/* At the opening quote. */
+static bool skip_string(struct str *s)
+{
+	for (size_t i = 1; i < s->n; i++) {
+		if (s->p[i] == '"') {
+			skip(s, i + 1);
+			return true;
+		}
+		if (s->p[i] == '\\')
+			i++;
+	}
+	return false;
+}
+
+/* At an opening bracket of either kind. */
+static bool skip_nested(struct str *s)
+{
+	size_t depth = 0;
+
+	while (s->n) {
+		char c = s->p[0];
+		if (c == '"') {
+			if (!skip_string(s))
+				return false;
+			continue;
+		}
+		skip(s, 1);
+		if (c == '{' || c == '[')
+			depth++;
+		if ((c == '}' || c == ']') && --depth == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A number, true, false, null, or what looks like one. */
+static bool skip_word(struct str *s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789+-.";
+	size_t n = 0;
+
+	while (n < s->n && memchr(letters, s->p[n], sizeof(letters) - 1))
+		n++;
+	skip(s, n);
+	return n > 0;
+}
+
+static bool skip_value(struct str *s)
+{
+	skip_space(s);
+	if (at(s, '"'))
+		return skip_string(s);
+	if (at(s, '{') || at(s, '['))
+		return skip_nested(s);
+	return skip_word(s);
+}
+
+/* Behind the opening bracket. */
+static bool skip_elements(struct str *s)
+{
+	if (take(s, ']'))
+		return true;
+	do {
+		if (!skip_value(s))
+			return false;
+	} while (take(s, ','));
+	return take(s, ']');
+}
+
+/* A word is what it looks like. */
+static bool is_json_word(struct str s)
+{
+	struct json *doc = NULL;
+	bool good = json_parse_any(s.p, s.n, NULL, &doc, NULL) == RC_OK;
+
+	json_free(doc);
+	return good;
+}
+
+/* A member's value; where it is an array, *inside is what it holds. */
+static bool skip_member_value(struct str *s, struct str *inside)
+{
+	*inside = (struct str){ NULL, 0 };
+	if (take(s, '[')) {
+		const char *from = s->p;
+		if (!skip_elements(s))
+			return false;
+		*inside = (struct str){ from, (size_t)(s->p - from) - 1 };
+		return true;
+	}
+	bool word = !at(s, '"') && !at(s, '{');
+	const char *from = s->p;
+	if (!skip_value(s))
+		return false;
+	return !word ||
+		is_json_word((struct str){ from, (size_t)(s->p - from) });
+}
+
+/* Of two members of the name the last one counts, as in every parser. */
+static bool skip_member(struct str *s, struct str *events)
+{
+	static const char wanted[] = "\"events\"";
+	struct str inside;
+
+	skip_space(s);
+	const char *key = s->p;
+	if (!at(s, '"') || !skip_string(s))
+		return false;
+	size_t n = (size_t)(s->p - key);
+	if (!take(s, ':') || !skip_member_value(s, &inside))
+		return false;
+	if (n == sizeof(wanted) - 1 && !memcmp(key, wanted, n))
+		*events = inside;
+	return true;
+}
+
+static bool skip_object(struct str *s, struct str *events)
+{
+	if (!take(s, '{'))
+		return false;
+	if (take(s, '}'))
+		return true;
+	do {
+		if (!skip_member(s, events))
+			return false;
+	} while (take(s, ','));
+	return take(s, '}');
+}
+
+static bool is_whole(struct str *rest)
+{
+	skip_space(rest);
+	return !rest->n;
+}
+
+enum rc split_begin(
+	struct str body, struct str *events, bool *not_json, struct err *e)
+{
+	struct str found = { NULL, 0 }, ignored;
+	struct str rest = body;
+	size_t bad = 0;
+
+	*not_json = false;
+	skip_space(&rest);
+	bool object = at(&rest, '{');
+	bool good = utf8_valid(body.p, body.n, &bad) &&
+		(object ? skip_object(&rest, &found)
+			: skip_member_value(&rest, &ignored)) &&
+		is_whole(&rest);
+	if (!good) {
+		*not_json = true;
+		return err_set(e, RC_INVALID,
+			"the body is not JSON, or not all of it: %zu bytes, "
+			"good up to byte %zu",
+			body.n, bad ? bad : body.n - rest.n);
+	}
+	if (!object)
+		return err_set(
+			e, RC_INVALID, "expected an object with \"events\"");
+	if (!found.p)
+		return err_set(e, RC_INVALID, "events: expected an array");
+	*events = found;
+	return RC_OK;
+}
+
+bool split_next(struct str *events, struct str *ret)
+{
+	skip_space(events);
+	const char *from = events->p;
+	if (!events->n || !skip_value(events))
+		return false;
+	*ret = (struct str){ from, (size_t)(events->p - from) };
+	take(events, ',');
+	return true;
+}

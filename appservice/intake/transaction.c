@@ -1,0 +1,203 @@
+/*
+ * A transaction of the homeserver, committed: its events and its id in one
+ * store transaction, so that a repetition is recognised whenever it comes.
+ * Whether it is one is asked inside that transaction; of two at the same time
+ * the second waits and finds what the first has done.
+ */
+#include <string.h>
+
+#include "appservice/intake/intake_priv.h"
+#include "base/clock.h"
+
+#include "base/poison.h"
+
+/* Which body was refused last, and how often in a row: "2 txn-id". */
+#define NOTE_REFUSED "transaction_refused"
+/* At this attempt it is set aside, or the queue would stand still for ever. */
+#define LAST_ATTEMPT 3
+
+static enum rc apply_event(struct store *s, const struct batch_event *ev,
+	bool *changed, struct err *e)
+{
+	if (!ev->membership)
+		return store_state_set(s, ev->room_id, ev->type, ev->content,
+			ev->event_id, ev->origin_ts, changed, e);
+	struct store_membership m = {
+		.room_id = ev->room_id,
+		.user_id = ev->user_id,
+		.membership = ev->membership,
+		.event_id = ev->event_id,
+		.origin_ts = ev->origin_ts,
+		.source = "event",
+	};
+	return store_membership_set(s, &m, changed, e);
+}
+
+static enum rc apply_events(struct store *s, const struct batch *b,
+	struct intake_result *ret, struct err *e)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		bool changed = false;
+		enum rc rc = apply_event(s, &b->events[i], &changed, e);
+		if (rc)
+			return rc;
+		ret->changed |= changed;
+		ret->applied++;
+	}
+	return RC_OK;
+}
+
+static enum rc quarantine(struct store *s, const char *txn_id,
+	const struct batch *b, struct err *e)
+{
+	for (size_t i = 0; i < b->n_bad; i++) {
+		struct store_quarantined q = {
+			.txn_id = txn_id,
+			.index = b->bad[i].index,
+			.bytes = b->bad[i].bytes,
+			.reason = b->bad[i].reason,
+			.received_ms = b->now_ms,
+		};
+		enum rc rc = store_quarantine_add(s, &q, e);
+		if (rc)
+			return rc;
+	}
+	return RC_OK;
+}
+
+/* Everything between begin and commit. */
+static enum rc write_batch(struct store *s, const char *txn_id,
+	const struct batch *b, struct intake_result *ret, struct err *e)
+{
+	enum rc rc = store_txn_seen(s, txn_id, b->digest, &ret->repeated, e);
+	if (rc)
+		return rc;
+	ret->events = b->seen;
+	if (ret->repeated)
+		return store_txn_count(s, true, 0, 0, b->now_ms, e);
+	ret->quarantined = b->bad_seen;
+	rc = apply_events(s, b, ret, e);
+	if (!rc)
+		rc = quarantine(s, txn_id, b, e);
+	if (!rc)
+		rc = store_txn_add(s, txn_id, b->digest, b->now_ms, e);
+	if (!rc)
+		rc = store_txn_count(s, false, (int64_t)b->seen,
+			(int64_t)b->bad_seen, b->now_ms, e);
+	return rc;
+}
+
+/* How often this transaction was refused before. */
+static enum rc refused_before(struct store *s, const char *txn_id,
+	struct arena *a, int64_t *ret, struct err *e)
+{
+	const char *note = NULL;
+
+	enum rc rc = store_note_get(s, NOTE_REFUSED, a, &note, e);
+	if (rc)
+		return rc;
+	*ret = 0;
+	if (!note)
+		return RC_OK;
+	struct str rest = str_of(note);
+	struct str count = str_cut(&rest, ' ', NULL);
+	if (!str_eq(rest, txn_id) || !str_i64(count, 0, LAST_ATTEMPT, ret))
+		*ret = 0;
+	return RC_OK;
+}
+
+static enum rc set_all_aside(struct store *s, const char *txn_id,
+	struct str body, const char *reason, struct arena *a, struct err *e)
+{
+	struct store_quarantined q = {
+		.txn_id = txn_id,
+		.index = -1,
+		.bytes = batch_excerpt(a, body),
+		.reason = reason,
+		.received_ms = clock_wall_ms(),
+	};
+
+	if (!q.bytes)
+		return err_nomem(e);
+	enum rc rc = store_quarantine_add(s, &q, e);
+	return rc ? rc : store_txn_count(s, false, 0, 1, q.received_ms, e);
+}
+
+/* Everything between begin and commit for a body that cannot be used. */
+static enum rc write_refusal(struct store *s, const char *txn_id,
+	struct str body, const char *reason, struct intake_result *ret,
+	struct err *e)
+{
+	struct arena a = { 0 };
+	int64_t before = 0;
+
+	enum rc rc = refused_before(s, txn_id, &a, &before, e);
+	if (rc)
+		goto out;
+	if (before == LAST_ATTEMPT) {
+		/* Our 200 did not arrive. */
+		ret->repeated = true;
+		rc = store_txn_count(s, true, 0, 0, clock_wall_ms(), e);
+		goto out;
+	}
+	const char *note = arena_printf(&a, "%d %s", (int)before + 1, txn_id);
+	rc = note ? store_note_set(s, NOTE_REFUSED, note, e) : err_nomem(e);
+	if (!rc && before + 1 == LAST_ATTEMPT) {
+		ret->quarantined = 1;
+		rc = set_all_aside(s, txn_id, body, reason, &a, e);
+	}
+out:
+	arena_free(&a);
+	return rc;
+}
+
+static enum rc end(struct store *s, enum rc rc, struct err *e)
+{
+	if (!rc)
+		rc = store_commit(s, e);
+	if (rc)
+		store_rollback(s);
+	return rc;
+}
+
+/* A body that cannot be used is refused, so that one that was cut off comes
+ * again whole; but not for ever. */
+static enum rc refuse(struct store *s, const char *txn_id, struct str body,
+	struct intake_result *ret, struct err *e)
+{
+	struct err why = e ? *e : (struct err){ .text = "not usable" };
+
+	enum rc rc = store_begin(s, e);
+	if (rc)
+		return rc;
+	rc = write_refusal(s, txn_id, body, why.text, ret, e);
+	rc = end(s, rc, e);
+	if (rc || ret->quarantined || ret->repeated)
+		return rc;
+	return err_set(e, RC_INVALID, "%s", why.text);
+}
+
+enum rc intake_transaction(struct intake *in, const char *txn_id,
+	const char *body, size_t n, struct intake_result *ret, struct err *e)
+{
+	struct str text = { body, n };
+	struct intake_result result = { 0 };
+	struct batch b;
+
+	enum rc rc = batch_read(&b, text, clock_wall_ms(), &result.not_json, e);
+	if (rc == RC_INVALID) {
+		rc = refuse(in->store, txn_id, text, &result, e);
+		goto out;
+	}
+	if (!rc)
+		rc = store_begin(in->store, e);
+	if (rc)
+		goto out;
+	rc = write_batch(in->store, txn_id, &b, &result, e);
+	rc = end(in->store, rc, e);
+out:
+	batch_free(&b);
+	if (!rc || rc == RC_INVALID)
+		*ret = result;
+	return rc;
+}

@@ -1,0 +1,162 @@
+/*
+ * muster: the command line. The verb comes from the table; everything else is
+ * behind it.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/ops/verbs.h"
+#include "base/str.h"
+#include "matrix/http.h"
+
+#include "base/poison.h"
+
+const struct verb verbs[] = {
+	{ "init", "[DIR]", "write a commented muster.yaml", 1, verb_init },
+	{ "check", "", "read configuration and fleet; say what is wrong", 0,
+		verb_check },
+	{ "registration", "", "make the registration file and check it", 0,
+		verb_registration },
+	{ "register", "",
+		"register with the homeserver and prove that it works", 0,
+		verb_register },
+	{ "serve", "", "the service, in the foreground", 0, verb_serve },
+	{ "status", "", "is it ready, and what not", 0, verb_view },
+	{ "agents", "", "every agent and how far it is", 0, verb_view },
+	{ "rooms", "", "every room, who should be and who is in it", 0,
+		verb_view },
+	{ "plan", "", "what would be done now; exit status 3 when there is any",
+		0, verb_view },
+	{ "journal", "", "steps that wait, run, failed or are done", 0,
+		verb_view },
+	{ "quarantine", "", "events that could not be read", 0, verb_view },
+	{ "audit", "", "what was done, newest first", 0, verb_view },
+	{ "healthcheck", "", "exit status for containers", 0,
+		verb_healthcheck },
+	{ "config", "", "every setting, its value and where it is from", 0,
+		verb_config },
+	{ "help", "[VERB]", "this page", 1, verb_help },
+	{ "version", "", "the version", 0, verb_version },
+};
+const size_t n_verbs = ARRAY_LEN(verbs);
+
+static void usage(FILE *to)
+{
+	fputs("usage: muster [-c muster.yaml] VERB [--json]\n\n", to);
+	for (size_t i = 0; i < n_verbs; i++)
+		fprintf(to, "  %-13s %-7s %s\n", verbs[i].name, verbs[i].args,
+			verbs[i].help);
+	fputs("\nThe usual order: check, registration, register, serve, "
+	      "agents.\n",
+		to);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < n_verbs; i++)
+		if (text_eq(verbs[i].name, name))
+			return &verbs[i];
+	return NULL;
+}
+
+static const char *nearest_verb(const char *name)
+{
+	const char *best = NULL;
+	int least = 4;
+	for (size_t i = 0; i < n_verbs; i++) {
+		int d = str_distance(name, verbs[i].name, 3);
+		if (d < least) {
+			least = d;
+			best = verbs[i].name;
+		}
+	}
+	return best;
+}
+
+static int no_such_verb(const char *name)
+{
+	const char *near = nearest_verb(name);
+	if (near)
+		return cli_fail(EXIT_WRONG,
+			"there is no verb \"%s\": did you mean \"%s\"?", name,
+			near);
+	return cli_fail(EXIT_WRONG,
+		"there is no verb \"%s\": `muster help` lists them", name);
+}
+
+int verb_help(struct cli *cli)
+{
+	if (cli->argc == 0) {
+		usage(stdout);
+		return EXIT_OK;
+	}
+	const struct verb *v = find_verb(cli->argv[0]);
+	if (!v)
+		return no_such_verb(cli->argv[0]);
+	printf("usage: muster [-c muster.yaml] %s%s%s [--json]\n\n%s\n",
+		v->name, *v->args ? " " : "", v->args, v->help);
+	return EXIT_OK;
+}
+
+/* Options may stand before and after the verb. */
+static int parse(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ 0 },
+	};
+	const char *instead = NULL;
+	int c = 0;
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		if (c == 'c')
+			cli->config_path = optarg;
+		else if (c == 'j')
+			cli->json = true;
+		else if (c == 'h' || c == 'v')
+			instead = c == 'h' ? "help" : "version";
+		else
+			return EXIT_WRONG; /* getopt has said why */
+	}
+	cli->argc = argc - optind;
+	cli->argv = argv + optind;
+	if (!instead && cli->argc == 0) {
+		usage(stderr);
+		return EXIT_WRONG;
+	}
+	const char *name = instead ? instead : cli->argv[0];
+	cli->verb = find_verb(name);
+	if (!cli->verb)
+		return no_such_verb(name);
+	if (!instead) {
+		cli->argc--;
+		cli->argv++;
+	}
+	if (cli->argc > cli->verb->max_args)
+		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
+			cli->verb->name, cli->argv[cli->verb->max_args]);
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = { .config_path = "muster.yaml" };
+	struct err e = { 0 };
+	const char *named = getenv("MUSTER_CONFIG");
+	if (named && *named)
+		cli.config_path = named;
+	int status = parse(&cli, argc, argv);
+	if (status != EXIT_OK)
+		return status;
+	if (http_global_init(&e) != RC_OK)
+		return cli_fail(EXIT_FAILED, "%s", e.text);
+	status = cli.verb->run(&cli);
+	http_global_fini();
+	if (fflush(stdout) != 0 && status == EXIT_OK)
+		status = cli_fail(EXIT_FAILED, "the output was not written");
+	return status;
+}

@@ -1,0 +1,63 @@
+/*
+ * The routes of the admin socket and of the health listener.
+ */
+#include "appservice/ops/api.h"
+#include "appservice/ops/views.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+static void get_view(struct http_call *c)
+{
+	struct err e = { 0 };
+	const struct view *view = view_by_name(c->params[0]);
+	if (!view) {
+		http_call_error(c, RC_NOT_FOUND, "no such document");
+		return;
+	}
+	buf_clear(&c->answer);
+	enum rc rc = view->write(c->server_arg, &c->answer, &e);
+	if (rc == RC_OK)
+		rc = buf_rc(&c->answer);
+	if (rc != RC_OK)
+		http_call_error(c, rc, e.text);
+}
+
+static void get_live(struct http_call *c)
+{
+	(void)c; /* that it answers is the answer */
+}
+
+static void get_ready(struct http_call *c)
+{
+	struct jb b;
+	bool ready = view_ready(c->server_arg, NULL);
+	buf_clear(&c->answer);
+	jb_init(&b, &c->answer);
+	jb_obj(&b, NULL);
+	jb_bool(&b, "ready", ready);
+	jb_arr(&b, "why_not");
+	view_ready(c->server_arg, &b);
+	jb_end_arr(&b);
+	jb_end_obj(&b);
+	if (!ready)
+		c->status = 503;
+}
+
+#define HEALTH                                                                 \
+	{ "GET", "/health/live", ROUTE_OPEN, LIMIT_SMALL_BODY, get_live },     \
+	{                                                                      \
+		"GET", "/health/ready", ROUTE_OPEN, LIMIT_SMALL_BODY,          \
+			get_ready                                              \
+	}
+
+const struct route api_routes[] = {
+	{ "GET", "/v1/{view}", ROUTE_OPEN, LIMIT_SMALL_BODY, get_view },
+	HEALTH,
+};
+const size_t api_n_routes = ARRAY_LEN(api_routes);
+
+const struct route health_routes[] = { HEALTH };
+const size_t health_n_routes = ARRAY_LEN(health_routes);

@@ -1,0 +1,339 @@
+/*
+ * The documents for people: tables whose columns are as wide as what is in
+ * them, and a few words for what is no table.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/ops/verbs.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+#define MAX_COLUMNS 8
+
+struct table {
+	struct arena a;
+	size_t columns;
+	const char **cells; /* row by row, titles first */
+	size_t n, cap;
+};
+
+static void cell(struct table *t, const char *text)
+{
+	const char **at =
+		arena_push(&t->a, &t->cells, &t->n, &t->cap, sizeof(*t->cells));
+	if (at)
+		*at = text ? text : "";
+}
+
+static void cell_int(struct table *t, int64_t v)
+{
+	cell(t, arena_printf(&t->a, "%lld", (long long)v));
+}
+
+static void titles(struct table *t, size_t n, const char *const *names)
+{
+	t->columns = n;
+	for (size_t i = 0; i < n; i++)
+		cell(t, names[i]);
+}
+
+/* Columns of what a terminal shows, near enough: code points. */
+static int shown_width(const char *s)
+{
+	int n = 0;
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static void print_table(struct table *t)
+{
+	int width[MAX_COLUMNS] = { 0 };
+	for (size_t i = 0; i < t->n; i++) {
+		int w = shown_width(t->cells[i]);
+		if (w > width[i % t->columns])
+			width[i % t->columns] = w;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		bool last = i % t->columns == t->columns - 1;
+		fputs(t->cells[i], stdout);
+		if (last)
+			putchar('\n');
+		else
+			printf("%*s",
+				width[i % t->columns] -
+					shown_width(t->cells[i]) + 2,
+				"");
+	}
+	arena_free(&t->a);
+	*t = (struct table){ 0 };
+}
+
+static const char *when(struct arena *a, struct js row, const char *key)
+{
+	int64_t ms = 0;
+	char text[25];
+	if (!js_get_i64(row, key, &ms) || ms == 0)
+		return "";
+	clock_format(ms, text);
+	return arena_printf(a, "%.10s %.8s", text, text + 11);
+}
+
+static int64_t number(struct js row, const char *key)
+{
+	int64_t v = 0;
+	return js_get_i64(row, key, &v) ? v : 0;
+}
+
+/* --- agents, rooms ---------------------------------------------------------- */
+
+static void print_agents(struct js doc)
+{
+	static const char *const names[] = { "AGENT", "NAME", "DEPARTMENT",
+		"TEAM", "STATE", "GENERATION", "SINCE (UTC)", "" };
+	struct table t = { 0 };
+	titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(doc); i++) {
+		struct js row = js_at(doc, i);
+		cell(&t, js_get_str(row, "user_id"));
+		cell(&t, js_get_str(row, "name"));
+		cell(&t, js_get_str(row, "department"));
+		cell(&t, js_get_str(row, "team"));
+		cell(&t, js_get_str(row, "state"));
+		cell_int(&t, number(row, "generation"));
+		cell(&t, when(&t.a, row, "since_ms"));
+		cell(&t, js_get_str(row, "error"));
+	}
+	print_table(&t);
+}
+
+static bool is_whole(struct js room)
+{
+	return js_get_str(room, "room_id") &&
+		js_len(js_get(room, "missing")) == 0 &&
+		js_len(js_get(room, "held")) == 0;
+}
+
+/* A direct room is shown by its two people. */
+static const char *room_title(struct arena *a, struct js room)
+{
+	const char *alias = js_get_str(room, "alias");
+	struct js who = js_get(room, "declared");
+	if (alias)
+		return alias;
+	return arena_printf(
+		a, "%s %s", js_str(js_at(who, 0)), js_str(js_at(who, 1)));
+}
+
+static void room_row(struct table *t, struct js room)
+{
+	static const char *const lists[] = { "declared", "joined", "invited",
+		"missing", "extra", "held" };
+	cell(t, room_title(&t->a, room));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		cell_int(t, (int64_t)js_len(js_get(room, lists[i])));
+	cell(t,
+		js_get_str(room, "room_id") ? js_get_str(room, "room_id")
+					    : "(not made yet)");
+}
+
+static void print_rooms(struct js doc)
+{
+	static const char *const names[] = { "ROOM", "DECLARED", "JOINED",
+		"INVITED", "MISSING", "EXTRA", "HELD", "ROOM ID" };
+	struct table t = { 0 };
+	size_t direct = 0, whole = 0;
+	titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(doc); i++) {
+		struct js room = js_at(doc, i);
+		bool is_direct = text_eq(js_get_str(room, "kind"), "direct");
+		direct += is_direct;
+		whole += is_direct && is_whole(room);
+		if (!is_direct || !is_whole(room))
+			room_row(&t, room);
+	}
+	print_table(&t);
+	printf("direct rooms: %zu, of which %zu are as declared%s\n", direct,
+		whole, direct > 0 ? " (--json lists them)" : "");
+}
+
+/* --- plan, journal, quarantine, audit -------------------------------------------- */
+
+static void print_plan(struct js doc)
+{
+	static const char *const names[] = { "STEP", "WHO", "ROOM", "WHY" };
+	struct table t = { 0 };
+	struct js steps = js_get(doc, "steps");
+	if (js_len(steps) == 0) {
+		puts("nothing to do: everything is as declared");
+		return;
+	}
+	titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(steps); i++) {
+		struct js st = js_at(steps, i);
+		const char *room = js_get_str(st, "room");
+		cell(&t, js_get_str(st, "kind"));
+		cell(&t,
+			text_eq(room, js_get_str(st, "subject"))
+				? ""
+				: js_get_str(st, "subject"));
+		cell(&t, room);
+		cell(&t, js_get_str(st, "reason"));
+	}
+	print_table(&t);
+	printf("%zu steps\n", js_len(steps));
+}
+
+/* Lists whose columns are members of their rows as they stand. */
+static void print_list(struct js doc, size_t n, const char *const *keys,
+	const char *const *names, const char *nothing)
+{
+	struct table t = { 0 };
+	if (js_len(doc) == 0) {
+		puts(nothing);
+		return;
+	}
+	titles(&t, n, names);
+	for (size_t i = 0; i < js_len(doc); i++) {
+		struct js row = js_at(doc, i);
+		for (size_t k = 0; k < n; k++) {
+			if (text_ends(keys[k], "ms"))
+				cell(&t, when(&t.a, row, keys[k]));
+			else if (js_type(js_get(row, keys[k])) == JS_INT)
+				cell_int(&t, number(row, keys[k]));
+			else
+				cell(&t, js_get_str(row, keys[k]));
+		}
+	}
+	print_table(&t);
+}
+
+static void print_journal(struct js doc)
+{
+	static const char *const keys[] = { "updated_ms", "state", "kind",
+		"subject", "room", "attempt", "next_attempt_ms", "error" };
+	static const char *const names[] = { "UTC", "STATE", "STEP", "WHO",
+		"ROOM", "ATTEMPT", "AGAIN", "ERROR" };
+	print_list(doc, ARRAY_LEN(keys), keys, names, "no step yet");
+}
+
+static void print_quarantine(struct js doc)
+{
+	static const char *const keys[] = { "id", "received_ms", "txn_id",
+		"index", "reason" };
+	static const char *const names[] = { "ID", "UTC", "TRANSACTION",
+		"EVENT", "WHY" };
+	print_list(
+		doc, ARRAY_LEN(keys), keys, names, "nothing is in quarantine");
+}
+
+static void print_audit(struct js doc)
+{
+	static const char *const keys[] = { "ms", "actor", "action", "subject",
+		"detail" };
+	static const char *const names[] = { "UTC", "WHO", "DID", "TO",
+		"DETAIL" };
+	print_list(doc, ARRAY_LEN(keys), keys, names, "nothing yet");
+}
+
+/* --- status, config ------------------------------------------------------------------ */
+
+static bool print_count(const char *key, struct js v, void *arg)
+{
+	int64_t n = 0;
+	bool *first = arg;
+	js_i64(v, 0, JSON_INT_MAX, &n);
+	printf("%s%lld %s", *first ? "" : ", ", (long long)n, key);
+	*first = false;
+	return true;
+}
+
+static void print_counts(const char *title, struct js doc, const char *key)
+{
+	bool first = true;
+	printf("%-13s", title);
+	js_each(js_get(doc, key), print_count, &first);
+	puts(first ? "none" : "");
+}
+
+static void print_status(struct js doc)
+{
+	bool ready = false;
+	struct js why = js_get(doc, "why_not"), hs = js_get(doc, "homeserver");
+	js_get_bool(doc, "ready", &ready);
+	printf("muster %s, %s\n", js_get_str(doc, "version"),
+		ready ? "ready" : "not ready:");
+	for (size_t i = 0; i < js_len(why); i++)
+		printf("  %s\n", js_str(js_at(why, i)));
+	printf("homeserver   %s (%s) at %s; %lld requests, %lld of them "
+	       "writes\n",
+		js_get_str(hs, "server_name"), js_get_str(hs, "kind"),
+		js_get_str(hs, "url"), (long long)number(hs, "requests"),
+		(long long)number(hs, "writes"));
+	print_counts("agents", doc, "agents");
+	printf("rooms        %lld and %lld direct rooms\n",
+		(long long)number(doc, "rooms"),
+		(long long)number(doc, "direct_rooms"));
+	print_counts("journal", doc, "journal");
+	struct js txn = js_get(doc, "transactions");
+	printf("transactions %lld, %lld of them repeated; %lld events, %lld "
+	       "quarantined\n",
+		(long long)number(txn, "seen"),
+		(long long)number(txn, "repeated"),
+		(long long)number(txn, "events"),
+		(long long)number(txn, "quarantined"));
+}
+
+static void print_config(struct js doc)
+{
+	static const char *const names[] = { "SETTING", "VALUE", "FROM" };
+	struct table t = { 0 };
+	struct js rows = js_get(doc, "settings");
+	titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(rows); i++) {
+		struct js row = js_at(rows, i);
+		const char *print = js_get_str(row, "fingerprint");
+		const char *bad = js_get_str(row, "error");
+		const char *value = js_get_str(row, "value");
+		cell(&t, js_get_str(row, "path"));
+		cell(&t,
+			print ? arena_printf(&t.a, "(secret, %s)", print)
+				: bad   ? bad
+				: value ? value
+					: "-");
+		cell(&t, js_get_str(row, "from"));
+	}
+	print_table(&t);
+}
+
+void print_view(const char *name, const char *text, size_t n)
+{
+	static const struct {
+		const char *name;
+		void (*print)(struct js doc);
+	} by_name[] = {
+		{ "agents", print_agents },
+		{ "rooms", print_rooms },
+		{ "plan", print_plan },
+		{ "journal", print_journal },
+		{ "quarantine", print_quarantine },
+		{ "audit", print_audit },
+		{ "status", print_status },
+		{ "config", print_config },
+	};
+	struct json *doc = NULL;
+	if (json_parse_any(text, n, NULL, &doc, NULL) != RC_OK) {
+		puts(text);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(by_name); i++)
+		if (text_eq(by_name[i].name, name))
+			by_name[i].print(json_root(doc));
+	json_free(doc);
+}

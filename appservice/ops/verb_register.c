@@ -1,0 +1,146 @@
+/*
+ * `muster register`: the registration with the homeserver, proven both ways.
+ * For the way back we answer the homeserver's ping ourselves, unless a running
+ * service does it on the same address.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "appservice/http_server.h"
+#include "appservice/intake/intake.h"
+#include "appservice/ops/verbs.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+static void say(void *arg, const char *line)
+{
+	const struct cli *cli = arg;
+	fprintf(cli->json ? stderr : stdout, "%s\n", line);
+	fflush(stdout);
+}
+
+static enum rc answer_pings(struct app *app, struct intake *intake,
+	struct http_server **ret, struct err *e)
+{
+	unsigned char digest[SHA256_LEN];
+	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n, digest);
+	const struct http_server_options o = {
+		.listen = config_text(&app->config, SET_AS_LISTEN),
+		.routes = intake_routes,
+		.n_routes = intake_n_routes,
+		.token_digest = digest,
+		.base_path = app_base_path(app),
+		.arg = intake,
+	};
+	return http_server_start(&o, ret, e);
+}
+
+static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
+	struct secret *password, struct secret *token, struct err *e)
+{
+	enum rc rc = app_client(app, NULL, as, e);
+	if (rc == RC_OK)
+		rc = app_client_plain(app, plain, e);
+	if (rc == RC_OK)
+		rc = config_secret(
+			&app->config, SET_ADMIN_PASSWORD, password, e);
+	if (rc == RC_NOT_FOUND) /* on an empty server it is made */
+		rc = RC_OK;
+	if (rc == RC_OK)
+		rc = config_secret(
+			&app->config, SET_REGISTRATION_TOKEN, token, e);
+	if (rc == RC_OK)
+		rc = app_detect(app, *plain, e);
+	return rc;
+}
+
+static enum rc run(struct cli *cli, struct app *app, struct err *e)
+{
+	struct hs *as = NULL, *plain = NULL;
+	struct secret password = { 0 }, token = { 0 };
+	const struct setting_value *file = &app->config.v[SET_ADMIN_PASSWORD];
+	const char **ids = calloc(app->fleet.n_agents + 1, sizeof(*ids));
+	for (size_t i = 0; ids && i < app->fleet.n_agents; i++)
+		ids[i] = app->fleet.agents[i]->user_id;
+	enum rc rc = ids ? prepare(app, &as, &plain, &password, &token, e)
+			 : err_nomem(e);
+	if (rc == RC_OK) {
+		const struct register_options o = {
+			.as = as,
+			.plain = plain,
+			.reg = &app->reg,
+			.server_name = config_text(&app->config, SET_HS_NAME),
+			.kind = (enum hs_kind)atomic_load(&app->kind),
+			.registration_path =
+				config_text(&app->config, SET_AS_REGISTRATION),
+			.admin_user = config_text(&app->config, SET_ADMIN_USER),
+			.admin_password_file =
+				file->secret == SECRET_FILE ? file->text : NULL,
+			.admin_password = &password,
+			.registration_token = &token,
+			.probe_users = ids,
+			.n_probe = app->fleet.n_agents,
+			.say = say,
+			.arg = cli,
+		};
+		rc = registration_register(&o, e);
+	}
+	secret_fini(&password);
+	secret_fini(&token);
+	hs_free(as);
+	hs_free(plain);
+	free(ids);
+	return rc;
+}
+
+static int status_of(enum rc rc, const struct err *e)
+{
+	switch (rc) {
+	case RC_OK:
+		return EXIT_OK;
+	case RC_PENDING:
+		return cli_fail(EXIT_DIFFERS, "%s", e->text);
+	case RC_INVALID:
+		return cli_fail(EXIT_WRONG, "%s", e->text);
+	default:
+		return cli_fail(EXIT_FAILED, "%s", e->text);
+	}
+}
+
+int verb_register(struct cli *cli)
+{
+	struct app app;
+	struct err e = { 0 };
+	struct intake intake = { 0 };
+	struct http_server *server = NULL;
+	bool changed = false;
+	int status = cli_load(cli, &app);
+	if (status == EXIT_OK)
+		status = cli_registration(&app, &changed);
+	if (status != EXIT_OK) {
+		app_free(&app);
+		return status;
+	}
+	if (changed) {
+		char line[600];
+		snprintf(line, sizeof(line), "wrote %s",
+			config_text(&app.config, SET_AS_REGISTRATION));
+		say(cli, line);
+	}
+	enum rc rc = answer_pings(&app, &intake, &server, &e);
+	if (rc == RC_BUSY) {
+		say(cli,
+			"appservice.listen is in use: a running `muster serve` "
+			"answers the homeserver, presumably");
+		rc = RC_OK;
+	}
+	if (rc == RC_OK)
+		rc = run(cli, &app, &e);
+	status = status_of(rc, &e);
+	if (cli->json)
+		printf("{\"registered\":%s}\n", rc == RC_OK ? "true" : "false");
+	http_server_stop(server, 2000);
+	app_free(&app);
+	return status;
+}

@@ -1,0 +1,284 @@
+/*
+ * The verbs that work on files: check, registration, config, init; and what
+ * all verbs share.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "appservice/ops/verbs.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+int cli_fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+	fflush(stdout);
+	fputs("muster: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return status;
+}
+
+static void print_report(const struct report *r)
+{
+	struct buf text;
+	buf_init(&text, LIMIT_DOCUMENT);
+	report_write(r, &text);
+	fputs(buf_str(&text), stderr);
+	buf_free(&text);
+}
+
+static void setup_log(const struct config *c)
+{
+	static const char *const levels[] = { "error", "warn", "info",
+		"debug" };
+	const char *level = config_text(c, SET_LOG_LEVEL);
+	enum log_level l = LOG_INFO;
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		if (text_eq(level, levels[i]))
+			l = (enum log_level)i;
+	log_setup(l,
+		text_eq(config_text(c, SET_LOG_FORMAT), "text") ? LOG_TEXT
+								: LOG_JSON);
+}
+
+static int load(struct cli *cli, struct app *app, struct report *report)
+{
+	struct err e = { 0 };
+	app_init(app);
+	enum rc rc = app_load(app, cli->config_path, report, &e);
+	if (rc == RC_OK) {
+		setup_log(&app->config);
+		return EXIT_OK;
+	}
+	if (rc == RC_INVALID && report->errors > 0) {
+		print_report(report);
+		return cli_fail(EXIT_WRONG,
+			"%zu finding%s; nothing was done: correct %s and try "
+			"again",
+			report->errors, report->errors == 1 ? "" : "s",
+			report->errors == 1 ? "it" : "them");
+	}
+	return cli_fail(
+		rc == RC_NOMEM ? EXIT_FAILED : EXIT_WRONG, "%s", e.text);
+}
+
+int cli_load(struct cli *cli, struct app *app)
+{
+	struct report report;
+	report_init(&report);
+	int status = load(cli, app, &report);
+	if (status == EXIT_OK && report.n > 0)
+		print_report(&report); /* warnings */
+	report_free(&report);
+	return status;
+}
+
+/* --- check ------------------------------------------------------------------ */
+
+static void check_json(const struct app *app, const struct report *r, bool ok)
+{
+	struct buf out;
+	struct jb b;
+	buf_init(&out, LIMIT_DOCUMENT);
+	jb_init(&b, &out);
+	jb_obj(&b, NULL);
+	jb_bool(&b, "ok", ok);
+	jb_arr(&b, "findings");
+	for (size_t i = 0; i < r->n; i++) {
+		jb_obj(&b, NULL);
+		jb_str(&b, "file", r->items[i].file);
+		jb_int(&b, "line", r->items[i].line);
+		jb_int(&b, "column", r->items[i].column);
+		jb_bool(&b, "warning", r->items[i].warning);
+		jb_str(&b, "text", r->items[i].text);
+		jb_end_obj(&b);
+	}
+	jb_end_arr(&b);
+	jb_int(&b, "people", (int64_t)app->fleet.n_people);
+	jb_int(&b, "agents", (int64_t)app->fleet.n_agents);
+	jb_int(&b, "humans", (int64_t)app->fleet.n_humans);
+	jb_int(&b, "rooms",
+		(int64_t)(app->fleet.n_rooms - app->fleet.n_direct));
+	jb_int(&b, "direct_rooms", (int64_t)app->fleet.n_direct);
+	jb_end_obj(&b);
+	puts(buf_str(&out));
+	buf_free(&out);
+}
+
+int verb_check(struct cli *cli)
+{
+	struct app app;
+	struct report report;
+	report_init(&report);
+	int status = load(cli, &app, &report);
+	if (cli->json)
+		check_json(&app, &report, status == EXIT_OK);
+	if (status == EXIT_OK && !cli->json) {
+		print_report(&report);
+		printf("%s is fine: %zu people, %zu of them agents, %zu "
+		       "human%s of the fleet; %zu rooms and %zu direct rooms\n",
+			cli->config_path, app.fleet.n_people,
+			app.fleet.n_agents, app.fleet.n_humans,
+			app.fleet.n_humans == 1 ? "" : "s",
+			app.fleet.n_rooms - app.fleet.n_direct,
+			app.fleet.n_direct);
+	}
+	report_free(&report);
+	app_free(&app);
+	return status;
+}
+
+/* --- registration ----------------------------------------------------------------- */
+
+/* Makes what the file should be: the wanted content with the old tokens. */
+static enum rc make_file(struct app *app, const struct registration *old,
+	const char *path, struct err *e)
+{
+	const struct registration_want want = app_want(app);
+	struct registration made = { 0 };
+	enum rc rc = registration_make(&want, &made, e);
+	if (rc == RC_OK && old)
+		rc = registration_keep_tokens(&made, old);
+	if (rc == RC_OK)
+		rc = registration_write(path, &made, e);
+	registration_free(&made);
+	return rc;
+}
+
+int cli_registration(struct app *app, bool *changed)
+{
+	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
+	struct registration old = { 0 };
+	struct report report;
+	struct err e = { 0 };
+	report_init(&report);
+	*changed = false;
+	enum rc rc = registration_read(path, &old, &report, &e);
+	bool there = rc == RC_OK;
+	if (there)
+		rc = app_load_registration(app, NULL, &e);
+	if (rc == RC_NOT_FOUND || (there && rc == RC_INVALID)) {
+		registration_free(&app->reg);
+		rc = make_file(app, there ? &old : NULL, path, &e);
+		*changed = rc == RC_OK;
+		if (rc == RC_OK)
+			rc = app_load_registration(app, &report, &e);
+	}
+	print_report(&report);
+	report_free(&report);
+	registration_free(&old);
+	return rc == RC_OK
+		? EXIT_OK
+		: cli_fail(rc == RC_INVALID ? EXIT_WRONG : EXIT_FAILED, "%s",
+			  e.text);
+}
+
+static void registration_said(const struct app *app, bool json, bool changed)
+{
+	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
+	char as[9], hs[9];
+	secret_fingerprint(&app->reg.as_token, as);
+	secret_fingerprint(&app->reg.hs_token, hs);
+	if (!json) {
+		printf("%s %s (as_token %s, hs_token %s by fingerprint)\n",
+			path,
+			changed ? "was written"
+				: "is there and as it should be",
+			as, hs);
+		puts("next: `muster register` makes it known to the "
+		     "homeserver; on Synapse it says which line belongs into "
+		     "homeserver.yaml");
+		return;
+	}
+	struct buf out;
+	struct jb b;
+	buf_init(&out, LIMIT_DOCUMENT);
+	jb_init(&b, &out);
+	jb_obj(&b, NULL);
+	jb_str(&b, "path", path);
+	jb_bool(&b, "written", changed);
+	jb_str(&b, "id", app->reg.id);
+	jb_str(&b, "url", app->reg.url);
+	jb_str(&b, "as_token_fingerprint", as);
+	jb_str(&b, "hs_token_fingerprint", hs);
+	jb_end_obj(&b);
+	puts(buf_str(&out));
+	buf_free(&out);
+}
+
+int verb_registration(struct cli *cli)
+{
+	struct app app;
+	bool changed = false;
+	int status = cli_load(cli, &app);
+	if (status == EXIT_OK)
+		status = cli_registration(&app, &changed);
+	if (status == EXIT_OK)
+		registration_said(&app, cli->json, changed);
+	app_free(&app);
+	return status;
+}
+
+/* --- config, init --------------------------------------------------------------------- */
+
+int verb_config(struct cli *cli)
+{
+	struct app app;
+	struct buf out;
+	buf_init(&out, LIMIT_DOCUMENT);
+	int status = cli_load(cli, &app);
+	if (status == EXIT_OK) {
+		config_write_json(&app.config, &out);
+		if (cli->json)
+			puts(buf_str(&out));
+		else
+			print_view("config", buf_str(&out), out.n);
+	}
+	buf_free(&out);
+	app_free(&app);
+	return status;
+}
+
+int verb_init(struct cli *cli)
+{
+	const char *dir = cli->argc > 0 ? cli->argv[0] : ".";
+	struct err e = { 0 };
+	struct buf text;
+	buf_init(&text, LIMIT_CONFIG_FILE);
+	enum rc rc = file_mkdirs(dir, &e);
+	char *path = path_join(dir, "muster.yaml");
+	if (rc == RC_OK && path && access(path, F_OK) == 0)
+		rc = err_set(&e, RC_EXISTS,
+			"%s is there already: it is left alone", path);
+	config_write_template(&text);
+	if (rc == RC_OK)
+		rc = buf_rc(&text) == RC_OK && path
+			? file_replace(path, text.p, text.n, 0644, &e)
+			: err_nomem(&e);
+	if (rc == RC_OK)
+		printf("%s was written: fill in what is not commented, then "
+		       "`muster -c %s check`\n",
+			path, path);
+	buf_free(&text);
+	free(path);
+	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e.text);
+}
+
+int verb_version(struct cli *cli)
+{
+	if (cli->json)
+		puts("{\"version\":\"" MUSTER_VERSION "\"}");
+	else
+		puts("muster " MUSTER_VERSION);
+	return EXIT_OK;
+}

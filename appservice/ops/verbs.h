@@ -1,0 +1,53 @@
+/*
+ * appservice/ops/verbs.h: the verbs of the command line. One table; usage and
+ * the nearest word for a mistyped one come from it. Each verb returns the exit
+ * status: 0 done or fine, 1 it failed (the last line of stderr says why), 2
+ * wrong use or configuration, 3 fine, but not as declared.
+ */
+#ifndef APPSERVICE_OPS_VERBS_H
+#define APPSERVICE_OPS_VERBS_H
+
+#include "appservice/app.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG = 2, EXIT_DIFFERS = 3 };
+
+struct cli {
+	const char *config_path;
+	bool json;
+	int argc; /* what follows the verb */
+	char **argv;
+	const struct verb *verb;
+};
+
+struct verb {
+	const char *name, *args, *help;
+	int max_args;
+	int (*run)(struct cli *cli);
+};
+extern const struct verb verbs[];
+extern const size_t n_verbs;
+
+int verb_init(struct cli *cli);
+int verb_check(struct cli *cli);
+int verb_registration(struct cli *cli);
+int verb_register(struct cli *cli);
+int verb_serve(struct cli *cli);
+int verb_view(struct cli *cli); /* status, agents, rooms, plan … */
+int verb_healthcheck(struct cli *cli);
+int verb_config(struct cli *cli);
+int verb_help(struct cli *cli);
+int verb_version(struct cli *cli);
+
+/* The last line of stderr; returns the status. */
+int cli_fail(int status, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Loads configuration and fleet and prints every finding; EXIT_OK, or the
+ * status to end with (said already). */
+int cli_load(struct cli *cli, struct app *app);
+/* What `registration` does; also the first part of `register`. *changed: the
+ * file was written. */
+int cli_registration(struct app *app, bool *changed);
+
+/* A document in words, as a table; json is what a view wrote. */
+void print_view(const char *name, const char *json, size_t n);
+
+#endif

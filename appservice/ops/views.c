@@ -1,0 +1,406 @@
+/*
+ * The documents of the admin API: the declared fleet beside what the store
+ * knows of it.
+ */
+#include <string.h>
+
+#include "appservice/ops/views.h"
+#include "appservice/reconcile/plan.h"
+#include "appservice/reconcile/reconcile.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+#define LIST_LIMIT 1000 /* rows of the journal and of the audit log */
+
+const struct view views[] = {
+	{ "status", view_status },
+	{ "agents", view_agents },
+	{ "rooms", view_rooms },
+	{ "plan", view_plan },
+	{ "journal", view_journal },
+	{ "quarantine", view_quarantine },
+	{ "audit", view_audit },
+};
+const size_t n_views = ARRAY_LEN(views);
+
+const struct view *view_by_name(const char *name)
+{
+	for (size_t i = 0; i < n_views; i++)
+		if (text_eq(views[i].name, name))
+			return &views[i];
+	return NULL;
+}
+
+/* --- agents -------------------------------------------------------------- */
+
+/* An agent that nothing is known of yet is only declared. */
+static const struct store_agent unknown_agent = { .state = AGENT_DECLARED };
+
+static void write_agent(
+	struct jb *b, const struct person *p, const struct store_agent *row)
+{
+	if (!row)
+		row = &unknown_agent;
+	jb_obj(b, NULL);
+	jb_str(b, "user_id", p->user_id);
+	jb_str(b, "name", p->name);
+	jb_str(b, "department", p->department);
+	jb_str(b, "team", p->team);
+	jb_str(b, "level", p->level);
+	jb_str(b, "state", agent_state_name(row->state));
+	jb_str(b, "device_id", row->device_id);
+	jb_int(b, "generation", row->generation);
+	jb_int(b, "acked_generation", row->acked_generation);
+	jb_int(b, "since_ms", row->since_ms);
+	jb_str(b, "error", row->error);
+	jb_end_obj(b);
+}
+
+enum rc view_agents(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot now = { 0 };
+	struct jb b;
+	enum rc rc = app_snapshot(app, &a, &now, e);
+	jb_init(&b, out);
+	jb_arr(&b, NULL);
+	for (size_t i = 0; rc == RC_OK && i < app->fleet.n_agents; i++)
+		write_agent(&b, app->fleet.agents[i],
+			snapshot_agent(&now, app->fleet.agents[i]->user_id));
+	jb_end_arr(&b);
+	arena_free(&a);
+	return rc;
+}
+
+/* --- rooms ------------------------------------------------------------------ */
+
+/* The members of a room whose membership is `want` (NULL: those who are
+ * neither in, nor asked, nor held). */
+static void write_declared_if(struct jb *b, const char *key,
+	const struct store_snapshot *now, const struct room *room,
+	const char *room_id, const char *want)
+{
+	jb_arr(b, key);
+	for (size_t i = 0; i < room->n_members; i++) {
+		const char *id = room->members[i]->user_id;
+		const char *is =
+			room_id ? snapshot_membership(now, room_id, id) : NULL;
+		bool out = !text_eq(is, "join") && !text_eq(is, "invite") &&
+			!text_eq(is, "ban");
+		if (want ? text_eq(is, want) : out)
+			jb_str(b, NULL, id);
+	}
+	jb_end_arr(b);
+}
+
+static void write_members_if(struct jb *b, const char *key,
+	const struct store_snapshot *now, const char *room_id,
+	const char *membership)
+{
+	size_t n = 0;
+	const struct store_membership *rows =
+		room_id ? snapshot_members(now, room_id, &n) : NULL;
+	jb_arr(b, key);
+	for (size_t i = 0; i < n; i++)
+		if (text_eq(rows[i].membership, membership))
+			jb_str(b, NULL, rows[i].user_id);
+	jb_end_arr(b);
+}
+
+/* In the room without being declared; the service's user belongs there. */
+static void write_extra(struct jb *b, const struct app *app,
+	const struct store_snapshot *now, const struct room *room,
+	const char *room_id)
+{
+	size_t n = 0;
+	const struct store_membership *rows =
+		room_id ? snapshot_members(now, room_id, &n) : NULL;
+	jb_arr(b, "extra");
+	for (size_t i = 0; i < n; i++)
+		if (text_eq(rows[i].membership, "join") &&
+			!room_has_member(room, rows[i].user_id) &&
+			!(text_eq(rows[i].user_id, app->sender_id) &&
+				!room->direct))
+			jb_str(b, NULL, rows[i].user_id);
+	jb_end_arr(b);
+}
+
+static void write_room(struct jb *b, const struct app *app,
+	const struct store_snapshot *now, const struct room *room)
+{
+	const struct store_room *row = snapshot_room(now, room->key);
+	const char *room_id = row ? row->room_id : NULL;
+	jb_obj(b, NULL);
+	jb_str(b, "alias", room->alias);
+	jb_str(b, "room_id", room_id);
+	jb_str(b, "kind", room->direct ? "direct" : "room");
+	jb_str(b, "name", room->name);
+	jb_arr(b, "declared");
+	for (size_t i = 0; i < room->n_members; i++)
+		jb_str(b, NULL, room->members[i]->user_id);
+	jb_end_arr(b);
+	write_members_if(b, "joined", now, room_id, "join");
+	write_members_if(b, "invited", now, room_id, "invite");
+	write_declared_if(b, "missing", now, room, room_id, NULL);
+	write_extra(b, app, now, room, room_id);
+	write_declared_if(b, "held", now, room, room_id, "ban");
+	jb_end_obj(b);
+}
+
+enum rc view_rooms(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot now = { 0 };
+	struct jb b;
+	enum rc rc = app_snapshot(app, &a, &now, e);
+	jb_init(&b, out);
+	jb_arr(&b, NULL);
+	for (size_t i = 0; rc == RC_OK && i < app->fleet.n_rooms; i++)
+		write_room(&b, app, &now, &app->fleet.rooms[i]);
+	jb_end_arr(&b);
+	arena_free(&a);
+	return rc;
+}
+
+/* --- plan --------------------------------------------------------------------- */
+
+enum rc view_plan(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct plan plan = { 0 };
+	struct jb b;
+	enum rc rc = reconcile_plan(app, &a, &plan, e);
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	jb_arr(&b, "steps");
+	for (size_t i = 0; rc == RC_OK && i < plan.n; i++) {
+		const struct step *st = &plan.steps[i];
+		jb_obj(&b, NULL);
+		jb_str(&b, "kind", step_kind_name(st->kind));
+		jb_str(&b, "subject", st->subject);
+		jb_str(&b, "room", st->room ? st->room->key : NULL);
+		jb_str(&b, "reason", st->reason);
+		jb_end_obj(&b);
+	}
+	jb_end_arr(&b);
+	jb_end_obj(&b);
+	arena_free(&a);
+	return rc;
+}
+
+/* --- status --------------------------------------------------------------------- */
+
+static void not_ready(struct jb *b, bool *ready, const char *why)
+{
+	*ready = false;
+	if (b)
+		jb_str(b, NULL, why);
+}
+
+bool view_ready(struct app *app, struct jb *b)
+{
+	bool ready = true;
+	struct reconcile_state st;
+	struct err e = { 0 };
+	if (!app->reconcile) {
+		not_ready(b, &ready, "the service is not running");
+		return false;
+	}
+	reconcile_state(app->reconcile, &st);
+	if (!st.connected)
+		not_ready(b, &ready,
+			st.why[0] ? st.why
+				  : "the homeserver has not answered yet");
+	if (st.connected && !st.reached)
+		not_ready(b, &ready,
+			st.ping[0] ? st.ping
+				   : "the homeserver has not reached us yet");
+	if (st.connected && !st.repaired)
+		not_ready(b, &ready, "the first repair is still going on");
+	if (!st.store_ok)
+		not_ready(b, &ready, "the store cannot be used: see the log");
+	else if (store_check(app->store, &e) != RC_OK)
+		not_ready(b, &ready, e.text);
+	return ready;
+}
+
+static void write_agent_counts(
+	struct jb *b, const struct app *app, const struct store_snapshot *now)
+{
+	int64_t counts[AGENT_STATES] = { 0 };
+	for (size_t i = 0; i < app->fleet.n_agents; i++) {
+		const struct store_agent *row =
+			snapshot_agent(now, app->fleet.agents[i]->user_id);
+		counts[row ? row->state : AGENT_DECLARED]++;
+	}
+	jb_obj(b, "agents");
+	for (int st = 0; st < AGENT_STATES; st++)
+		if (counts[st])
+			jb_int(b, agent_state_name((enum agent_state)st),
+				counts[st]);
+	jb_end_obj(b);
+}
+
+static enum rc write_counters(struct jb *b, struct app *app, struct err *e)
+{
+	int64_t waiting = 0, failed = 0;
+	struct store_txn_counts txn = { 0 };
+	enum rc rc = RC_OK;
+	if (app->store)
+		rc = store_journal_counts(app->store, &waiting, &failed, e);
+	if (app->store && rc == RC_OK)
+		rc = store_txn_counts(app->store, &txn, e);
+	jb_obj(b, "journal");
+	jb_int(b, "waiting", waiting);
+	jb_int(b, "failed", failed);
+	jb_end_obj(b);
+	jb_obj(b, "transactions");
+	jb_int(b, "seen", txn.seen);
+	jb_int(b, "repeated", txn.repeated);
+	jb_int(b, "events", txn.events);
+	jb_int(b, "quarantined", txn.quarantined);
+	jb_int(b, "last_ms", txn.last_ms);
+	jb_end_obj(b);
+	return rc;
+}
+
+static void write_homeserver(struct jb *b, const struct app *app)
+{
+	jb_obj(b, "homeserver");
+	jb_str(b, "kind", hs_kind_name((enum hs_kind)atomic_load(&app->kind)));
+	jb_str(b, "url", config_text(&app->config, SET_HS_URL));
+	jb_str(b, "server_name", config_text(&app->config, SET_HS_NAME));
+	jb_null(b, "version");
+	jb_int(b, "requests", hs_gate_requests(app->gate));
+	jb_int(b, "writes", hs_gate_writes(app->gate));
+	jb_end_obj(b);
+}
+
+/* Rooms that exist; direct says of which kind. */
+static int64_t rooms_there(
+	const struct app *app, const struct store_snapshot *now, bool direct)
+{
+	int64_t n = 0;
+	for (size_t i = 0; i < app->fleet.n_rooms; i++) {
+		const struct store_room *row =
+			snapshot_room(now, app->fleet.rooms[i].key);
+		n += app->fleet.rooms[i].direct == direct && row &&
+			row->room_id;
+	}
+	return n;
+}
+
+enum rc view_status(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot now = { 0 };
+	struct jb b;
+	enum rc rc = app_snapshot(app, &a, &now, e);
+	if (rc != RC_OK)
+		return rc;
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	jb_str(&b, "version", MUSTER_VERSION);
+	jb_int(&b, "uptime_s",
+		app->reconcile ? (clock_wall_ms() - app->started_ms) / 1000
+			       : 0);
+	jb_bool(&b, "ready", view_ready(app, NULL));
+	jb_arr(&b, "why_not");
+	view_ready(app, &b);
+	jb_end_arr(&b);
+	write_agent_counts(&b, app, &now);
+	jb_int(&b, "rooms", rooms_there(app, &now, false));
+	jb_int(&b, "direct_rooms", rooms_there(app, &now, true));
+	rc = write_counters(&b, app, e);
+	write_homeserver(&b, app);
+	jb_end_obj(&b);
+	arena_free(&a);
+	return rc;
+}
+
+/* --- lists ------------------------------------------------------------------------- */
+
+enum rc view_journal(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_step *rows = NULL;
+	size_t n = 0;
+	struct jb b;
+	enum rc rc = app->store
+		? store_journal_list(app->store, LIST_LIMIT, &a, &rows, &n, e)
+		: RC_OK;
+	jb_init(&b, out);
+	jb_arr(&b, NULL);
+	for (size_t i = 0; rc == RC_OK && i < n; i++) {
+		jb_obj(&b, NULL);
+		jb_int(&b, "id", rows[i].id);
+		jb_str(&b, "kind", rows[i].kind);
+		jb_str(&b, "subject", rows[i].subject);
+		jb_str(&b, "room", rows[i].room);
+		jb_str(&b, "state", journal_state_name(rows[i].state));
+		jb_int(&b, "attempt", rows[i].attempt);
+		jb_int(&b, "created_ms", rows[i].created_ms);
+		jb_int(&b, "updated_ms", rows[i].updated_ms);
+		jb_int(&b, "next_attempt_ms", rows[i].next_attempt_ms);
+		jb_str(&b, "error", rows[i].error);
+		jb_end_obj(&b);
+	}
+	jb_end_arr(&b);
+	arena_free(&a);
+	return rc;
+}
+
+enum rc view_quarantine(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_quarantined *rows = NULL;
+	size_t n = 0;
+	struct jb b;
+	enum rc rc = app->store
+		? store_quarantine_list(app->store, &a, &rows, &n, e)
+		: RC_OK;
+	jb_init(&b, out);
+	jb_arr(&b, NULL);
+	for (size_t i = 0; rc == RC_OK && i < n; i++) {
+		jb_obj(&b, NULL);
+		jb_int(&b, "id", rows[i].id);
+		jb_str(&b, "txn_id", rows[i].txn_id);
+		jb_int(&b, "index", rows[i].index);
+		jb_str(&b, "reason", rows[i].reason);
+		jb_str(&b, "bytes", rows[i].bytes);
+		jb_int(&b, "received_ms", rows[i].received_ms);
+		jb_end_obj(&b);
+	}
+	jb_end_arr(&b);
+	arena_free(&a);
+	return rc;
+}
+
+enum rc view_audit(struct app *app, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_audit *rows = NULL;
+	size_t n = 0;
+	struct jb b;
+	enum rc rc = app->store
+		? store_audit_list(app->store, LIST_LIMIT, &a, &rows, &n, e)
+		: RC_OK;
+	jb_init(&b, out);
+	jb_arr(&b, NULL);
+	for (size_t i = 0; rc == RC_OK && i < n; i++) {
+		jb_obj(&b, NULL);
+		jb_int(&b, "ms", rows[i].ms);
+		jb_str(&b, "actor", rows[i].actor);
+		jb_str(&b, "action", rows[i].action);
+		jb_str(&b, "subject", rows[i].subject);
+		jb_str(&b, "detail", rows[i].detail);
+		jb_end_obj(&b);
+	}
+	jb_end_arr(&b);
+	arena_free(&a);
+	return rc;
+}

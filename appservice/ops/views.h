@@ -1,0 +1,38 @@
+/*
+ * appservice/ops/views.h: what is, as the JSON documents of the admin API
+ * (INTERFACE: agents, rooms, plan, status …). The running service answers with
+ * them, and so does the command line from the files and the store when no
+ * service runs. Any thread; they only read.
+ */
+#ifndef APPSERVICE_OPS_VIEWS_H
+#define APPSERVICE_OPS_VIEWS_H
+
+#include "appservice/app.h"
+
+MUST_CHECK enum rc view_agents(struct app *app, struct buf *out, struct err *e);
+MUST_CHECK enum rc view_rooms(struct app *app, struct buf *out, struct err *e);
+MUST_CHECK enum rc view_plan(struct app *app, struct buf *out, struct err *e);
+/* app->reconcile NULL: the service does not run. */
+MUST_CHECK enum rc view_status(struct app *app, struct buf *out, struct err *e);
+MUST_CHECK enum rc view_journal(
+	struct app *app, struct buf *out, struct err *e);
+MUST_CHECK enum rc view_quarantine(
+	struct app *app, struct buf *out, struct err *e);
+MUST_CHECK enum rc view_audit(struct app *app, struct buf *out, struct err *e);
+
+/* Ready, else the reasons, each as one JSON string of the array that is open
+ * in b. */
+struct jb;
+bool view_ready(struct app *app, struct jb *b);
+
+/* The documents by name: what GET /v1/NAME and the verb NAME show. */
+struct view {
+	const char *name;
+	enum rc (*write)(struct app *app, struct buf *out, struct err *e);
+};
+extern const struct view views[];
+extern const size_t n_views;
+/* NULL when there is no such document. */
+const struct view *view_by_name(const char *name);
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * Looks at the homeserver and commits what is there.
+ */
+#include <stdlib.h>
+
+#include "appservice/reconcile/observe.h"
+#include "appservice/reconcile/plan.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+/* The state we use; m.room.create's content names the version. */
+static const char *const watched_state[] = {
+	"m.room.create",
+	"m.room.name",
+	"m.room.power_levels",
+};
+
+struct seen_room {
+	struct hs_members members;
+	const char *state[ARRAY_LEN(watched_state)]; /* NULL: none */
+	int64_t at_ms;
+};
+
+static enum rc fetch_room(struct hs *hs, const char *as, const char *room_id,
+	struct arena *a, struct seen_room *seen, struct err *e)
+{
+	seen->at_ms = clock_wall_ms();
+	enum rc rc = hs_members(hs, as, room_id, a, &seen->members, e);
+	for (size_t i = 0; i < ARRAY_LEN(watched_state) && rc == RC_OK; i++) {
+		struct buf content;
+		buf_init(&content, LIMIT_ANSWER);
+		rc = hs_state(
+			hs, as, room_id, watched_state[i], "", &content, e);
+		if (rc == RC_OK)
+			seen->state[i] = arena_strdup(a, buf_str(&content));
+		else if (rc == RC_NOT_FOUND)
+			rc = RC_OK;
+		buf_free(&content);
+	}
+	return rc;
+}
+
+static enum rc commit_room(struct store *s, const char *room_id,
+	const char *key, const char *maker, const struct seen_room *seen,
+	struct err *e)
+{
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK && key)
+		rc = store_room_found(s, key, room_id, maker, e);
+	for (size_t i = 0; i < seen->members.n && rc == RC_OK; i++) {
+		const struct hs_member *m = &seen->members.items[i];
+		const struct store_membership row = { .room_id = room_id,
+			.user_id = m->user_id,
+			.membership = m->membership,
+			.event_id = m->event_id,
+			.origin_ts = seen->at_ms,
+			.source = "poll" };
+		rc = store_membership_set(s, &row, NULL, e);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(watched_state) && rc == RC_OK; i++)
+		if (seen->state[i])
+			rc = store_state_set(s, room_id, watched_state[i],
+				seen->state[i], NULL, seen->at_ms, NULL, e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
+enum rc observe_room(struct app *app, struct hs *hs, const char *as,
+	const char *room_id, const char *key, const char *maker, struct err *e)
+{
+	struct arena a = { 0 };
+	struct seen_room seen = { 0 };
+	enum rc rc = fetch_room(hs, as, room_id, &a, &seen, e);
+	if (rc == RC_OK && !arena_ok(&a))
+		rc = err_nomem(e);
+	if (rc == RC_OK)
+		rc = commit_room(app->store, room_id, key, maker, &seen, e);
+	arena_free(&a);
+	return rc;
+}
+
+/* We are not in the room any more: does its alias lead elsewhere? */
+static enum rc room_missing(struct app *app, struct hs *hs,
+	const struct store_room *room, struct err *e)
+{
+	struct arena a = { 0 };
+	const char *leads_to = NULL;
+	enum rc rc = hs_resolve_alias(hs, room->key, &a, &leads_to, e);
+	if (rc == RC_OK && text_eq(leads_to, room->room_id)) {
+		log_warn("we are not in a room of ours any more",
+			LS("room", room->key), LS("room_id", room->room_id));
+		rc = hs_join(hs, NULL, room->room_id, e);
+		rc = rc == RC_FORBIDDEN ? RC_OK : rc;
+	} else if (rc == RC_OK || rc == RC_NOT_FOUND) {
+		log_warn("a room of ours is gone", LS("room", room->key),
+			LS("room_id", room->room_id));
+		rc = store_begin(app->store, e);
+		if (rc == RC_OK)
+			rc = store_room_lost(app->store, room->key, e);
+		if (rc == RC_OK)
+			rc = store_commit(app->store, e);
+		store_rollback(app->store);
+	}
+	arena_free(&a);
+	return rc;
+}
+
+static enum rc poll_room(struct app *app, struct hs *hs,
+	const struct store_room *room, struct err *e)
+{
+	struct arena a = { 0 };
+	struct hs_ids joined = { 0 };
+	bool changed = false;
+	const int64_t at_ms = clock_wall_ms();
+	enum rc rc = hs_joined_members(hs, NULL, room->room_id, &a, &joined, e);
+	if (rc == RC_OK)
+		rc = store_begin(app->store, e);
+	else if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
+		rc = room_missing(app, hs, room, e);
+	if (rc == RC_OK && joined.ids)
+		rc = store_membership_poll(app->store, room->room_id,
+			joined.ids, joined.n, at_ms, &changed, e);
+	if (rc == RC_OK && joined.ids)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	if (changed)
+		log_info("a look found what no transaction had said",
+			LS("room", room->key));
+	arena_free(&a);
+	return rc;
+}
+
+/* After these nothing else would work either. */
+static bool is_fatal(enum rc rc)
+{
+	return rc == RC_NETWORK || rc == RC_TIMEOUT || rc == RC_UNAUTHORIZED ||
+		rc == RC_STOPPING || rc == RC_NOMEM;
+}
+
+enum rc observe_all(struct app *app, struct hs *hs, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot now = { 0 };
+	struct hs_ids rooms = { 0 };
+	enum rc rc = app_snapshot(app, &a, &now, e);
+	const struct store_agent *sender = snapshot_agent(&now, app->sender_id);
+	if (rc == RC_OK && sender && sender->state != AGENT_DECLARED)
+		rc = hs_joined_rooms(hs, NULL, &a, &rooms, e);
+	for (size_t i = 0; i < now.n_rooms && rc == RC_OK; i++) {
+		const struct store_room *room = &now.rooms[i];
+		if (room->direct || !room->declared || !room->room_id)
+			continue;
+		struct err one = { 0 };
+		enum rc r = poll_room(app, hs, room, &one);
+		if (is_fatal(r))
+			rc = err_set(e, r, "%s", one.text);
+		else if (r != RC_OK)
+			log_warn("a room could not be looked at",
+				LS("room", room->key), LS("error", one.text));
+	}
+	arena_free(&a);
+	return rc;
+}

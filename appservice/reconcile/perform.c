@@ -1,0 +1,394 @@
+/*
+ * A small scheduler. Each step counts what it still waits for: the step before
+ * it in its lane, and the steps it needs. When a step ends, those that waited
+ * for it are told; one whose need failed is dropped (the next plan has it
+ * again), one that only came after it goes on. Ready steps are kept in a heap
+ * by their place in the plan, which is their priority.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/reconcile/perform.h"
+#include "appservice/reconcile/work.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+#define RETRY_BASE_MS 1000
+#define RETRY_MAX_MS 300000
+#define NONE (-1)
+
+/* What waits for a step: the next edge, and whether it has to succeed. */
+struct edge {
+	int step;
+	int next; /* in the same list; NONE */
+	bool must;
+};
+
+struct task {
+	int waits;    /* edges into it that have not ended */
+	int edges;    /* head of the list of those that wait for it */
+	bool dropped; /* something it needed did not happen */
+	bool put_off;
+};
+
+struct run {
+	struct app *app;
+	const struct plan *plan;
+	struct store_step *rows; /* the journal's, by step */
+	struct task *tasks;
+	struct edge *edges;
+	int n_edges;
+	int *heap;
+	int n_heap;
+	size_t open;      /* steps that have not ended */
+	size_t open_soon; /* those of them that are not `last` */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct perform_result *result;
+};
+
+/* --- the heap of ready steps ------------------------------------------------- */
+
+static void heap_push(struct run *r, int step)
+{
+	int at = r->n_heap++;
+	while (at > 0 && r->heap[(at - 1) / 2] > step) {
+		r->heap[at] = r->heap[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	r->heap[at] = step;
+}
+
+static int heap_pop(struct run *r)
+{
+	int top = r->heap[0], moved = r->heap[--r->n_heap], at = 0;
+	for (;;) {
+		int child = 2 * at + 1;
+		if (child >= r->n_heap)
+			break;
+		if (child + 1 < r->n_heap &&
+			r->heap[child + 1] < r->heap[child])
+			child++;
+		if (r->heap[child] >= moved)
+			break;
+		r->heap[at] = r->heap[child];
+		at = child;
+	}
+	r->heap[at] = moved;
+	return top;
+}
+
+/* --- who waits for whom -------------------------------------------------------- */
+
+static void wait_for(struct run *r, int step, int before, bool must)
+{
+	struct edge *edge = &r->edges[r->n_edges];
+	*edge = (struct edge){ step, r->tasks[before].edges, must };
+	r->tasks[before].edges = r->n_edges++;
+	r->tasks[step].waits++;
+}
+
+static enum rc link_steps(struct run *r, struct err *e)
+{
+	const struct plan *p = r->plan;
+	int *last_of_lane = calloc((size_t)p->lanes + 1, sizeof(int));
+	if (!last_of_lane)
+		return err_nomem(e);
+	for (size_t i = 0; i < p->n; i++)
+		r->tasks[i].edges = NONE;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct step *st = &p->steps[i];
+		int before = last_of_lane[st->lane] - 1;
+		last_of_lane[st->lane] = (int)i + 1;
+		if (before >= 0)
+			wait_for(r, (int)i, before, false);
+		for (size_t k = 0; k < STEP_NEEDS; k++)
+			if (st->need[k] != NONE)
+				wait_for(r, (int)i, st->need[k], true);
+		if (st->last)
+			r->tasks[i].waits++; /* for the end of all others */
+		else
+			r->open_soon++;
+	}
+	free(last_of_lane);
+	return RC_OK;
+}
+
+static void end_step(struct run *r, int step, bool success);
+
+static void one_less(struct run *r, int step)
+{
+	if (--r->tasks[step].waits > 0)
+		return;
+	if (r->tasks[step].dropped || r->tasks[step].put_off)
+		end_step(r, step, false);
+	else
+		heap_push(r, step);
+}
+
+/* The lock is held. Recursion is bounded by the longest lane: the steps of one
+ * room, dropped one after the other. */
+static void end_step(struct run *r, int step, bool success)
+{
+	bool last = r->plan->steps[step].last;
+	r->open--;
+	for (int i = r->tasks[step].edges; i != NONE; i = r->edges[i].next) {
+		if (r->edges[i].must && !success)
+			r->tasks[r->edges[i].step].dropped = true;
+		one_less(r, r->edges[i].step);
+	}
+	if (!last && --r->open_soon == 0)
+		for (size_t i = 0; i < r->plan->n; i++)
+			if (r->plan->steps[i].last)
+				one_less(r, (int)i);
+	pthread_cond_broadcast(&r->changed);
+}
+
+/* --- one step --------------------------------------------------------------------- */
+
+static bool is_offline(enum rc rc)
+{
+	return rc == RC_NETWORK || rc == RC_UNAUTHORIZED || rc == RC_STOPPING;
+}
+
+static enum rc journal_start(struct run *r, int step, struct err *e)
+{
+	struct store *s = r->app->store;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_journal_start(
+			s, r->rows[step].id, clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
+static int64_t next_attempt(struct run *r, int step, const struct hs *hs)
+{
+	const struct hs_failure *f = hs_failure(hs);
+	int64_t pause = backoff_ms(
+		r->rows[step].attempt + 1, RETRY_BASE_MS, RETRY_MAX_MS);
+	if (f->status == 429 && f->retry_after_ms > pause)
+		pause = f->retry_after_ms;
+	return clock_wall_ms() + pause;
+}
+
+static void earliest(struct perform_result *res, int64_t at)
+{
+	if (res->next_attempt_ms == 0 || at < res->next_attempt_ms)
+		res->next_attempt_ms = at;
+}
+
+static void journal_failed(
+	struct run *r, int step, const struct hs *hs, const struct err *why)
+{
+	struct store *s = r->app->store;
+	const struct step *st = &r->plan->steps[step];
+	int64_t at = next_attempt(r, step, hs);
+	log_warn("a step failed", LS("kind", step_kind_name(st->kind)),
+		LS("subject", st->subject),
+		LS("room", st->room ? st->room->key : ""),
+		LS("error", why->text),
+		LI("again_in_ms", at - clock_wall_ms()));
+	struct err e = { 0 };
+	enum rc rc = store_begin(s, &e);
+	if (rc == RC_OK)
+		rc = store_journal_failed(s, r->rows[step].id, why->text, at,
+			clock_wall_ms(), &e);
+	if (rc == RC_OK)
+		rc = store_commit(s, &e);
+	store_rollback(s);
+	if (rc != RC_OK)
+		log_error("the journal could not be written",
+			LS("error", e.text));
+	pthread_mutex_lock(&r->lock);
+	earliest(r->result, at);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void log_done(const struct step *st, int64_t us)
+{
+	log_info("step done", LS("kind", step_kind_name(st->kind)),
+		LS("subject", st->subject),
+		LS("room", st->room ? st->room->key : ""), LI("us", us));
+}
+
+enum outcome { DONE, FAILED, BLOCKED, OFFLINE };
+
+static enum outcome do_step(struct run *r, int step, struct hs *hs)
+{
+	const struct step *st = &r->plan->steps[step];
+	struct err e = { 0 };
+	struct work w = { .app = r->app,
+		.hs = hs,
+		.step = st,
+		.journal_id = r->rows[step].id,
+		.interrupted = r->rows[step].state == JOURNAL_RUNNING };
+	const int64_t start = clock_mono_us();
+	enum rc rc = journal_start(r, step, &e);
+	if (rc == RC_OK)
+		rc = work_do(&w, &e);
+	arena_free(&w.a);
+	if (rc == RC_OK) {
+		log_done(st, clock_mono_us() - start);
+		return DONE;
+	}
+	if (w.blocked) {
+		log_warn("an agent is blocked", LS("agent", st->subject),
+			LS("why", e.text));
+		return BLOCKED;
+	}
+	if (!is_offline(rc)) {
+		journal_failed(r, step, hs, &e);
+		return FAILED;
+	}
+	pthread_mutex_lock(&r->lock);
+	if (r->result->offline == RC_OK) {
+		r->result->offline = rc;
+		memcpy(r->result->why, e.text, sizeof(e.text));
+	}
+	pthread_mutex_unlock(&r->lock);
+	return OFFLINE;
+}
+
+/* --- the workers ------------------------------------------------------------------- */
+
+struct worker {
+	struct run *run;
+	struct hs *hs;
+	pthread_t thread;
+};
+
+static void count(struct perform_result *res, enum outcome o)
+{
+	res->done += o == DONE;
+	res->failed += o == FAILED;
+	res->blocked += o == BLOCKED;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct run *r = w->run;
+	pthread_mutex_lock(&r->lock);
+	while (r->open > 0 && r->result->offline == RC_OK &&
+		!app_stopping()) {
+		if (r->n_heap == 0) {
+			pthread_cond_wait(&r->changed, &r->lock);
+			continue;
+		}
+		int step = heap_pop(r);
+		pthread_mutex_unlock(&r->lock);
+		enum outcome o = do_step(r, step, w->hs);
+		pthread_mutex_lock(&r->lock);
+		count(r->result, o);
+		end_step(r, step, o == DONE);
+	}
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+static enum rc run_workers(struct run *r, struct hs *const *clients,
+	size_t n_clients, struct err *e)
+{
+	struct worker *workers = calloc(n_clients, sizeof(*workers));
+	if (!workers)
+		return err_nomem(e);
+	size_t n = n_clients < r->plan->n ? n_clients : r->plan->n;
+	size_t started = 0;
+	for (; started < n; started++) {
+		workers[started].run = r;
+		workers[started].hs = clients[started];
+		if (pthread_create(&workers[started].thread, NULL, worker_main,
+			    &workers[started]) != 0)
+			break;
+	}
+	for (size_t i = 0; i < started; i++)
+		pthread_join(workers[i].thread, NULL);
+	free(workers);
+	return started > 0
+		? RC_OK
+		: err_set(e, RC_NOMEM, "no worker thread could be started");
+}
+
+/* --- the journal first --------------------------------------------------------------- */
+
+static enum rc write_journal(struct run *r, struct arena *a, struct err *e)
+{
+	const struct plan *p = r->plan;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct step *st = &p->steps[i];
+		r->rows[i].kind = step_kind_name(st->kind);
+		r->rows[i].subject = st->subject;
+		r->rows[i].room = st->room ? st->room->key : NULL;
+		r->rows[i].reason = st->reason;
+	}
+	struct store *s = r->app->store;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_journal_sync(
+			s, r->rows, p->n, clock_wall_ms(), a, e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
+/* Steps whose time has not come are not started, nor what needs them. */
+static void put_off_failed(struct run *r)
+{
+	const int64_t now = clock_wall_ms();
+	for (size_t i = 0; i < r->plan->n; i++) {
+		if (r->rows[i].state != JOURNAL_FAILED ||
+			r->rows[i].next_attempt_ms <= now)
+			continue;
+		r->tasks[i].put_off = true;
+		r->result->put_off++;
+		earliest(r->result, r->rows[i].next_attempt_ms);
+	}
+}
+
+static void start_ready(struct run *r)
+{
+	bool nothing_before = r->open_soon == 0;
+	for (size_t i = 0; i < r->plan->n; i++)
+		if (!nothing_before || !r->plan->steps[i].last)
+			r->tasks[i].waits++; /* none may end meanwhile */
+	for (size_t i = 0; i < r->plan->n; i++)
+		one_less(r, (int)i);
+}
+
+enum rc perform(struct app *app, const struct plan *plan,
+	struct hs *const *clients, size_t n_clients, struct perform_result *ret,
+	struct err *e)
+{
+	struct arena a = { 0 };
+	struct run r = { .app = app, .plan = plan, .result = ret };
+	*ret = (struct perform_result){ 0 };
+	r.open = plan->n;
+	r.rows = arena_array(&a, plan->n + 1, sizeof(*r.rows));
+	r.tasks = arena_array(&a, plan->n + 1, sizeof(*r.tasks));
+	r.edges = arena_array(
+		&a, plan->n + 1, (STEP_NEEDS + 1) * sizeof(*r.edges));
+	r.heap = arena_array(&a, plan->n + 1, sizeof(*r.heap));
+	enum rc rc = arena_ok(&a) ? write_journal(&r, &a, e) : err_nomem(e);
+	if (rc == RC_OK && plan->n > 0)
+		rc = link_steps(&r, e);
+	if (rc == RC_OK && plan->n > 0) {
+		pthread_mutex_init(&r.lock, NULL);
+		pthread_cond_init(&r.changed, NULL);
+		put_off_failed(&r);
+		start_ready(&r);
+		rc = run_workers(&r, clients, n_clients, e);
+		pthread_cond_destroy(&r.changed);
+		pthread_mutex_destroy(&r.lock);
+	}
+	arena_free(&a);
+	return rc;
+}

@@ -1,0 +1,30 @@
+/*
+ * appservice/reconcile/perform.h: performing a plan: every step is a journal
+ * row first; then a bounded set of workers takes steps in the order of their
+ * priority, as soon as what they need has happened. Called by one thread, which
+ * waits for the end.
+ */
+#ifndef APPSERVICE_RECONCILE_PERFORM_H
+#define APPSERVICE_RECONCILE_PERFORM_H
+
+#include "appservice/app.h"
+#include "appservice/reconcile/plan.h"
+
+struct perform_result {
+	size_t done, failed, blocked, put_off; /* steps */
+	int64_t next_attempt_ms; /* wall time of the earliest put-off or failed
+				    step; 0: none */
+	enum rc offline; /* RC_OK, or why the homeserver cannot be used */
+	char why[512];   /* offline, in words */
+};
+
+/*
+ * Returns when every step has ended, was put off until its time, or the
+ * homeserver went away, or the service is stopping. RC_OK also when steps
+ * failed: they are in the journal.
+ */
+MUST_CHECK enum rc perform(struct app *app, const struct plan *plan,
+	struct hs *const *clients, size_t n_clients, struct perform_result *ret,
+	struct err *e);
+
+#endif

@@ -1,0 +1,486 @@
+/*
+ * The loop. It is level-triggered: whatever woke it, it plans from what the
+ * store says now, so a missed wake costs time and nothing else.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "appservice/reconcile/observe.h"
+#include "appservice/reconcile/perform.h"
+#include "appservice/reconcile/reconcile.h"
+#include "appservice/tokens/tokens.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "matrix/id.h"
+
+#include "base/poison.h"
+
+#define TICK_MS 1000  /* acknowledgements are looked for so often */
+#define SETTLE_MS 150 /* events come in crowds: wait for the crowd */
+#define PING_RETRY_MS 15000
+#define CONNECT_BASE_MS 1000
+#define CONNECT_MAX_MS 60000
+
+struct reconcile {
+	struct app *app;
+	struct hs **clients; /* one a worker */
+	size_t n_clients;
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool dirty, ended;
+	struct reconcile_state state;
+
+	/* The loop's own. */
+	int64_t next_look_ms, next_attempt_ms, next_ping_ms; /* monotonic,
+								wall, mono */
+	int failures;
+};
+
+enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
+{
+	struct reconcile *r = calloc(1, sizeof(*r));
+	if (!r)
+		return err_nomem(e);
+	r->app = app;
+	r->state.store_ok = true;
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	size_t n = (size_t)config_int(&app->config, SET_CONCURRENCY);
+	r->clients = calloc(n, sizeof(struct hs *));
+	enum rc rc = r->clients ? RC_OK : err_nomem(e);
+	for (; rc == RC_OK && r->n_clients < n; r->n_clients++) {
+		rc = app_client(app, NULL, &r->clients[r->n_clients], e);
+		if (rc != RC_OK)
+			break;
+	}
+	if (rc == RC_OK)
+		*ret = r;
+	else
+		reconcile_free(r);
+	return rc;
+}
+
+void reconcile_free(struct reconcile *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->n_clients; i++)
+		hs_free(r->clients[i]);
+	free(r->clients);
+	pthread_cond_destroy(&r->wake);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+/* --- what others ask and say ------------------------------------------------- */
+
+void reconcile_wake(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->dirty = true;
+	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void reconcile_reached(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->state.reached = true;
+	r->state.ping[0] = '\0';
+	pthread_mutex_unlock(&r->lock);
+}
+
+void reconcile_state(struct reconcile *r, struct reconcile_state *ret)
+{
+	pthread_mutex_lock(&r->lock);
+	*ret = r->state;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void set_text(char *to, size_t size, const char *text)
+{
+	size_t n = strlen(text);
+	if (n >= size)
+		n = size - 1;
+	memcpy(to, text, n);
+	to[n] = '\0';
+}
+
+static void set_connected(struct reconcile *r, bool connected, const char *why)
+{
+	pthread_mutex_lock(&r->lock);
+	r->state.connected = connected;
+	set_text(r->state.why, sizeof(r->state.why), why);
+	pthread_mutex_unlock(&r->lock);
+}
+
+enum rc reconcile_plan(
+	struct app *app, struct arena *a, struct plan *ret, struct err *e)
+{
+	struct store_snapshot now = { 0 };
+	const struct plan_sender sender = { .user_id = app->sender_id,
+		.name = config_text(&app->config, SET_AS_SENDER_NAME) };
+	enum rc rc = app_snapshot(app, a, &now, e);
+	return rc == RC_OK ? plan_make(&app->fleet, &sender, &now, a, ret, e)
+			   : rc;
+}
+
+/* --- connecting ------------------------------------------------------------------ */
+
+/* The kind is asked for once in a store's life, unless it is configured. */
+static enum rc find_kind(struct reconcile *r, struct err *e)
+{
+	struct app *app = r->app;
+	struct arena a = { 0 };
+	const char *known = NULL;
+	enum rc rc = store_note_get(app->store, "hs_kind", &a, &known, e);
+	enum hs_kind kind = hs_kind_of(config_text(&app->config, SET_HS_KIND));
+	if (rc == RC_OK && kind == HS_UNKNOWN && known) {
+		atomic_store(&app->kind, (int)hs_kind_of(known));
+	} else if (rc == RC_OK) {
+		rc = app_detect(app, r->clients[0], e);
+		if (rc == RC_OK)
+			rc = store_begin(app->store, e);
+		if (rc == RC_OK)
+			rc = store_note_set(app->store, "hs_kind",
+				hs_kind_name(
+					(enum hs_kind)atomic_load(&app->kind)),
+				e);
+		if (rc == RC_OK)
+			rc = store_commit(app->store, e);
+		store_rollback(app->store);
+	}
+	arena_free(&a);
+	return rc;
+}
+
+/* whoami says who we are there; its server must be the configured one. */
+static enum rc check_name(
+	struct reconcile *r, const struct hs_whoami *me, struct err *e)
+{
+	const char *want = config_text(&r->app->config, SET_HS_NAME);
+	struct str localpart, server;
+	if (text_eq(me->user_id, r->app->sender_id))
+		return RC_OK;
+	if (!id_split(me->user_id, '@', &localpart, &server))
+		return err_set(e, RC_REMOTE, "whoami answered no user id");
+	if (!str_eq(server, want))
+		return err_set(e, RC_INVALID,
+			"the homeserver at %s is %.*s, the configuration says "
+			"%s: correct homeserver.url or homeserver.server_name",
+			config_text(&r->app->config, SET_HS_URL), (int)server.n,
+			server.p, want);
+	return err_set(e, RC_INVALID,
+		"the homeserver knows our token as %s, the configuration says "
+		"%s: run `muster registration`, then `muster register`",
+		me->user_id, r->app->sender_id);
+}
+
+/* Before our own user exists Conduit does not say who we are; but it has the
+ * admin room of its own name. */
+static enum rc check_name_by_alias(struct reconcile *r, struct err *e)
+{
+	const char *want = config_text(&r->app->config, SET_HS_NAME);
+	struct arena a = { 0 };
+	const char *room_id = NULL;
+	if (atomic_load(&r->app->kind) != HS_CONDUIT)
+		return RC_OK;
+	const char *alias = id_alias(&a, "admins", want);
+	enum rc rc = alias
+		? hs_resolve_alias(r->clients[0], alias, &a, &room_id, e)
+		: err_nomem(e);
+	if (rc != RC_OK && rc != RC_NETWORK && rc != RC_TIMEOUT &&
+		rc != RC_STOPPING)
+		rc = err_set(e, RC_INVALID,
+			"the homeserver at %s is not %s (it has no %s): "
+			"correct "
+			"homeserver.url or homeserver.server_name",
+			config_text(&r->app->config, SET_HS_URL), want, alias);
+	arena_free(&a);
+	return rc;
+}
+
+static void connected(struct reconcile *r)
+{
+	set_connected(r, true, "");
+	r->failures = 0;
+	r->next_ping_ms = 0;
+	log_info("connected",
+		LS("homeserver", config_text(&r->app->config, SET_HS_URL)),
+		LS("kind",
+			hs_kind_name(
+				(enum hs_kind)atomic_load(&r->app->kind))));
+}
+
+enum rc reconcile_connect(struct reconcile *r, struct err *e)
+{
+	struct hs_whoami me = { 0 };
+	struct hs *hs = r->clients[0];
+	enum rc rc = hs_versions(hs, NULL, e);
+	if (rc == RC_OK)
+		rc = find_kind(r, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = hs_whoami(hs, NULL, &me, e);
+	if (rc == RC_UNAUTHORIZED)
+		return err_set(e, rc,
+			"the homeserver does not know our token: run `muster "
+			"register`");
+	if (rc == RC_FORBIDDEN)
+		rc = check_name_by_alias(r, e);
+	else if (rc == RC_OK)
+		rc = check_name(r, &me, e);
+	if (rc == RC_OK)
+		connected(r);
+	return rc;
+}
+
+static void try_ping(struct reconcile *r)
+{
+	struct err e = { 0 };
+	int64_t ms = 0;
+	struct reconcile_state st;
+	reconcile_state(r, &st);
+	if (st.reached || clock_mono_ms() < r->next_ping_ms)
+		return;
+	enum rc rc = hs_ping(r->clients[0],
+		config_text(&r->app->config, SET_AS_ID), "muster", &ms, &e);
+	if (rc == RC_OK) {
+		log_info("the homeserver reaches us", LI("ms", ms));
+		reconcile_reached(r);
+		return;
+	}
+	log_warn("the homeserver does not reach us", LS("error", e.text),
+		LS("url", config_text(&r->app->config, SET_AS_URL)));
+	pthread_mutex_lock(&r->lock);
+	set_text(r->state.ping, sizeof(r->state.ping), e.text);
+	pthread_mutex_unlock(&r->lock);
+	r->next_ping_ms = clock_mono_ms() + PING_RETRY_MS;
+}
+
+/* --- waiting ------------------------------------------------------------------------ */
+
+static struct timespec after_ms(int64_t ms)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	int64_t ns = t.tv_nsec + (ms % 1000) * 1000000;
+	t.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+	t.tv_nsec = (long)(ns % 1000000000);
+	return t;
+}
+
+/* Until somebody wakes us or the time is over. */
+static void wait_ms(struct reconcile *r, int64_t ms)
+{
+	struct timespec until = after_ms(ms);
+	pthread_mutex_lock(&r->lock);
+	while (!r->dirty && !app_stopping())
+		if (pthread_cond_timedwait(&r->wake, &r->lock, &until) != 0)
+			break;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static bool take_dirty(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool dirty = r->dirty;
+	r->dirty = false;
+	pthread_mutex_unlock(&r->lock);
+	return dirty;
+}
+
+/* --- one round -------------------------------------------------------------------------- */
+
+static void went_offline(struct reconcile *r, enum rc rc, const char *why)
+{
+	if (rc == RC_STOPPING)
+		return;
+	set_connected(r, false, why);
+	r->failures++;
+	int64_t pause =
+		backoff_ms(r->failures, CONNECT_BASE_MS, CONNECT_MAX_MS);
+	log_warn("the homeserver cannot be used", LS("error", why),
+		LI("again_in_ms", pause));
+	take_dirty(r);
+	wait_ms(r, pause);
+}
+
+static void store_trouble(struct reconcile *r, const char *why)
+{
+	log_error("the store cannot be used", LS("error", why));
+	pthread_mutex_lock(&r->lock);
+	r->state.store_ok = false;
+	pthread_mutex_unlock(&r->lock);
+	wait_ms(r, TICK_MS);
+}
+
+static bool is_offline(enum rc rc)
+{
+	return rc == RC_NETWORK || rc == RC_TIMEOUT || rc == RC_UNAUTHORIZED ||
+		rc == RC_STOPPING;
+}
+
+/* The regular look, when it is due; false when this round is over. */
+static bool look(struct reconcile *r)
+{
+	struct err e = { 0 };
+	if (clock_mono_ms() < r->next_look_ms)
+		return true;
+	enum rc rc = tokens_check_files(r->app, &e);
+	if (rc == RC_OK)
+		rc = observe_all(r->app, r->clients[0], &e);
+	if (is_offline(rc)) {
+		went_offline(r, rc, e.text);
+		return false;
+	}
+	if (rc != RC_OK) {
+		store_trouble(r, e.text);
+		return false;
+	}
+	/* Jitter, so that many services do not look at the same time. */
+	int64_t every = config_int(&r->app->config, SET_INTERVAL);
+	r->next_look_ms = clock_mono_ms() + every - every / 10 +
+		(int64_t)random_below((uint64_t)(every / 5 + 1));
+	return true;
+}
+
+static void log_performed(
+	const struct plan *plan, const struct perform_result *res)
+{
+	log_info("plan performed", LI("steps", plan->n), LI("done", res->done),
+		LI("failed", res->failed), LI("blocked", res->blocked),
+		LI("put_off", res->put_off));
+}
+
+/* Plans and performs; *again: something was done, so look at the plan once
+ * more at once. False when this round is over. */
+static bool act(struct reconcile *r, bool *again)
+{
+	struct arena a = { 0 };
+	struct plan plan = { 0 };
+	struct perform_result res = { 0 };
+	struct err e = { 0 };
+	*again = false;
+	enum rc rc = reconcile_plan(r->app, &a, &plan, &e);
+	if (rc == RC_OK)
+		rc = perform(r->app, &plan, r->clients, r->n_clients, &res, &e);
+	if (rc != RC_OK)
+		store_trouble(r, e.text);
+	else if (plan.n > 0)
+		log_performed(&plan, &res);
+	r->next_attempt_ms = res.next_attempt_ms;
+	*again = res.done > 0;
+	arena_free(&a);
+	if (rc == RC_OK && res.offline != RC_OK) {
+		went_offline(r, res.offline, res.why);
+		return false;
+	}
+	return rc == RC_OK;
+}
+
+static void repaired(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool first = !r->state.repaired;
+	r->state.repaired = r->state.store_ok = true;
+	pthread_mutex_unlock(&r->lock);
+	if (first)
+		log_info("as declared, as far as it can be",
+			LI("ms", clock_wall_ms() - r->app->started_ms));
+}
+
+/* Until the next look, the next attempt, or something happens; agents'
+ * acknowledgements are looked for meanwhile. */
+static void rest(struct reconcile *r)
+{
+	for (;;) {
+		struct err e = { 0 };
+		size_t waiting = 0;
+		if (tokens_look_for_acks(r->app, &waiting, &e) != RC_OK)
+			log_warn("acknowledgements could not be looked for",
+				LS("error", e.text));
+		int64_t ms = r->next_look_ms - clock_mono_ms();
+		int64_t again = r->next_attempt_ms - clock_wall_ms();
+		if (r->next_attempt_ms && again < ms)
+			ms = again;
+		if (app_stopping() || ms <= 0)
+			return;
+		if (ms > TICK_MS)
+			ms = TICK_MS;
+		wait_ms(r, ms);
+		try_ping(r);
+		if (!app_stopping() && take_dirty(r)) {
+			wait_ms(r, SETTLE_MS);
+			take_dirty(r);
+			return;
+		}
+	}
+}
+
+static void round_trip(struct reconcile *r)
+{
+	struct reconcile_state st;
+	struct err e = { 0 };
+	reconcile_state(r, &st);
+	if (!st.connected) {
+		enum rc rc = reconcile_connect(r, &e);
+		if (rc != RC_OK) {
+			went_offline(r, rc, e.text);
+			return;
+		}
+	}
+	try_ping(r);
+	bool again = false;
+	if (!look(r) || !act(r, &again) || again)
+		return;
+	repaired(r);
+	rest(r);
+}
+
+static void *loop(void *arg)
+{
+	struct reconcile *r = arg;
+	while (!app_stopping())
+		round_trip(r);
+	pthread_mutex_lock(&r->lock);
+	r->ended = true;
+	pthread_cond_broadcast(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+enum rc reconcile_start(struct reconcile *r, struct err *e)
+{
+	if (pthread_create(&r->thread, NULL, loop, r) != 0)
+		return err_set(e, RC_NOMEM, "no thread could be started");
+	r->started = true;
+	return RC_OK;
+}
+
+void reconcile_stop(struct reconcile *r, int grace_ms)
+{
+	if (!r || !r->started)
+		return;
+	struct timespec until = after_ms(grace_ms);
+	atomic_store(&app_stop, true);
+	reconcile_wake(r);
+	pthread_mutex_lock(&r->lock);
+	while (!r->ended)
+		if (pthread_cond_timedwait(&r->wake, &r->lock, &until) != 0)
+			break;
+	pthread_mutex_unlock(&r->lock);
+	atomic_store(&app_abort, true);
+	pthread_join(r->thread, NULL);
+	r->started = false;
+}

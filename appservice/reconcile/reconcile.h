@@ -1,0 +1,52 @@
+/*
+ * appservice/reconcile/reconcile.h: the loop that makes what is become what
+ * should be: connect, look, plan, perform, wait. One thread of its own;
+ * everything public may be called by any thread.
+ */
+#ifndef APPSERVICE_RECONCILE_RECONCILE_H
+#define APPSERVICE_RECONCILE_RECONCILE_H
+
+#include "appservice/app.h"
+#include "appservice/reconcile/plan.h"
+
+struct reconcile;
+
+/* Needs config, fleet, registration and store. */
+MUST_CHECK enum rc reconcile_new(
+	struct app *app, struct reconcile **ret, struct err *e);
+/* NULL is fine; stop it first. */
+void reconcile_free(struct reconcile *r);
+
+/*
+ * The first contact, before anything is written: is the homeserver there, does
+ * it know our token, is it the one that the configuration names. RC_OK;
+ * RC_UNAUTHORIZED and RC_INVALID are for a person to mend; anything else
+ * (RC_NETWORK) may pass.
+ */
+MUST_CHECK enum rc reconcile_connect(struct reconcile *r, struct err *e);
+
+MUST_CHECK enum rc reconcile_start(struct reconcile *r, struct err *e);
+/* Raises app_stop and waits for what is running, after grace_ms with
+ * app_abort. */
+void reconcile_stop(struct reconcile *r, int grace_ms);
+
+/* Something changed: look at the plan soon. */
+void reconcile_wake(struct reconcile *r);
+/* The homeserver reached us. */
+void reconcile_reached(struct reconcile *r);
+
+struct reconcile_state {
+	bool connected; /* the homeserver answers and accepts our token */
+	bool reached;   /* it has reached us */
+	bool repaired;  /* the first look and its plan are done */
+	bool store_ok;  /* the last commit worked */
+	char why[512];  /* not connected, in words */
+	char ping[512]; /* not reached, in words */
+};
+void reconcile_state(struct reconcile *r, struct reconcile_state *ret);
+
+/* The plan as it is now; everything in `a`. */
+MUST_CHECK enum rc reconcile_plan(
+	struct app *app, struct arena *a, struct plan *ret, struct err *e);
+
+#endif

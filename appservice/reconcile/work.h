@@ -1,0 +1,68 @@
+/*
+ * appservice/reconcile/work.h: doing one step of the plan. A worker has its own
+ * client of the homeserver; a step's function asks the homeserver first, then
+ * commits what came of it together with the end of its journal row.
+ *
+ * RC_OK: done. Anything else: to be tried again later, unless w->blocked was
+ * set (an agent that waits for a person). One thread for each struct work.
+ */
+#ifndef APPSERVICE_RECONCILE_WORK_H
+#define APPSERVICE_RECONCILE_WORK_H
+
+#include "appservice/app.h"
+#include "appservice/reconcile/plan.h"
+
+struct work {
+	struct app *app;
+	struct hs *hs; /* with the as_token */
+	const struct step *step;
+	int64_t journal_id;
+	bool interrupted; /* it was started before, with an unknown result */
+	bool blocked;     /* said by the step */
+	struct arena a;   /* for the step's strings */
+};
+
+/* Does it, by its kind. */
+MUST_CHECK enum rc work_do(struct work *w, struct err *e);
+
+/*
+ * The end of a step's own transaction, which it opened with store_begin() and
+ * did its changes in, the last of which returned rc: on RC_OK the journal row
+ * is done and all of it is committed, else undone. Returns the final rc.
+ */
+MUST_CHECK enum rc work_end(struct work *w, enum rc rc, struct err *e);
+/* Nothing had to change: only the journal row is done. */
+MUST_CHECK enum rc work_nothing(struct work *w, struct err *e);
+/* An agent that waits for a person: state blocked, with the words. */
+MUST_CHECK enum rc work_block(struct work *w, const char *why, struct err *e);
+
+/* The kinds (step_account.c, step_room.c, step_direct.c, tokens/). */
+MUST_CHECK enum rc step_register(struct work *w, struct err *e);
+MUST_CHECK enum rc step_profile(struct work *w, struct err *e);
+MUST_CHECK enum rc step_create_room(struct work *w, struct err *e);
+MUST_CHECK enum rc step_set_state(struct work *w, struct err *e);
+MUST_CHECK enum rc step_invite(struct work *w, struct err *e);
+MUST_CHECK enum rc step_join(struct work *w, struct err *e);
+MUST_CHECK enum rc step_leave(struct work *w, struct err *e);
+MUST_CHECK enum rc step_direct_create(struct work *w, struct err *e);
+MUST_CHECK enum rc step_direct_mark(struct work *w, struct err *e);
+
+/*
+ * What an agent already has on the homeserver, after a lost store or an
+ * interrupted creation: direct rooms that are listed in its m.direct or carry
+ * our mark are found again. Commits by itself.
+ */
+MUST_CHECK enum rc direct_find(
+	struct work *w, const struct person *agent, struct err *e);
+
+/*
+ * The room that `as` (NULL: the sender) is in, that the store does not know and
+ * that carries our mark for this key; *ret NULL when there is none.
+ */
+MUST_CHECK enum rc room_with_mark(struct work *w, const char *as,
+	const char *key, const char **ret, struct err *e);
+
+/* The key in m.room.create's content that says which of our rooms it is. */
+#define ROOM_MARK "muster.key"
+
+#endif

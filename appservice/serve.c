@@ -1,0 +1,269 @@
+/*
+ * `muster serve`: everything that can be wrong is found before the first
+ * request; then the listener, the loop and the admin socket run until a signal.
+ *
+ * Order of the end: no new step, what runs is finished (7 s, then its requests
+ * are cut), no new connection, what is being answered is finished, store.
+ */
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/http_server.h"
+#include "appservice/intake/intake.h"
+#include "appservice/ops/api.h"
+#include "appservice/ops/verbs.h"
+#include "appservice/reconcile/reconcile.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+#define FINISH_STEPS_MS 7000
+#define FINISH_ANSWERS_MS 2000
+
+struct service {
+	struct app app;
+	struct intake intake;
+	struct http_server *intake_server, *ops_server, *health_server;
+	unsigned char token_digest[SHA256_LEN];
+};
+
+/* --- what the intake tells and asks --------------------------------------- */
+
+static void on_changed(void *arg)
+{
+	struct app *app = arg;
+	reconcile_wake(app->reconcile);
+}
+
+static void on_pinged(void *arg, const char *txn)
+{
+	struct app *app = arg;
+	(void)txn;
+	reconcile_reached(app->reconcile);
+}
+
+static bool has_user(void *arg, const char *user_id)
+{
+	const struct app *app = arg;
+	const struct person *p = fleet_person(&app->fleet, user_id);
+	return text_eq(user_id, app->sender_id) ||
+		(p && p->deployed && !p->human);
+}
+
+/* Only a room that exists: the homeserver believes a 200. */
+static bool has_alias(void *arg, const char *alias)
+{
+	struct app *app = arg;
+	struct arena a = { 0 };
+	struct store_room row = { 0 };
+	bool there =
+		store_room_get(app->store, alias, &a, &row, NULL) == RC_OK &&
+		row.room_id;
+	arena_free(&a);
+	return there;
+}
+
+/* --- starting ------------------------------------------------------------------ */
+
+static enum rc listen_intake(struct service *s, struct err *e)
+{
+	struct app *app = &s->app;
+	s->intake = (struct intake){ .store = app->store,
+		.changed = on_changed,
+		.pinged = on_pinged,
+		.has_user = has_user,
+		.has_alias = has_alias,
+		.arg = app };
+	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n,
+		s->token_digest);
+	const struct http_server_options o = {
+		.listen = config_text(&app->config, SET_AS_LISTEN),
+		.routes = intake_routes,
+		.n_routes = intake_n_routes,
+		.token_digest = s->token_digest,
+		.base_path = app_base_path(app),
+		.arg = &s->intake,
+	};
+	enum rc rc = http_server_start(&o, &s->intake_server, e);
+	return rc == RC_OK ? rc : err_wrap(e, rc, "appservice.listen");
+}
+
+static enum rc listen_ops(struct service *s, struct err *e)
+{
+	struct app *app = &s->app;
+	const struct http_server_options socket = {
+		.unix_path = config_text(&app->config, SET_OPS_SOCKET),
+		.routes = api_routes,
+		.n_routes = api_n_routes,
+		.base_path = "",
+		.arg = app,
+	};
+	enum rc rc = http_server_start(&socket, &s->ops_server, e);
+	if (rc != RC_OK)
+		return err_wrap(e, rc, "ops.socket");
+	const struct http_server_options health = {
+		.listen = config_text(&app->config, SET_OPS_LISTEN),
+		.routes = health_routes,
+		.n_routes = health_n_routes,
+		.base_path = "",
+		.arg = app,
+	};
+	if (!health.listen)
+		return RC_OK;
+	rc = http_server_start(&health, &s->health_server, e);
+	return rc == RC_OK ? rc : err_wrap(e, rc, "ops.listen");
+}
+
+/* A homeserver that is away is waited for; one that is another, or does not
+ * know us, needs a person. */
+static enum rc first_contact(struct app *app, struct err *e)
+{
+	enum rc rc = reconcile_connect(app->reconcile, e);
+	if (rc == RC_OK || rc == RC_UNAUTHORIZED || rc == RC_INVALID ||
+		rc == RC_STOPPING)
+		return rc;
+	log_warn("the homeserver cannot be used yet: trying again with growing "
+		 "pauses",
+		LS("url", config_text(&app->config, SET_HS_URL)),
+		LS("error", e->text));
+	return RC_OK;
+}
+
+static enum rc start(struct service *s, struct err *e)
+{
+	struct app *app = &s->app;
+	enum rc rc = app_load_registration(app, NULL, e);
+	if (rc == RC_OK)
+		rc = app_check_runtime(app, e);
+	if (rc == RC_OK)
+		rc = app_open_store(app, e);
+	if (rc == RC_OK)
+		rc = reconcile_new(app, &app->reconcile, e);
+	if (rc == RC_OK)
+		rc = listen_intake(s, e);
+	if (rc == RC_OK)
+		rc = listen_ops(s, e);
+	if (rc == RC_OK)
+		rc = first_contact(app, e);
+	if (rc == RC_OK)
+		rc = reconcile_start(app->reconcile, e);
+	return rc;
+}
+
+static void stop(struct service *s)
+{
+	struct app *app = &s->app;
+	reconcile_stop(app->reconcile, FINISH_STEPS_MS);
+	http_server_stop(s->intake_server, FINISH_ANSWERS_MS);
+	http_server_stop(s->ops_server, 100);
+	http_server_stop(s->health_server, 100);
+	reconcile_free(app->reconcile);
+	app->reconcile = NULL;
+}
+
+/* --- signals ------------------------------------------------------------- */
+
+/*
+ * A thread of its own takes the signals, so that one is heard also while the
+ * first contact with a silent homeserver is still waiting.
+ */
+struct ear {
+	sigset_t set;
+	pthread_t thread;
+	sem_t heard;
+};
+
+static void *listen_to_signals(void *arg)
+{
+	struct ear *ear = arg;
+	for (;;) {
+		int sig = 0;
+		if (sigwait(&ear->set, &sig) != 0)
+			continue;
+		if (sig == SIGUSR1)
+			return NULL;
+		if (sig == SIGHUP) {
+			log_warn("a changed configuration takes effect at the "
+				 "next start",
+				LS("signal", "SIGHUP"));
+			continue;
+		}
+		bool again = atomic_exchange(&app_stop, true);
+		log_info("stopping", LS("signal", strsignal(sig)));
+		if (again) /* asked twice: at once */
+			atomic_store(&app_abort, true);
+		sem_post(&ear->heard);
+	}
+}
+
+/* The signals are blocked before the first thread starts, so that only the ear
+ * gets them. */
+static enum rc ear_open(struct ear *ear, struct err *e)
+{
+	sigemptyset(&ear->set);
+	sigaddset(&ear->set, SIGTERM);
+	sigaddset(&ear->set, SIGINT);
+	sigaddset(&ear->set, SIGHUP);
+	sigaddset(&ear->set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &ear->set, NULL);
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigaction(SIGPIPE, &ignore, NULL);
+	sem_init(&ear->heard, 0, 0);
+	if (pthread_create(&ear->thread, NULL, listen_to_signals, ear) != 0)
+		return err_set(e, RC_NOMEM, "no thread could be started");
+	return RC_OK;
+}
+
+static void ear_close(struct ear *ear)
+{
+	pthread_kill(ear->thread, SIGUSR1);
+	pthread_join(ear->thread, NULL);
+	sem_destroy(&ear->heard);
+}
+
+static int run(struct cli *cli, struct ear *ear)
+{
+	struct service s;
+	struct err e = { 0 };
+	memset(&s, 0, sizeof(s));
+	int status = cli_load(cli, &s.app);
+	if (status != EXIT_OK) {
+		app_free(&s.app);
+		return status;
+	}
+	enum rc rc = start(&s, &e);
+	if (rc == RC_OK) {
+		log_info("serving", LS("version", MUSTER_VERSION),
+			LS("listen", config_text(&s.app.config, SET_AS_LISTEN)),
+			LI("agents", s.app.fleet.n_agents),
+			LI("rooms", s.app.fleet.n_rooms));
+		while (sem_wait(&ear->heard) != 0)
+			continue;
+	}
+	int64_t since = s.app.started_ms;
+	stop(&s);
+	app_free(&s.app);
+	if (rc == RC_OK || rc == RC_STOPPING) {
+		log_info("stopped", LI("uptime_ms", clock_wall_ms() - since));
+		return EXIT_OK;
+	}
+	return cli_fail(
+		rc == RC_INVALID ? EXIT_WRONG : EXIT_FAILED, "%s", e.text);
+}
+
+int verb_serve(struct cli *cli)
+{
+	struct ear ear;
+	struct err e = { 0 };
+	if (ear_open(&ear, &e) != RC_OK)
+		return cli_fail(EXIT_FAILED, "%s", e.text);
+	int status = run(cli, &ear);
+	ear_close(&ear);
+	return status;
+}

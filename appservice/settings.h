@@ -1,0 +1,108 @@
+/*
+ * appservice/settings.h: every setting, once. From this table come the parser,
+ * its defaults, the environment's names, "did you mean", `muster config` and
+ * `muster init`.
+ *
+ * X(id, path, type, default, allowed, help)
+ *   default  as it would stand in the file; NULL: none
+ *   allowed  for words `a|b|c`, for numbers and durations `min..max`
+ */
+#ifndef APPSERVICE_SETTINGS_H
+#define APPSERVICE_SETTINGS_H
+
+enum setting_type {
+	SETTING_TEXT,
+	SETTING_URL,
+	SETTING_SERVER,
+	SETTING_PATH,
+	SETTING_ADDRESS,
+	SETTING_WORD,
+	SETTING_BOOL,
+	SETTING_INT,
+	SETTING_DURATION,
+	SETTING_OWNER,
+	SETTING_SECRET,
+	SETTING_NODE, /* a structure of its own: kept as it stands */
+};
+
+#define SETTINGS(X)                                                            \
+	X(HS_URL, "homeserver.url", URL, NULL, NULL,                           \
+		"how muster reaches the homeserver; must be given")            \
+	X(HS_NAME, "homeserver.server_name", SERVER, NULL, NULL,               \
+		"the part after the colon in its ids; must be given")          \
+	X(HS_PUBLIC_URL, "homeserver.public_url", URL, NULL, NULL,             \
+		"what agents are told; default: homeserver.url")               \
+	X(HS_KIND, "homeserver.kind", WORD, "auto",                            \
+		"auto|conduit|tuwunel|synapse|dendrite",                       \
+		"what it is, where it cannot be told from its answers")        \
+	X(ADMIN_USER, "homeserver.admin.user", TEXT, NULL, NULL,               \
+		"whose account registers the service (Conduit)")               \
+	X(ADMIN_PASSWORD, "homeserver.admin.password", SECRET, NULL, NULL,     \
+		"its password; made and kept in the file on an empty server")  \
+	X(REGISTRATION_TOKEN, "homeserver.registration_token", SECRET, NULL,   \
+		NULL, "where the homeserver asks for one to register")         \
+	X(CA_FILE, "homeserver.ca_file", PATH, NULL, NULL,                     \
+		"a private certificate authority")                             \
+	X(AS_ID, "appservice.id", TEXT, "muster", NULL,                        \
+		"the registration's id; never changes")                        \
+	X(AS_SENDER, "appservice.sender", TEXT, "muster", NULL,                \
+		"localpart of the service's own user")                         \
+	X(AS_SENDER_NAME, "appservice.sender_name", TEXT, "Muster", NULL,      \
+		"display name of the service's own user")                      \
+	X(AS_LISTEN, "appservice.listen", ADDRESS, "127.0.0.1:29400", NULL,    \
+		"where the Application Service API is served")                 \
+	X(AS_URL, "appservice.url", URL, "http://127.0.0.1:29400", NULL,       \
+		"how the homeserver reaches it")                               \
+	X(AS_REGISTRATION, "appservice.registration", PATH,                    \
+		"registration.yaml", NULL, "the registration file")            \
+	X(NAMESPACE, "namespace", WORD, "declared", "declared",                \
+		"declared: every agent by name; or {prefix: agent-}")          \
+	X(NAMESPACE_PREFIX, "namespace.prefix", TEXT, NULL, NULL,              \
+		"the prefix that every agent's localpart has")                 \
+	X(FLEET_CONFIG, "fleet.config", PATH, NULL, NULL,                      \
+		"which departments are deployed (config.yaml of the fleet)")   \
+	X(FLEET_ORG, "fleet.org", PATH, NULL, NULL,                            \
+		"the organisation (org.json of the fleet)")                    \
+	X(FLEET_HUMANS, "fleet.humans", NODE, NULL, NULL,                      \
+		"more humans: user ids, or {id, name}")                        \
+	X(FLEET_AGENTS, "fleet.agents", NODE, NULL, NULL,                      \
+		"agents by hand: {id, name, department, team, level, "         \
+		"manager}")                                                    \
+	X(ROOMS, "rooms", NODE, NULL, NULL,                                    \
+		"the room policy; default: everyone, leaders, teams")          \
+	X(DIRECT_MANAGER, "direct.manager_report", BOOL, "true", NULL,         \
+		"a direct room for manager and report")                        \
+	X(DIRECT_PEERS, "direct.manager_peers", BOOL, "true", NULL,            \
+		"… for people of one manager")                                 \
+	X(DIRECT_TEAM, "direct.team_peers", BOOL, "true", NULL,                \
+		"… for people of one team")                                    \
+	X(HANDOFF_ROOT, "handoff.root", PATH, "runtime", NULL,                 \
+		"the runtime directory: <root>/<Department>/<localpart>/")     \
+	X(HANDOFF_DEVICE, "handoff.device_id", TEXT, "MUSTER", NULL,           \
+		"the one device of each agent, for life")                      \
+	X(HANDOFF_OWNER, "handoff.owner", OWNER, NULL, NULL,                   \
+		"\"uid:gid\" for the files; default: our own")                 \
+	X(STORE_PATH, "store.path", PATH, "muster.db", NULL, "the database")   \
+	X(CONCURRENCY, "reconcile.concurrency", INT, "8", "1..64",             \
+		"requests in flight at once")                                  \
+	X(INTERVAL, "reconcile.interval", DURATION, "5m", "1s..24h",           \
+		"how often the rooms are looked at")                           \
+	X(PASSWORD, "reconcile.password", WORD, "random", "random|none",       \
+		"of a new account on Conduit: random and forgotten, or none")  \
+	X(OPS_SOCKET, "ops.socket", PATH, "muster.sock", NULL,                 \
+		"the admin socket")                                            \
+	X(OPS_LISTEN, "ops.listen", ADDRESS, NULL, NULL,                       \
+		"health and metrics over TCP")                                 \
+	X(LOG_LEVEL, "log.level", WORD, "info", "error|warn|info|debug",       \
+		"how much is logged")                                          \
+	X(LOG_FORMAT, "log.format", WORD, "json", "json|text",                 \
+		"JSON lines, or text for people")
+
+enum setting {
+#define X(id, path, type, def, allowed, help) SET_##id,
+	SETTINGS(X)
+#undef X
+		SETTING_COUNT
+};
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * Issuing a token and handing it over: the steps `login` and `hand_off`.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appservice/reconcile/work.h"
+#include "appservice/tokens/tokens.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "handoff/handoff.h"
+
+#include "base/poison.h"
+
+static const char *public_url(const struct app *app)
+{
+	const char *url = config_text(&app->config, SET_HS_PUBLIC_URL);
+	return url ? url : config_text(&app->config, SET_HS_URL);
+}
+
+static const char *device_of(const struct app *app)
+{
+	return config_text(&app->config, SET_HANDOFF_DEVICE);
+}
+
+static enum rc open_dir(struct work *w, int *fd, struct err *e)
+{
+	const struct setting_value *owner =
+		&w->app->config.v[SET_HANDOFF_OWNER];
+	const struct person *p = w->step->person;
+	return handoff_dir_make(config_text(&w->app->config, SET_HANDOFF_ROOT),
+		p->department, p->localpart, owner->uid, owner->gid, fd, e);
+}
+
+/* Why an agent has no good token stays with it until the next success. */
+static enum rc failed(struct work *w, enum rc rc, struct err *e)
+{
+	struct store *s = w->app->store;
+	if (rc == RC_STOPPING || rc == RC_NETWORK || rc == RC_TIMEOUT)
+		return rc;
+	if (store_begin(s, NULL) == RC_OK &&
+		store_agent_error(s, w->step->subject, e ? e->text : NULL,
+			NULL) == RC_OK &&
+		store_commit(s, NULL) == RC_OK)
+		return rc;
+	store_rollback(s);
+	return rc;
+}
+
+/* --- login ------------------------------------------------------------------ */
+
+/* Is the token of a file that lies there the agent's, on its device? */
+static enum rc token_is_good(
+	struct work *w, const struct handoff *h, bool *good, struct err *e)
+{
+	struct hs *as_agent = NULL;
+	struct hs_whoami me = { 0 };
+	*good = false;
+	if (!text_eq(h->user_id, w->step->subject) ||
+		!text_eq(h->device_id, device_of(w->app)))
+		return RC_OK;
+	enum rc rc = app_client(w->app, &h->access_token, &as_agent, e);
+	if (rc == RC_OK)
+		rc = hs_whoami(as_agent, NULL, &me, e);
+	if (rc == RC_OK)
+		*good = text_eq(me.user_id, h->user_id) &&
+			text_eq(me.device_id, h->device_id);
+	hs_free(as_agent);
+	/* Refused in whatever words: it is not good. */
+	if (rc == RC_UNAUTHORIZED || rc == RC_FORBIDDEN || rc == RC_REMOTE)
+		rc = RC_OK;
+	return rc;
+}
+
+static enum rc record_file(
+	struct work *w, const struct handoff *h, struct err *e)
+{
+	struct store *s = w->app->store;
+	char digest[SHA256_HEX];
+	const int64_t now = clock_wall_ms();
+	sha256_hex(secret_bytes(&h->access_token), h->access_token.n, digest);
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_handed_off(s, w->step->subject, h->device_id,
+			h->generation, digest, now, e);
+	const struct store_audit row = { .ms = now,
+		.actor = "muster",
+		.action = "take_over_token",
+		.subject = w->step->subject,
+		.detail = "the file's token is right" };
+	if (rc == RC_OK)
+		rc = store_audit_add(s, &row, e);
+	return work_end(w, rc, e);
+}
+
+/* A token in hand: written down as a login, and kept for the file. */
+static enum rc record_login(struct work *w, int64_t generation,
+	const struct secret *token, struct err *e)
+{
+	struct store *s = w->app->store;
+	if (tokens_keep(w->app->tokens, w->step->subject, generation, token) !=
+		RC_OK)
+		return err_nomem(e);
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_login(s, w->step->subject, device_of(w->app),
+			generation, clock_wall_ms(), e);
+	return work_end(w, rc, e);
+}
+
+static enum rc log_in(struct work *w, int64_t generation, struct err *e)
+{
+	struct store *s = w->app->store;
+	const char *who = w->step->subject;
+	/* From here on the token in the file may be dead (Conduit ends the old
+	 * one at a login), whatever becomes of us. */
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_state(
+			s, who, AGENT_REGISTERED, clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	if (rc != RC_OK)
+		return rc;
+	struct hs_session session = { 0 };
+	rc = hs_login(w->hs, who, device_of(w->app), "muster", &session, e);
+	if (rc == RC_OK && !text_eq(session.user_id, who))
+		rc = err_set(e, RC_REMOTE,
+			"the homeserver logged in %s instead of %s",
+			session.user_id, who);
+	if (rc == RC_OK)
+		rc = record_login(w, generation, &session.token, e);
+	secret_fini(&session.token);
+	return rc;
+}
+
+enum rc step_login(struct work *w, struct err *e)
+{
+	struct handoff old = { 0 };
+	struct store_agent row = { 0 };
+	bool good = false;
+	int fd = -1;
+	enum rc rc = store_agent_get(
+		w->app->store, w->step->subject, &w->a, &row, e);
+	if (rc == RC_OK)
+		rc = open_dir(w, &fd, e);
+	if (rc != RC_OK)
+		return failed(w, rc, e);
+	bool there = handoff_read(fd, &old, NULL) == RC_OK;
+	close(fd);
+	if (there)
+		rc = token_is_good(w, &old, &good, e);
+	int64_t next = row.generation;
+	if (there && old.generation > next)
+		next = old.generation;
+	if (rc == RC_OK && good && old.generation >= row.generation &&
+		text_eq(old.homeserver, public_url(w->app)))
+		rc = record_file(w, &old, e);
+	else if (rc == RC_OK && good)
+		rc = record_login(w, next + 1, &old.access_token, e);
+	else if (rc == RC_OK)
+		rc = log_in(w, next + 1, e);
+	handoff_fini(&old);
+	return rc == RC_OK ? rc : failed(w, rc, e);
+}
+
+/* --- hand-off ------------------------------------------------------------------ */
+
+/* The file is this one already: written, but its commit was lost. */
+static bool is_written(int fd, int64_t generation, const struct secret *token)
+{
+	struct handoff h = {0};
+	bool same = handoff_read(fd, &h, NULL) == RC_OK &&
+		h.generation == generation &&
+		secret_equal(&h.access_token, secret_bytes(token), token->n);
+	handoff_fini(&h);
+	return same;
+}
+
+static enum rc write_file(struct work *w, int64_t generation,
+	const struct secret *token, struct err *e)
+{
+	const struct setting_value *owner =
+		&w->app->config.v[SET_HANDOFF_OWNER];
+	struct handoff h = { 0 };
+	int fd = -1;
+	enum rc rc = handoff_set(&h, generation, w->step->subject,
+		device_of(w->app), public_url(w->app), token, clock_wall_ms());
+	if (rc != RC_OK)
+		return err_nomem(e);
+	rc = open_dir(w, &fd, e);
+	if (rc == RC_OK)
+		rc = handoff_write(fd, &h, owner->uid, owner->gid, e);
+	if (rc == RC_EXISTS && is_written(fd, generation, token))
+		rc = RC_OK;
+	if (rc == RC_OK) /* leftovers are a matter of tidiness only */
+		(void)!handoff_clean(fd, generation, clock_wall_ms(), NULL);
+	if (fd >= 0)
+		close(fd);
+	handoff_fini(&h);
+	return rc;
+}
+
+static enum rc hand_off(struct work *w, int64_t generation,
+	const struct secret *token, struct err *e)
+{
+	struct store *s = w->app->store;
+	char digest[SHA256_HEX];
+	enum rc rc = write_file(w, generation, token, e);
+	if (rc != RC_OK)
+		return rc;
+	sha256_hex(secret_bytes(token), token->n, digest);
+	rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_handed_off(s, w->step->subject,
+			device_of(w->app), generation, digest, clock_wall_ms(),
+			e);
+	return work_end(w, rc, e);
+}
+
+/* No token in hand: either the login took a file over, or it is lost. */
+static enum rc nothing_in_hand(struct work *w, struct err *e)
+{
+	struct store *s = w->app->store;
+	struct store_agent row = { 0 };
+	enum rc rc = store_agent_get(s, w->step->subject, &w->a, &row, e);
+	if (rc != RC_OK)
+		return rc;
+	if (row.state == AGENT_LOGGED_IN) {
+		rc = store_begin(s, e);
+		if (rc == RC_OK)
+			rc = store_agent_state(s, w->step->subject,
+				AGENT_REGISTERED, clock_wall_ms(), e);
+		return work_end(w, rc, e);
+	}
+	return work_nothing(w, e);
+}
+
+enum rc step_hand_off(struct work *w, struct err *e)
+{
+	struct secret token = { 0 };
+	int64_t generation = 0;
+	if (!tokens_take(w->app->tokens, w->step->subject, &generation, &token))
+		return nothing_in_hand(w, e);
+	enum rc rc = hand_off(w, generation, &token, e);
+	if (rc != RC_OK) {
+		/* It stays in hand for the next attempt. */
+		enum rc kept = tokens_keep(
+			w->app->tokens, w->step->subject, generation, &token);
+		if (kept != RC_OK)
+			rc = kept;
+	}
+	secret_fini(&token);
+	return rc == RC_OK ? rc : failed(w, rc, e);
+}

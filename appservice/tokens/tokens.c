@@ -1,0 +1,117 @@
+/*
+ * Tokens that are between their login and their file. Few at any time, so a
+ * list is enough.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/tokens/tokens.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+struct held {
+	struct held *next;
+	char *user_id;
+	int64_t generation;
+	struct secret token;
+};
+
+struct tokens {
+	pthread_mutex_t lock;
+	struct held *first;
+};
+
+struct tokens *tokens_new(void)
+{
+	struct tokens *t = calloc(1, sizeof(*t));
+	if (t && pthread_mutex_init(&t->lock, NULL) != 0) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+static void held_free(struct held *h)
+{
+	secret_fini(&h->token);
+	free(h->user_id);
+	free(h);
+}
+
+void tokens_free(struct tokens *t)
+{
+	if (!t)
+		return;
+	while (t->first) {
+		struct held *h = t->first;
+		t->first = h->next;
+		held_free(h);
+	}
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+/* Takes a user's token off the list; the lock is held. */
+static struct held *unlink_held(struct tokens *t, const char *user_id)
+{
+	for (struct held **at = &t->first; *at; at = &(*at)->next) {
+		struct held *h = *at;
+		if (!text_eq(h->user_id, user_id))
+			continue;
+		*at = h->next;
+		return h;
+	}
+	return NULL;
+}
+
+enum rc tokens_keep(struct tokens *t, const char *user_id, int64_t generation,
+	const struct secret *token)
+{
+	struct held *h = calloc(1, sizeof(*h));
+	if (!h)
+		return RC_NOMEM;
+	h->generation = generation;
+	h->user_id = strdup(user_id);
+	enum rc rc = h->user_id
+		? secret_set(&h->token, secret_bytes(token), token->n)
+		: RC_NOMEM;
+	if (rc != RC_OK) {
+		held_free(h);
+		return rc;
+	}
+	pthread_mutex_lock(&t->lock);
+	struct held *old = unlink_held(t, user_id);
+	h->next = t->first;
+	t->first = h;
+	pthread_mutex_unlock(&t->lock);
+	if (old)
+		held_free(old);
+	return RC_OK;
+}
+
+bool tokens_take(struct tokens *t, const char *user_id, int64_t *generation,
+	struct secret *token)
+{
+	pthread_mutex_lock(&t->lock);
+	struct held *h = unlink_held(t, user_id);
+	pthread_mutex_unlock(&t->lock);
+	if (!h)
+		return false;
+	*generation = h->generation;
+	*token = h->token;
+	h->token = (struct secret){ 0 };
+	held_free(h);
+	return true;
+}
+
+bool tokens_in_hand(struct tokens *t, const char *user_id)
+{
+	bool found = false;
+	pthread_mutex_lock(&t->lock);
+	for (struct held *h = t->first; h && !found; h = h->next)
+		found = text_eq(h->user_id, user_id);
+	pthread_mutex_unlock(&t->lock);
+	return found;
+}

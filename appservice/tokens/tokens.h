@@ -1,0 +1,50 @@
+/*
+ * appservice/tokens/tokens.h: an agent's token: issued by a login, held in
+ * memory until it is in its file, handed over, acknowledged. A token is never
+ * stored: one that was lost on the way is replaced by logging in again with
+ * the same device.
+ *
+ * struct tokens is shared by all workers and locks for itself.
+ */
+#ifndef APPSERVICE_TOKENS_TOKENS_H
+#define APPSERVICE_TOKENS_TOKENS_H
+
+#include "appservice/app.h"
+
+struct work;
+
+MUST_CHECK struct tokens *tokens_new(void);
+void tokens_free(struct tokens *t);
+
+/* A token that is not in its file yet. keep copies it; take moves it out:
+ * false when there is none. */
+MUST_CHECK enum rc tokens_keep(struct tokens *t, const char *user_id,
+	int64_t generation, const struct secret *token);
+bool tokens_take(struct tokens *t, const char *user_id, int64_t *generation,
+	struct secret *token);
+bool tokens_in_hand(struct tokens *t, const char *user_id);
+
+/*
+ * The step `login`: a file that is there and whose token is right is taken
+ * over (after a lost store); otherwise logs in on the agent's device. Before
+ * the login the store says that the agent has no good token, so that a crash
+ * in between ends in another login.
+ */
+MUST_CHECK enum rc step_login(struct work *w, struct err *e);
+/* The step `hand_off`: the token in hand goes into matrix.json. */
+MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
+
+/*
+ * Compares each handed-off file with what the store knows of it: an agent
+ * whose file is gone, broken or another gets a new login. Local reads only.
+ */
+MUST_CHECK enum rc tokens_check_files(struct app *app, struct err *e);
+
+/*
+ * Looks for acknowledgements of agents that have not answered yet; *waiting
+ * says how many still have not.
+ */
+MUST_CHECK enum rc tokens_look_for_acks(
+	struct app *app, size_t *waiting, struct err *e);
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * What became of a handed-off token: is its file still there, and has the agent
+ * answered. Reads of the runtime directory only; the homeserver is not asked.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "appservice/tokens/tokens.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "handoff/handoff.h"
+
+#include "base/poison.h"
+
+static enum rc open_of(
+	struct app *app, const struct person *p, int *fd, struct err *e)
+{
+	char *path = handoff_path(config_text(&app->config, SET_HANDOFF_ROOT),
+		p->department, p->localpart);
+	enum rc rc = path ? handoff_dir_open(path, fd, e) : err_nomem(e);
+	free(path);
+	return rc;
+}
+
+static const char *wrong_with(
+	struct app *app, const struct handoff *h, const struct store_agent *row)
+{
+	const char *url = config_text(&app->config, SET_HS_PUBLIC_URL);
+	char digest[SHA256_HEX];
+	sha256_hex(secret_bytes(&h->access_token), h->access_token.n, digest);
+	if (!text_eq(h->user_id, row->user_id))
+		return "its file is another agent's";
+	if (h->generation != row->generation)
+		return "its file has another generation";
+	if (!text_eq(digest, row->token_sha256))
+		return "its file has another token";
+	if (!text_eq(h->homeserver,
+		    url ? url : config_text(&app->config, SET_HS_URL)))
+		return "its file names another homeserver";
+	if (!text_eq(h->device_id,
+		    config_text(&app->config, SET_HANDOFF_DEVICE)))
+		return "its file names another device";
+	return NULL;
+}
+
+static enum rc needs_login(
+	struct app *app, const char *user_id, const char *why, struct err *e)
+{
+	log_warn("an agent needs a new token", LS("agent", user_id),
+		LS("why", why));
+	enum rc rc = store_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = store_agent_state(app->store, user_id, AGENT_REGISTERED,
+			clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_agent_error(app->store, user_id, why, e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+static enum rc check_file(struct app *app, const struct person *p,
+	const struct store_agent *row, struct err *e)
+{
+	struct handoff h = { 0 };
+	struct err why = { 0 };
+	int fd = -1;
+	enum rc rc = open_of(app, p, &fd, &why);
+	if (rc == RC_OK)
+		rc = handoff_read(fd, &h, &why);
+	if (fd >= 0)
+		close(fd);
+	const char *wrong = rc == RC_OK ? wrong_with(app, &h, row)
+		: rc == RC_NOT_FOUND    ? "its file is gone"
+					: why.text;
+	handoff_fini(&h);
+	return wrong ? needs_login(app, p->user_id, wrong, e) : RC_OK;
+}
+
+static bool has_file(const struct store_agent *row)
+{
+	return row->state == AGENT_HANDED_OFF ||
+		row->state == AGENT_ACKNOWLEDGED;
+}
+
+enum rc tokens_check_files(struct app *app, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot now = { 0 };
+	enum rc rc = app_snapshot(app, &a, &now, e);
+	for (size_t i = 0; i < now.n_agents && rc == RC_OK; i++) {
+		const struct person *p =
+			fleet_person(&app->fleet, now.agents[i].user_id);
+		if (p && now.agents[i].declared && has_file(&now.agents[i]))
+			rc = check_file(app, p, &now.agents[i], e);
+	}
+	arena_free(&a);
+	return rc;
+}
+
+static enum rc record_ack(struct app *app, const struct handoff_ack *ack,
+	const char *user_id, struct err *e)
+{
+	log_info("an agent has taken its token", LS("agent", user_id),
+		LI("generation", ack->generation), LS("by", ack->agent));
+	enum rc rc = store_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = store_agent_acked(app->store, user_id, ack->generation,
+			ack->at_ms, ack->agent, clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+static enum rc look_for_ack(struct app *app, const struct store_agent *row,
+	size_t *waiting, struct err *e)
+{
+	struct handoff_ack ack = { 0 };
+	int fd = -1;
+	const struct person *p = fleet_person(&app->fleet, row->user_id);
+	if (!p)
+		return RC_OK;
+	bool answered = open_of(app, p, &fd, NULL) == RC_OK &&
+		handoff_ack_read(fd, row->generation, &ack, NULL) == RC_OK &&
+		text_eq(ack.user_id, row->user_id) &&
+		text_eq(ack.device_id, row->device_id);
+	if (fd >= 0)
+		close(fd);
+	if (answered)
+		return record_ack(app, &ack, row->user_id, e);
+	*waiting += 1;
+	return RC_OK;
+}
+
+enum rc tokens_look_for_acks(struct app *app, size_t *waiting, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_agent *agents = NULL;
+	size_t n = 0;
+	*waiting = 0;
+	enum rc rc = store_agents_unanswered(app->store, &a, &agents, &n, e);
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = look_for_ack(app, &agents[i], waiting, e);
+	arena_free(&a);
+	return rc;
+}

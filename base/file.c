@@ -1,0 +1,333 @@
+/*
+ * base/file.c: whole files: read, replaced and locked.
+ */
+#include "base/file.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+
+#include "base/poison.h"
+
+/* "doing NAME: what errno says". */
+static enum rc fail(struct err *e, enum rc rc, const char *doing,
+	const char *name, int error)
+{
+	char why[128];
+
+	if (strerror_r(error, why, sizeof(why)) != 0)
+		snprintf(why, sizeof(why), "error %d", error);
+	return err_set(e, rc, "%s %s: %s", doing, name, why);
+}
+
+static enum rc fail_open(struct err *e, const char *name, int error)
+{
+	if (error == ENOENT || error == ENOTDIR)
+		return err_set(e, RC_NOT_FOUND, "%s does not exist", name);
+	return fail(e, RC_IO, "cannot open", name, error);
+}
+
+/* To the end of the file; a file may grow while it is read. */
+static enum rc read_all(
+	int fd, const char *path, struct buf *out, struct err *e)
+{
+	char chunk[16 * 1024];
+	enum rc rc = RC_OK;
+
+	for (;;) {
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = fail(e, RC_IO, "cannot read", path, errno);
+		if (n <= 0)
+			break;
+		buf_addn(out, chunk, (size_t)n);
+		if (buf_rc(out) != RC_OK)
+			break;
+	}
+	/* What was read may have been a token. */
+	wipe(chunk, sizeof(chunk));
+	return rc;
+}
+
+enum rc file_read(const char *path, struct buf *out, struct err *e)
+{
+	struct stat st;
+	enum rc rc = RC_OK;
+
+	buf_clear(out);
+	/* Not waiting for the other end, should it be a named pipe. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return fail_open(e, path, errno);
+	if (fstat(fd, &st) != 0) {
+		rc = fail(e, RC_IO, "cannot read", path, errno);
+		goto out;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		rc = err_set(e, RC_INVALID, "%s is a %s, not a file", path,
+			S_ISDIR(st.st_mode) ? "directory" : "special file");
+		goto out;
+	}
+	if (st.st_size <= 0 || (uintmax_t)st.st_size <= out->max)
+		rc = read_all(fd, path, out, e);
+	if (rc == RC_OK && buf_rc(out) == RC_NOMEM)
+		rc = err_nomem(e);
+	else if (rc == RC_OK &&
+		(buf_rc(out) != RC_OK || (uintmax_t)st.st_size > out->max))
+		rc = err_set(e, RC_TOO_LARGE,
+			"%s is too large: more than %zu bytes", path, out->max);
+out:
+	close(fd);
+	return rc;
+}
+
+static enum rc write_all(
+	int fd, const char *name, const void *p, size_t n, struct err *e)
+{
+	const char *bytes = p;
+
+	while (n > 0) {
+		ssize_t done = write(fd, bytes, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return fail(e, RC_IO, "cannot write", name, errno);
+		bytes += done;
+		n -= (size_t)done;
+	}
+	return RC_OK;
+}
+
+struct owner {
+	unsigned mode;
+	int64_t uid, gid;
+};
+
+/* The mode and the owner first: once the bytes are in it, nobody who may not
+ * read them can have it open. */
+static enum rc fill(int fd, const char *name, const void *p, size_t n,
+	const struct owner *o, struct err *e)
+{
+	if (fchmod(fd, (mode_t)o->mode) != 0)
+		return fail(e, RC_IO, "cannot set the mode of", name, errno);
+	if ((o->uid != -1 || o->gid != -1) &&
+		fchown(fd, (uid_t)o->uid, (gid_t)o->gid) != 0)
+		return fail(e, RC_IO, "cannot set the owner of", name, errno);
+	enum rc rc = write_all(fd, name, p, n, e);
+	if (rc != RC_OK)
+		return rc;
+	if (fsync(fd) != 0)
+		return fail(e, RC_IO, "cannot write", name, errno);
+	return RC_OK;
+}
+
+/* ".NAME.RANDOM" for the temporary file; it must not be guessable, nor be
+ * left over from another run. */
+static enum rc temp_name(
+	const char *name, char *out, size_t room, struct err *e)
+{
+	unsigned char raw[8];
+	char hex[2 * sizeof(raw) + 1];
+
+	if (!*name || strchr(name, '/'))
+		return err_set(e, RC_INVALID,
+			"\"%s\" is not the name of a file", name);
+	if (random_bytes(raw, sizeof(raw)) != RC_OK)
+		return err_set(e, RC_IO, "the system gives no random numbers");
+	hex_encode(raw, sizeof(raw), hex);
+	int n = snprintf(out, room, ".%s.%s", name, hex);
+	if (n < 0 || (size_t)n >= room)
+		return err_set(
+			e, RC_INVALID, "the file name %s is too long", name);
+	return RC_OK;
+}
+
+enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
+	unsigned mode, int64_t uid, int64_t gid, struct err *e)
+{
+	const struct owner owner = { mode, uid, gid };
+	char temp[NAME_MAX + 1];
+
+	enum rc rc = temp_name(name, temp, sizeof(temp), e);
+	if (rc != RC_OK)
+		return rc;
+	int fd = openat(dirfd, temp,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail(e, RC_IO, "cannot write", name, errno);
+	rc = fill(fd, name, p, n, &owner, e);
+	/* A network file system may tell only here that it is full. */
+	if (close(fd) != 0 && rc == RC_OK)
+		rc = fail(e, RC_IO, "cannot write", name, errno);
+	if (rc == RC_OK && renameat(dirfd, temp, dirfd, name) != 0)
+		rc = fail(e, RC_IO, "cannot replace", name, errno);
+	if (rc != RC_OK) {
+		unlinkat(dirfd, temp, 0);
+		return rc;
+	}
+	/* EINVAL: a file system without directories to sync. */
+	if (fsync(dirfd) != 0 && errno != EINVAL)
+		return fail(e, RC_IO, "cannot make sure of the directory of",
+			name, errno);
+	return RC_OK;
+}
+
+enum rc file_replace(
+	const char *path, const void *p, size_t n, unsigned mode, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	char *dir = path_dir(path);
+
+	if (!dir)
+		return err_nomem(e);
+	enum rc rc = RC_OK;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		rc = fail_open(e, dir, errno);
+		goto out;
+	}
+	rc = file_replace_at(fd, name, p, n, mode, -1, -1, e);
+	if (rc != RC_OK)
+		err_wrap(e, rc, "%s", dir);
+	close(fd);
+out:
+	free(dir);
+	return rc;
+}
+
+static enum rc make_dir(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (mkdir(path, 0755) == 0)
+		return RC_OK;
+	int error = errno;
+	if (stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return RC_OK;
+		error = ENOTDIR;
+	}
+	return fail(e, RC_IO, "cannot make the directory", path, error);
+}
+
+enum rc file_mkdirs(const char *path, struct err *e)
+{
+	char *copy = strdup(path);
+	enum rc rc = RC_OK;
+
+	if (!copy)
+		return err_nomem(e);
+	/* Each parent in turn, by ending the string at its slash. */
+	for (char *at = copy; rc == RC_OK && *at; at++) {
+		if (*at != '/' || at == copy || at[-1] == '/')
+			continue;
+		*at = '\0';
+		rc = make_dir(copy, e);
+		*at = '/';
+	}
+	if (rc == RC_OK)
+		rc = make_dir(copy, e);
+	free(copy);
+	return rc;
+}
+
+/* Who holds the lock: the first line of the file, without anything that would
+ * do harm on a terminal. */
+static void read_holder(int fd, char *out, size_t room)
+{
+	ssize_t n = pread(fd, out, room - 1, 0);
+	size_t len = 0;
+
+	while (n > 0 && len < (size_t)n && out[len] != '\n') {
+		unsigned char c = (unsigned char)out[len];
+		if (c < ' ' || c == 0x7F)
+			out[len] = '?';
+		len++;
+	}
+	out[len] = '\0';
+}
+
+static enum rc write_holder(
+	int fd, const char *path, const char *holder, struct err *e)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "%.250s\n", holder);
+	size_t len = strlen(line);
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, line, len, 0) != (ssize_t)len)
+		return fail(e, RC_IO, "cannot write", path, errno);
+	return RC_OK;
+}
+
+/*
+ * flock(2) and not fcntl(2): its lock belongs to the open file, so a second
+ * open in our own process is refused too, and closing another descriptor of
+ * the same file does not drop it.
+ */
+enum rc file_lock(
+	const char *path, const char *holder, int *ret_fd, struct err *e)
+{
+	char who[200];
+	enum rc rc = RC_OK;
+	int locked;
+
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fail_open(e, path, errno);
+	do
+		locked = flock(fd, LOCK_EX | LOCK_NB);
+	while (locked != 0 && errno == EINTR);
+	if (locked == 0) {
+		rc = write_holder(fd, path, holder, e);
+	} else if (errno == EWOULDBLOCK) {
+		read_holder(fd, who, sizeof(who));
+		rc = err_set(e, RC_BUSY, "%s is held by %s", path,
+			who[0] ? who : "another process");
+	} else {
+		rc = fail(e, RC_IO, "cannot lock", path, errno);
+	}
+	if (rc == RC_OK)
+		*ret_fd = fd;
+	else
+		close(fd);
+	return rc;
+}
+
+char *path_join(const char *base, const char *path)
+{
+	size_t n = strlen(base);
+
+	if (path[0] == '/' || n == 0)
+		return strdup(path);
+	const char *slash = base[n - 1] == '/' ? "" : "/";
+	size_t room = n + strlen(slash) + strlen(path) + 1;
+	char *joined = malloc(room);
+	if (joined)
+		snprintf(joined, room, "%s%s%s", base, slash, path);
+	return joined;
+}
+
+char *path_dir(const char *path)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	return n == 0 ? strdup(".") : strndup(path, n);
+}

@@ -1,0 +1,112 @@
+/*
+ * The agent's answer: one small file a generation, under a name that nobody
+ * has looked for before, so that no cache can hide it.
+ */
+#include "handoff/handoff.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "handoff/handoff_priv.h"
+
+#include "base/poison.h"
+
+static enum rc copy_text(struct js file, const char *name, const char *key,
+	char *out, size_t size, struct err *e)
+{
+	const char *s = NULL;
+	enum rc rc = handoff_get_text(file, name, key, size - 1, &s, e);
+	if (rc == RC_OK)
+		memcpy(out, s, strlen(s) + 1);
+	return rc;
+}
+
+static enum rc decode(struct js file, const char *name, int64_t generation,
+	struct handoff_ack *ret, struct err *e)
+{
+	struct handoff_ack ack;
+	enum rc rc = handoff_get_number(
+		file, name, "generation", 1, &ack.generation, e);
+	if (rc == RC_OK && ack.generation != generation)
+		rc = err_set(e, RC_CORRUPT, "%s: is of generation %lld", name,
+			(long long)ack.generation);
+	if (rc == RC_OK)
+		rc = copy_text(file, name, "user_id", ack.user_id,
+			sizeof(ack.user_id), e);
+	if (rc == RC_OK)
+		rc = copy_text(file, name, "device_id", ack.device_id,
+			sizeof(ack.device_id), e);
+	if (rc == RC_OK)
+		rc = handoff_get_number(file, name, "at_ms", 0, &ack.at_ms, e);
+	if (rc == RC_OK)
+		rc = copy_text(
+			file, name, "agent", ack.agent, sizeof(ack.agent), e);
+	if (rc == RC_OK)
+		*ret = ack;
+	return rc;
+}
+
+enum rc handoff_ack_read(
+	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e)
+{
+	char name[HANDOFF_NAME_MAX];
+	handoff_ack_name(generation, name);
+	struct json *doc = NULL;
+	enum rc rc = handoff_load(dirfd, name, &doc, e);
+	if (rc == RC_OK)
+		rc = decode(json_root(doc), name, generation, ret, e);
+	json_free(doc);
+	return rc;
+}
+
+static bool answered(int dirfd, const struct handoff_ack *ack)
+{
+	struct handoff_ack old;
+	return handoff_ack_read(dirfd, ack->generation, &old, NULL) == RC_OK &&
+		text_eq(old.user_id, ack->user_id) &&
+		text_eq(old.device_id, ack->device_id);
+}
+
+static bool writable(const struct handoff_ack *ack)
+{
+	return ack->generation >= 1 && ack->generation <= JSON_INT_MAX &&
+		ack->at_ms >= 0 && ack->at_ms <= JSON_INT_MAX &&
+		handoff_value_ok(ack->user_id, LIMIT_ID) &&
+		handoff_value_ok(ack->device_id, LIMIT_ID) &&
+		handoff_value_ok(ack->agent, sizeof(ack->agent) - 1);
+}
+
+enum rc handoff_ack_write(
+	int dirfd, const struct handoff_ack *ack, struct err *e)
+{
+	if (!writable(ack))
+		return err_set(e, RC_INVALID,
+			"an acknowledgement's texts must not be empty or have "
+			"control characters, its numbers not be negative");
+	if (answered(dirfd, ack))
+		return RC_OK;
+	char name[HANDOFF_NAME_MAX];
+	handoff_ack_name(ack->generation, name);
+	struct buf text;
+	buf_init(&text, LIMIT_HANDOFF_FILE);
+	struct jb jb;
+	jb_init(&jb, &text);
+	jb_obj(&jb, NULL);
+	jb_int(&jb, "generation", ack->generation);
+	jb_str(&jb, "user_id", ack->user_id);
+	jb_str(&jb, "device_id", ack->device_id);
+	jb_int(&jb, "at_ms", ack->at_ms);
+	jb_str(&jb, "agent", ack->agent);
+	jb_end_obj(&jb);
+	buf_addc(&text, '\n');
+	enum rc rc = buf_rc(&text);
+	if (rc == RC_OK) /* no secret, and the service may be another user */
+		rc = file_replace_at(
+			dirfd, name, text.p, text.n, 0644, -1, -1, e);
+	else
+		rc = err_nomem(e);
+	buf_free(&text);
+	return rc;
+}

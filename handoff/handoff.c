@@ -1,0 +1,120 @@
+/*
+ * The hand-off itself: its values, its digest, and where it lies.
+ */
+#include "handoff/handoff.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "handoff/handoff_priv.h"
+
+#include "base/poison.h"
+
+bool handoff_value_ok(const char *s, size_t max)
+{
+	if (!s)
+		return false;
+	size_t n = strlen(s);
+	if (n == 0 || n > max || !utf8_valid(s, n, NULL))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
+		if (c < 0x20 || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX])
+{
+	snprintf(out, HANDOFF_NAME_MAX, "ack.%" PRId64 ".json", generation);
+}
+
+static bool values_ok(int64_t generation, const char *user_id,
+	const char *device_id, const char *homeserver,
+	const struct secret *token, int64_t issued_ms)
+{
+	/* A NUL in the token would end it early on the other side. */
+	const char *bytes = secret_bytes(token);
+	return generation >= 1 && generation <= JSON_INT_MAX &&
+		issued_ms >= 0 && issued_ms <= JSON_INT_MAX &&
+		handoff_value_ok(user_id, LIMIT_ID) &&
+		handoff_value_ok(device_id, LIMIT_ID) &&
+		handoff_value_ok(homeserver, LIMIT_HANDOFF_FILE) &&
+		handoff_value_ok(bytes, LIMIT_HANDOFF_FILE) &&
+		strlen(bytes) == token->n;
+}
+
+enum rc handoff_set(struct handoff *h, int64_t generation, const char *user_id,
+	const char *device_id, const char *homeserver,
+	const struct secret *token, int64_t issued_ms)
+{
+	if (!values_ok(generation, user_id, device_id, homeserver, token,
+		    issued_ms))
+		return RC_INVALID;
+	struct handoff made = { .generation = generation,
+		.issued_ms = issued_ms,
+		.user_id = strdup(user_id),
+		.device_id = strdup(device_id),
+		.homeserver = strdup(homeserver) };
+	enum rc rc =
+		secret_set(&made.access_token, secret_bytes(token), token->n);
+	if (!made.user_id || !made.device_id || !made.homeserver)
+		rc = RC_NOMEM;
+	if (rc != RC_OK) {
+		handoff_fini(&made);
+		return rc;
+	}
+	handoff_fini(h);
+	*h = made;
+	return RC_OK;
+}
+
+void handoff_fini(struct handoff *h)
+{
+	if (!h)
+		return;
+	free(h->user_id);
+	free(h->device_id);
+	free(h->homeserver);
+	secret_fini(&h->access_token);
+	*h = (struct handoff){ 0 };
+}
+
+static void add_line(struct sha256 *sum, const char *value)
+{
+	sha256_add(sum, value, strlen(value));
+	sha256_add(sum, "\n", 1);
+}
+
+void handoff_digest(const struct handoff *h, char out[SHA256_HEX])
+{
+	char generation[32];
+	snprintf(generation, sizeof(generation), "%" PRId64, h->generation);
+	struct sha256 sum;
+	sha256_begin(&sum);
+	add_line(&sum, generation);
+	add_line(&sum, h->user_id);
+	add_line(&sum, h->device_id);
+	add_line(&sum, h->homeserver);
+	add_line(&sum, secret_bytes(&h->access_token));
+	unsigned char bytes[SHA256_LEN];
+	out[0] = '\0';
+	if (sha256_end(&sum, bytes))
+		hex_encode(bytes, sizeof(bytes), out);
+}
+
+char *handoff_path(
+	const char *root, const char *department, const char *localpart)
+{
+	struct buf b;
+	buf_init(&b, LIMIT_HANDOFF_FILE);
+	buf_addf(&b, "%s/%s/%s", root,
+		department && *department ? department : "_", localpart);
+	char *path = buf_take(&b);
+	buf_free(&b);
+	return path;
+}

@@ -1,0 +1,34 @@
+/*
+ * handoff/handoff_priv.h: what the files of handoff/ share: reading a small
+ * JSON file that a stranger may have put there.
+ */
+#ifndef HANDOFF_HANDOFF_PRIV_H
+#define HANDOFF_HANDOFF_PRIV_H
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "handoff/handoff.h"
+
+/* "ack.9007199254740991.json" and its like. */
+#define HANDOFF_NAME_MAX 64
+
+/* 1 to max bytes of UTF-8 without control characters: what may stand in a
+ * line of a digest, a header or a terminal. */
+bool handoff_value_ok(const char *s, size_t max);
+
+void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX]);
+
+/*
+ * Reads the regular file `name` as one JSON object; results as
+ * handoff_read(). Nothing of the content is ever in the text.
+ */
+MUST_CHECK enum rc handoff_load(
+	int dirfd, const char *name, struct json **ret, struct err *e);
+/* The member as a value of at most max bytes (borrowed), or RC_CORRUPT. */
+MUST_CHECK enum rc handoff_get_text(struct js file, const char *name,
+	const char *key, size_t max, const char **ret, struct err *e);
+/* The member as a number of at least min, or RC_CORRUPT. */
+MUST_CHECK enum rc handoff_get_number(struct js file, const char *name,
+	const char *key, int64_t min, int64_t *ret, struct err *e);
+
+#endif

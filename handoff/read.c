@@ -1,0 +1,238 @@
+/*
+ * Reading what lies in a shared directory: anything may lie there, so nothing
+ * is followed, waited for, or believed before its digest is right.
+ */
+#include "handoff/handoff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "handoff/handoff_priv.h"
+
+#include "base/poison.h"
+
+static enum rc not_readable(int dirfd, const char *name, struct err *e)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return err_set(e, RC_IO, "%s: %s", name, strerror(EACCES));
+	return err_set(e, RC_IO,
+		"%s: belongs to uid %lu, mode %03o, and we are uid %lu: run "
+		"the service and the agent as one user, or set handoff.owner",
+		name, (unsigned long)st.st_uid, (unsigned)st.st_mode & 0777u,
+		(unsigned long)geteuid());
+}
+
+static enum rc not_opened(int dirfd, const char *name, struct err *e)
+{
+	switch (errno) {
+	case ENOENT:
+		return err_set(e, RC_NOT_FOUND, "%s: is not there", name);
+	case ELOOP:
+		return err_set(e, RC_CORRUPT,
+			"%s: is a symbolic link, expected a regular file",
+			name);
+	case ENXIO:
+		return err_set(e, RC_CORRUPT,
+			"%s: is a socket, expected a regular file", name);
+	case EACCES:
+		return not_readable(dirfd, name, e);
+	default:
+		return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
+	}
+}
+
+static enum rc read_all(
+	int fd, const char *name, struct buf *out, struct err *e)
+{
+	char piece[4096];
+	for (;;) {
+		ssize_t n = read(fd, piece, sizeof(piece));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(
+				e, RC_IO, "%s: %s", name, strerror(errno));
+		if (n == 0)
+			break;
+		buf_addn(out, piece, (size_t)n);
+		if (buf_rc(out) != RC_OK)
+			break;
+	}
+	wipe(piece, sizeof(piece));
+	if (buf_rc(out) == RC_TOO_LARGE)
+		return err_set(e, RC_TOO_LARGE,
+			"%s: is larger than %zu bytes, no file of ours", name,
+			out->max);
+	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
+}
+
+static enum rc read_regular(
+	int dirfd, const char *name, struct buf *out, struct err *e)
+{
+	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+	int fd = openat(dirfd, name,
+		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return not_opened(dirfd, name, e);
+	enum rc rc;
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		rc = err_set(e, RC_IO, "%s: %s", name, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		rc = err_set(e, RC_CORRUPT,
+			"%s: is %s, expected a regular file", name,
+			S_ISDIR(st.st_mode)            ? "a directory"
+				: S_ISFIFO(st.st_mode) ? "a pipe"
+						       : "a device");
+	else
+		rc = read_all(fd, name, out, e);
+	close(fd);
+	return rc;
+}
+
+enum rc handoff_load(
+	int dirfd, const char *name, struct json **ret, struct err *e)
+{
+	struct buf text;
+	buf_init(&text, LIMIT_HANDOFF_FILE);
+	enum rc rc = read_regular(dirfd, name, &text, e);
+	if (rc == RC_OK && text.n == 0)
+		rc = err_set(e, RC_CORRUPT, "%s: is empty", name);
+	if (rc == RC_OK) {
+		/* The parser's own words may quote the token. */
+		rc = json_parse(text.p, text.n, NULL, ret, NULL);
+		if (rc == RC_NOMEM)
+			rc = err_nomem(e);
+		else if (rc != RC_OK)
+			rc = err_set(e, RC_CORRUPT,
+				"%s: is not a JSON object: torn while it was "
+				"written, or not ours",
+				name);
+	}
+	buf_wipe(&text);
+	return rc;
+}
+
+static enum rc bad_field(struct js file, const char *name, const char *key,
+	const char *expected, struct err *e)
+{
+	if (!js_has(file, key))
+		return err_set(
+			e, RC_CORRUPT, "%s: \"%s\" is missing", name, key);
+	return err_set(e, RC_CORRUPT, "%s: \"%s\" is %s, expected %s", name,
+		key, js_type_name(js_type(js_get(file, key))), expected);
+}
+
+enum rc handoff_get_text(struct js file, const char *name, const char *key,
+	size_t max, const char **ret, struct err *e)
+{
+	const char *s = js_get_str(file, key);
+	if (!s)
+		return bad_field(file, name, key, "a string", e);
+	if (!handoff_value_ok(s, max))
+		return err_set(e, RC_CORRUPT,
+			"%s: \"%s\" is empty, longer than %zu bytes or has "
+			"control characters",
+			name, key, max);
+	*ret = s;
+	return RC_OK;
+}
+
+enum rc handoff_get_number(struct js file, const char *name, const char *key,
+	int64_t min, int64_t *ret, struct err *e)
+{
+	if (js_i64(js_get(file, key), min, JSON_INT_MAX, ret))
+		return RC_OK;
+	if (js_type(js_get(file, key)) == JS_INT)
+		return err_set(
+			e, RC_CORRUPT, "%s: \"%s\" is out of range", name, key);
+	return bad_field(file, name, key, "a whole number", e);
+}
+
+static enum rc check_format(struct js file, struct err *e)
+{
+	int64_t format;
+	if (!js_has(file, "muster"))
+		return err_set(e, RC_CORRUPT,
+			HANDOFF_FILE ": \"muster\" is missing: the file was "
+				     "not written by muster");
+	enum rc rc =
+		handoff_get_number(file, HANDOFF_FILE, "muster", 1, &format, e);
+	if (rc == RC_OK && format > HANDOFF_FORMAT)
+		return err_set(e, RC_VERSION,
+			HANDOFF_FILE ": has format %lld, made by a newer "
+				     "muster; this one knows up to %d: "
+				     "upgrade this side",
+			(long long)format, HANDOFF_FORMAT);
+	return rc;
+}
+
+static enum rc decode(struct js file, struct handoff *ret, struct err *e)
+{
+	static const char name[] = HANDOFF_FILE;
+	int64_t generation = 0, issued_ms = 0;
+	const char *user_id = NULL, *device_id = NULL, *homeserver = NULL;
+	const char *token = NULL, *sum = NULL;
+
+	enum rc rc = check_format(file, e);
+	if (rc == RC_OK)
+		rc = handoff_get_number(
+			file, name, "generation", 1, &generation, e);
+	if (rc == RC_OK)
+		rc = handoff_get_text(
+			file, name, "user_id", LIMIT_ID, &user_id, e);
+	if (rc == RC_OK)
+		rc = handoff_get_text(
+			file, name, "device_id", LIMIT_ID, &device_id, e);
+	if (rc == RC_OK)
+		rc = handoff_get_text(file, name, "homeserver",
+			LIMIT_HANDOFF_FILE, &homeserver, e);
+	if (rc == RC_OK)
+		rc = handoff_get_text(file, name, "access_token",
+			LIMIT_HANDOFF_FILE, &token, e);
+	if (rc == RC_OK)
+		rc = handoff_get_number(
+			file, name, "issued_ms", 0, &issued_ms, e);
+	if (rc == RC_OK)
+		rc = handoff_get_text(
+			file, name, "sha256", SHA256_HEX - 1, &sum, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct secret secret = { 0 };
+	struct handoff h = { 0 };
+	rc = secret_set(&secret, token, strlen(token));
+	if (rc == RC_OK)
+		rc = handoff_set(&h, generation, user_id, device_id, homeserver,
+			&secret, issued_ms);
+	secret_fini(&secret);
+	if (rc != RC_OK)
+		return err_nomem(e);
+
+	char want[SHA256_HEX];
+	handoff_digest(&h, want);
+	if (!text_eq(sum, want)) {
+		handoff_fini(&h);
+		return err_set(e, RC_CORRUPT,
+			"%s: \"sha256\" is not that of its fields: damaged, "
+			"or written by something else",
+			name);
+	}
+	*ret = h;
+	return RC_OK;
+}
+
+enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e)
+{
+	struct json *doc = NULL;
+	enum rc rc = handoff_load(dirfd, HANDOFF_FILE, &doc, e);
+	if (rc == RC_OK)
+		rc = decode(json_root(doc), ret, e);
+	json_free(doc);
+	return rc;
+}

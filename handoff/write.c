@@ -1,0 +1,124 @@
+/*
+ * Writing the file: never back in generations, never over what a newer version
+ * wrote, and proved by reading it again.
+ */
+#include "handoff/handoff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "handoff/handoff_priv.h"
+
+#include "base/poison.h"
+
+static enum rc encode(const struct handoff *h, struct buf *out, struct err *e)
+{
+	char sum[SHA256_HEX];
+	handoff_digest(h, sum);
+	if (!*sum)
+		return err_nomem(e);
+	struct jb jb;
+	jb_init(&jb, out);
+	jb_obj(&jb, NULL);
+	jb_int(&jb, "muster", HANDOFF_FORMAT);
+	jb_int(&jb, "generation", h->generation);
+	jb_str(&jb, "user_id", h->user_id);
+	jb_str(&jb, "device_id", h->device_id);
+	jb_str(&jb, "homeserver", h->homeserver);
+	jb_str(&jb, "access_token", secret_bytes(&h->access_token));
+	jb_int(&jb, "issued_ms", h->issued_ms);
+	jb_str(&jb, "sha256", sum);
+	jb_end_obj(&jb);
+	buf_addc(out, '\n');
+	if (buf_rc(out) == RC_TOO_LARGE)
+		return err_set(e, RC_TOO_LARGE,
+			HANDOFF_FILE ": would be larger than %zu bytes",
+			out->max);
+	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
+}
+
+/* What is there may be replaced: nothing, something damaged, or older. */
+static enum rc may_replace(int dirfd, const struct handoff *h, struct err *e)
+{
+	struct handoff old = { 0 };
+	enum rc rc = handoff_read(dirfd, &old, e);
+	if (rc == RC_NOT_FOUND || rc == RC_CORRUPT || rc == RC_TOO_LARGE)
+		return RC_OK;
+	if (rc == RC_OK && old.generation >= h->generation)
+		rc = err_set(e, RC_EXISTS,
+			HANDOFF_FILE ": holds generation %lld, which %lld "
+				     "must not replace",
+			(long long)old.generation, (long long)h->generation);
+	handoff_fini(&old);
+	return rc;
+}
+
+static bool same(const struct handoff *a, const struct handoff *b)
+{
+	return a->generation == b->generation && a->issued_ms == b->issued_ms &&
+		text_eq(a->user_id, b->user_id) &&
+		text_eq(a->device_id, b->device_id) &&
+		text_eq(a->homeserver, b->homeserver) &&
+		secret_equal(&a->access_token, secret_bytes(&b->access_token),
+			b->access_token.n);
+}
+
+static enum rc check_owner(int dirfd, int64_t uid, int64_t gid, struct err *e)
+{
+	struct stat st;
+	if (fstatat(dirfd, HANDOFF_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return err_set(e, RC_IO, HANDOFF_FILE ": %s", strerror(errno));
+	if ((st.st_mode & 0777) == 0600 &&
+		(uid == -1 || st.st_uid == (uid_t)uid) &&
+		(gid == -1 || st.st_gid == (gid_t)gid))
+		return RC_OK;
+	return err_set(e, RC_IO,
+		HANDOFF_FILE ": has mode %03o and owner %lu:%lu after it was "
+			     "written, expected mode 600 and owner %lld:%lld",
+		(unsigned)st.st_mode & 0777u, (unsigned long)st.st_uid,
+		(unsigned long)st.st_gid, (long long)uid, (long long)gid);
+}
+
+/* The file as a reader finds it is h. */
+static enum rc read_back(int dirfd, const struct handoff *h, int64_t uid,
+	int64_t gid, struct err *e)
+{
+	struct handoff got = { 0 };
+	enum rc rc = handoff_read(dirfd, &got, e);
+	if (rc != RC_OK)
+		return err_wrap(e, rc, "reading it back");
+	if (!same(&got, h))
+		rc = err_set(e, RC_BUSY,
+			HANDOFF_FILE ": somebody else wrote generation %lld "
+				     "over ours",
+			(long long)got.generation);
+	handoff_fini(&got);
+	return rc == RC_OK ? check_owner(dirfd, uid, gid, e) : rc;
+}
+
+enum rc handoff_write(int dirfd, const struct handoff *h, int64_t uid,
+	int64_t gid, struct err *e)
+{
+	struct buf text;
+	buf_init(&text, LIMIT_HANDOFF_FILE);
+	enum rc rc = may_replace(dirfd, h, e);
+	if (rc == RC_OK)
+		rc = encode(h, &text, e);
+	if (rc != RC_OK)
+		goto out;
+	rc = file_replace_at(
+		dirfd, HANDOFF_FILE, text.p, text.n, 0600, uid, gid, e);
+	if (rc == RC_OK)
+		rc = read_back(dirfd, h, uid, gid, e);
+	else if (read_back(dirfd, h, uid, gid, NULL) == RC_OK &&
+		fsync(dirfd) == 0)
+		rc = RC_OK; /* NFS may report a rename that happened as failed */
+out:
+	buf_wipe(&text);
+	return rc;
+}

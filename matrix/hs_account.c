@@ -1,0 +1,362 @@
+/*
+ * matrix/hs_account.c: accounts of the homeserver: registering, logging in and
+ * out, devices, profile and account data.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+#include "matrix/hs_priv.h"
+#include "matrix/id.h"
+
+#include "base/poison.h"
+
+static void body_begin(struct buf *body, struct jb *b)
+{
+	buf_init(body, LIMIT_REQUEST);
+	jb_init(b, body);
+	jb_obj(b, NULL);
+}
+
+static void put_identifier(struct jb *b, const char *user)
+{
+	jb_obj(b, "identifier");
+	jb_str(b, "type", "m.id.user");
+	jb_str(b, "user", user);
+	jb_end_obj(b);
+}
+
+/* --- registering and logging in ---------------------------------------- */
+
+/* A homeserver may in theory register another name than was asked for. */
+static bool registered(struct js root, const char *localpart)
+{
+	struct str got, server;
+	const char *id = js_get_str(root, "user_id");
+	return id != NULL && id_split(id, '@', &got, &server) &&
+		str_eq(got, localpart);
+}
+
+enum rc hs_register(struct hs *hs, const char *localpart,
+	const struct secret *password, struct err *e)
+{
+	struct hs_call call = { .method = "POST",
+		.path = HS_CLIENT "/register" };
+	struct buf body;
+	struct jb b;
+	body_begin(&body, &b);
+	jb_str(&b, "type", "m.login.application_service");
+	jb_str(&b, "username", localpart);
+	jb_bool(&b, "inhibit_login", true);
+	if (password != NULL && secret_is_set(password))
+		jb_str(&b, "password", secret_bytes(password));
+	jb_end_obj(&b);
+
+	struct json *doc = NULL;
+	enum rc rc = hs_request_body(hs, call, &body, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+	if (!registered(json_root(doc), localpart))
+		rc = hs_bad_answer(hs, "user_id of the name we asked for", e);
+	json_free(doc);
+	return rc;
+}
+
+/* Takes the token out of the answer and wipes the parser's copy. */
+static enum rc take_token(
+	struct hs *hs, struct js root, struct secret *ret, struct err *e)
+{
+	const char *token = js_get_str(root, "access_token");
+	if (token == NULL || *token == '\0')
+		return hs_bad_answer(hs, "access_token", e);
+	size_t n = strlen(token);
+	enum rc rc = secret_set(ret, token, n);
+	wipe((void *)(uintptr_t)token, n);
+	return rc == RC_OK ? RC_OK : err_nomem(e);
+}
+
+/* Reads what login and register answer; user_id NULL: any will do. */
+static enum rc take_session(struct hs *hs, struct js root, const char *user_id,
+	struct hs_session *ret, struct err *e)
+{
+	struct hs_session s = { 0 };
+	enum rc rc = take_token(hs, root, &s.token, e);
+	if (rc != RC_OK)
+		return rc;
+	if (!hs_copy_str(root, "user_id", s.user_id, sizeof(s.user_id)))
+		rc = hs_bad_answer(hs, "user_id", e);
+	else if (!hs_copy_str(
+			 root, "device_id", s.device_id, sizeof(s.device_id)))
+		rc = hs_bad_answer(hs, "device_id", e);
+	else if (user_id != NULL && strcmp(user_id, s.user_id) != 0)
+		rc = hs_bad_answer(hs, "user_id that we asked for", e);
+
+	if (rc == RC_OK)
+		*ret = s;
+	else
+		secret_fini(&s.token);
+	return rc;
+}
+
+enum rc hs_login(struct hs *hs, const char *user_id, const char *device_id,
+	const char *device_name, struct hs_session *ret, struct err *e)
+{
+	struct hs_call call = { .method = "POST", .path = HS_CLIENT "/login" };
+	struct buf body;
+	struct jb b;
+	body_begin(&body, &b);
+	jb_str(&b, "type", "m.login.application_service");
+	put_identifier(&b, user_id);
+	if (device_id != NULL)
+		jb_str(&b, "device_id", device_id);
+	if (device_name != NULL)
+		jb_str(&b, "initial_device_display_name", device_name);
+	jb_end_obj(&b);
+
+	struct json *doc = NULL;
+	enum rc rc = hs_request_body(hs, call, &body, &doc, e);
+	if (rc == RC_OK)
+		rc = take_session(hs, json_root(doc), user_id, ret, e);
+	json_free(doc);
+	return rc;
+}
+
+enum rc hs_login_password(struct hs *hs, const char *user,
+	const struct secret *password, struct hs_session *ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "POST",
+		.path = HS_CLIENT "/login",
+		.anonymous = true,
+	};
+	struct buf body;
+	struct jb b;
+	body_begin(&body, &b);
+	jb_str(&b, "type", "m.login.password");
+	put_identifier(&b, user);
+	jb_str(&b, "password", secret_bytes(password));
+	jb_str(&b, "initial_device_display_name", "muster");
+	jb_end_obj(&b);
+
+	struct json *doc = NULL;
+	enum rc rc = hs_request_body(hs, call, &body, &doc, e);
+	if (rc == RC_OK)
+		rc = take_session(hs, json_root(doc), NULL, ret, e);
+	json_free(doc);
+	return rc;
+}
+
+/* --- a human account --------------------------------------------------- */
+
+#define STAGE_TOKEN "m.login.registration_token"
+#define STAGE_DUMMY "m.login.dummy"
+
+struct human {
+	const char *username;
+	const struct secret *password;
+	const struct secret *registration_token; /* NULL: none */
+};
+
+/* One stage of the registration's interactive authentication. */
+static enum rc try_stage(struct hs *hs, const struct human *h,
+	const char *stage, const char *session, struct err *e)
+{
+	struct buf body;
+	struct jb b;
+	body_begin(&body, &b);
+	jb_str(&b, "username", h->username);
+	jb_str(&b, "password", secret_bytes(h->password));
+	jb_str(&b, "initial_device_display_name", "muster");
+	jb_obj(&b, "auth");
+	jb_str(&b, "type", stage);
+	if (strcmp(stage, STAGE_TOKEN) == 0)
+		jb_str(&b, "token", secret_bytes(h->registration_token));
+	if (*session != '\0')
+		jb_str(&b, "session", session);
+	jb_end_obj(&b);
+	jb_end_obj(&b);
+
+	enum rc rc = buf_rc(&body);
+	if (rc == RC_OK) {
+		struct hs_call call = {
+			.method = "POST",
+			.path = HS_CLIENT "/register",
+			.anonymous = true,
+			.body = buf_str(&body),
+		};
+		rc = hs_exchange(hs, &call, e);
+	} else {
+		rc = err_set(e, rc, "the registration is too large to send");
+	}
+	buf_wipe(&body);
+	return rc;
+}
+
+/* The homeserver took the token and wants another stage, as Synapse does. */
+static bool wants_more(const struct hs *hs, char *session, size_t n)
+{
+	const struct http_answer *a = &hs->answer;
+	struct json *doc = NULL;
+	if (a->status != 401 ||
+		json_parse(buf_str(&a->body), a->body.n, NULL, &doc, NULL) !=
+			RC_OK)
+		return false;
+	struct js root = json_root(doc);
+	struct js completed = js_get(root, "completed");
+	bool more = false;
+	for (size_t i = 0; i < js_len(completed); i++) {
+		if (text_eq(js_str(js_at(completed, i)), STAGE_TOKEN))
+			more = hs_copy_str(root, "session", session, n);
+	}
+	json_free(doc);
+	return more;
+}
+
+enum rc hs_register_password(struct hs *hs, const char *username,
+	const struct secret *password, const struct secret *registration_token,
+	struct hs_session *ret, struct err *e)
+{
+	struct human h = { username, password, registration_token };
+	bool token =
+		registration_token != NULL && secret_is_set(registration_token);
+	char session[256] = "";
+	enum rc rc = try_stage(
+		hs, &h, token ? STAGE_TOKEN : STAGE_DUMMY, session, e);
+	if (rc == RC_OK && token && wants_more(hs, session, sizeof(session)))
+		rc = try_stage(hs, &h, STAGE_DUMMY, session, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct json *doc = NULL;
+	rc = hs_finish(hs, &doc, e);
+	if (rc == RC_OK)
+		rc = take_session(hs, json_root(doc), NULL, ret, e);
+	json_free(doc);
+	return rc;
+}
+
+enum rc hs_logout(struct hs *hs, struct err *e)
+{
+	struct hs_call call = {
+		.method = "POST",
+		.path = HS_CLIENT "/logout",
+		.body = "{}",
+	};
+	return hs_request(hs, &call, NULL, e);
+}
+
+/* --- what belongs to an account ---------------------------------------- */
+
+enum rc hs_device(struct hs *hs, const char *as, const char *device_id,
+	bool *has, size_t *count, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/devices",
+		.as = as,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct js devices = js_get(json_root(doc), "devices");
+	if (js_type(devices) != JS_ARR) {
+		rc = hs_bad_answer(hs, "list of devices", e);
+	} else {
+		*has = false;
+		*count = js_len(devices);
+		for (size_t i = 0; i < *count; i++) {
+			if (text_eq(js_get_str(js_at(devices, i), "device_id"),
+				    device_id))
+				*has = true;
+		}
+	}
+	json_free(doc);
+	return rc;
+}
+
+enum rc hs_display_name(struct hs *hs, const char *user_id, struct arena *a,
+	const char **ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/profile/%/displayname",
+		.ids = { user_id },
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc == RC_NOT_FOUND) { /* how some say that there is none */
+		*ret = NULL;
+		return RC_OK;
+	}
+	if (rc != RC_OK)
+		return rc;
+
+	const char *name = js_get_str(json_root(doc), "displayname");
+	if (name != NULL && *name == '\0')
+		name = NULL;
+	const char *copy = arena_strdup(a, name);
+	if (name != NULL && copy == NULL)
+		rc = err_nomem(e);
+	else
+		*ret = copy;
+	json_free(doc);
+	return rc;
+}
+
+enum rc hs_set_display_name(struct hs *hs, const char *as, const char *user_id,
+	const char *name, struct err *e)
+{
+	struct hs_call call = {
+		.method = "PUT",
+		.path = HS_CLIENT "/profile/%/displayname",
+		.ids = { user_id },
+		.as = as,
+	};
+	struct buf body;
+	struct jb b;
+	body_begin(&body, &b);
+	jb_str(&b, "displayname", name);
+	jb_end_obj(&b);
+	return hs_request_body(hs, call, &body, NULL, e);
+}
+
+enum rc hs_account_data(struct hs *hs, const char *as, const char *type,
+	struct buf *ret, struct err *e)
+{
+	const char *user = NULL;
+	enum rc rc = hs_actor(hs, as, &user, e);
+	if (rc != RC_OK)
+		return rc;
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/user/%/account_data/%",
+		.ids = { user, type },
+		.as = as,
+	};
+	struct json *doc = NULL;
+	rc = hs_request(hs, &call, &doc, e);
+	if (rc == RC_OK)
+		rc = hs_give_json(json_root(doc), ret, e);
+	json_free(doc);
+	return rc;
+}
+
+enum rc hs_set_account_data(struct hs *hs, const char *as, const char *type,
+	const char *json, struct err *e)
+{
+	const char *user = NULL;
+	enum rc rc = hs_actor(hs, as, &user, e);
+	if (rc != RC_OK)
+		return rc;
+	struct hs_call call = {
+		.method = "PUT",
+		.path = HS_CLIENT "/user/%/account_data/%",
+		.ids = { user, type },
+		.as = as,
+		.body = json,
+	};
+	return hs_request(hs, &call, NULL, e);
+}

@@ -1,0 +1,212 @@
+/*
+ * matrix/hs_server.c: what is asked of the homeserver itself: which one it
+ * is, what it can do, whose our token is, whether it reaches us.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+#include "matrix/hs_priv.h"
+
+#include "base/poison.h"
+
+static const char *const KINDS[] = {
+	[HS_UNKNOWN] = "unknown",
+	[HS_CONDUIT] = "conduit",
+	[HS_TUWUNEL] = "tuwunel",
+	[HS_SYNAPSE] = "synapse",
+	[HS_DENDRITE] = "dendrite",
+};
+
+const char *hs_kind_name(enum hs_kind k)
+{
+	return KINDS[k];
+}
+
+enum hs_kind hs_kind_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(KINDS); i++) {
+		if (text_eq(KINDS[i], name))
+			return (enum hs_kind)i;
+	}
+	return HS_UNKNOWN;
+}
+
+enum rc hs_versions(struct hs *hs, char server[64], struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = "/_matrix/client/versions",
+		.anonymous = true,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct js versions = js_get(json_root(doc), "versions");
+	if (js_type(versions) != JS_ARR)
+		rc = hs_bad_answer(hs, "list of versions", e);
+	else if (server != NULL)
+		memcpy(server, hs->answer.server, sizeof(hs->answer.server));
+	json_free(doc);
+	return rc;
+}
+
+/* What `GET /` of the two Conduits answers. */
+static enum hs_kind kind_of_greeting(const char *body)
+{
+	if (text_starts(body, "Hello from Conduit!"))
+		return HS_CONDUIT;
+	if (text_starts(body, "hewwo from tuwunel"))
+		return HS_TUWUNEL;
+	return HS_UNKNOWN;
+}
+
+static enum rc ask_greeting(struct hs *hs, enum hs_kind *ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET", .path = "/", .anonymous = true
+	};
+	enum rc rc = hs_exchange(hs, &call, e);
+	if (rc == RC_OK)
+		*ret = kind_of_greeting(buf_str(&hs->answer.body));
+	return rc;
+}
+
+/* Where a proxy keeps `/` for itself, Tuwunel still says its name here. */
+static enum rc ask_name(struct hs *hs, enum hs_kind *ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = "/_tuwunel/server_version",
+		.anonymous = true,
+	};
+	enum rc rc = hs_exchange(hs, &call, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct json *doc = NULL;
+	if (hs_finish(hs, &doc, NULL) != RC_OK)
+		return RC_OK; /* any answer but that name is none */
+	const char *name = js_get_str(json_root(doc), "name");
+	if (name != NULL && text_eq_nocase(name, "tuwunel"))
+		*ret = HS_TUWUNEL;
+	json_free(doc);
+	return RC_OK;
+}
+
+enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e)
+{
+	char server[64];
+	enum hs_kind kind = HS_UNKNOWN;
+	enum rc rc = hs_versions(hs, server, e);
+	if (rc != RC_OK)
+		return rc;
+
+	if (text_starts(server, "Synapse/"))
+		kind = HS_SYNAPSE;
+	else if (text_starts(server, "Dendrite"))
+		kind = HS_DENDRITE;
+	if (kind == HS_UNKNOWN)
+		rc = ask_greeting(hs, &kind, e);
+	if (rc == RC_OK && kind == HS_UNKNOWN)
+		rc = ask_name(hs, &kind, e);
+	if (rc == RC_OK)
+		*ret = kind;
+	return rc;
+}
+
+enum rc hs_default_room_version(
+	struct hs *hs, const char *as, char ret[32], struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/capabilities",
+		.as = as,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct js all = js_get(json_root(doc), "capabilities");
+	if (!hs_copy_str(js_get(all, "m.room_versions"), "default", ret, 32))
+		ret[0] = '\0';
+	json_free(doc);
+	return RC_OK;
+}
+
+enum rc hs_whoami(
+	struct hs *hs, const char *as, struct hs_whoami *ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/account/whoami",
+		.as = as,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct hs_whoami who = { 0 };
+	struct js root = json_root(doc);
+	if (!hs_copy_str(root, "user_id", who.user_id, sizeof(who.user_id))) {
+		rc = hs_bad_answer(hs, "user_id", e);
+	} else {
+		if (!hs_copy_str(root, "device_id", who.device_id,
+			    sizeof(who.device_id)))
+			who.device_id[0] = '\0';
+		if (!js_get_bool(root, "is_guest", &who.guest))
+			who.guest = false;
+		*ret = who;
+	}
+	json_free(doc);
+	return rc;
+}
+
+enum rc hs_actor(struct hs *hs, const char *as, const char **ret, struct err *e)
+{
+	if (as == NULL && hs->own_id == NULL) {
+		struct hs_whoami who;
+		enum rc rc = hs_whoami(hs, NULL, &who, e);
+		if (rc != RC_OK)
+			return rc;
+		hs->own_id = strdup(who.user_id);
+		if (hs->own_id == NULL)
+			return err_nomem(e);
+	}
+	*ret = as != NULL ? as : hs->own_id;
+	return RC_OK;
+}
+
+enum rc hs_ping(struct hs *hs, const char *appservice_id, const char *txn,
+	int64_t *duration_ms, struct err *e)
+{
+	struct hs_call call = {
+		.method = "POST",
+		.path = "/_matrix/client/v1/appservice/%/ping",
+		.ids = { appservice_id },
+	};
+	struct buf body;
+	struct jb b;
+	buf_init(&body, LIMIT_REQUEST);
+	jb_init(&b, &body);
+	jb_obj(&b, NULL);
+	jb_str(&b, "transaction_id", txn);
+	jb_end_obj(&b);
+
+	struct json *doc = NULL;
+	enum rc rc = hs_request_body(hs, call, &body, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+	int64_t ms = 0;
+	if (!js_get_i64(json_root(doc), "duration_ms", &ms))
+		rc = hs_bad_answer(hs, "duration_ms", e);
+	else
+		*duration_ms = ms;
+	json_free(doc);
+	return rc;
+}

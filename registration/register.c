@@ -1,0 +1,426 @@
+/*
+ * registration/register.c: registering with a homeserver, whatever its kind:
+ * look whether it is so already, else do what the kind asks for, then prove
+ * that both sides know each other.
+ */
+#define _XOPEN_SOURCE 700 /* realpath() */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "matrix/id.h"
+#include "registration/registration_priv.h"
+
+#include "base/poison.h"
+
+/*
+ * A digest of what was registered, kept as account data of our own user: no
+ * homeserver says what it has registered, and a change of, say, the aliases
+ * shows in nothing else.
+ */
+#define MEMO_TYPE "muster.registration"
+
+enum standing {
+	STANDS_NOT,       /* our token is not known */
+	STANDS_OTHERWISE, /* it is, but by an older registration */
+	STANDS_UNREACHED, /* it is, but the homeserver does not reach us */
+	STANDS_PROVEN,
+};
+
+enum memo { MEMO_NONE, MEMO_SAME, MEMO_OTHER };
+
+void register_say(const struct register_options *o, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!o->say)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	o->say(o->arg, line);
+}
+
+static void own_id(const struct register_options *o, char ret[LIMIT_ID + 1])
+{
+	snprintf(ret, LIMIT_ID + 1, "@%s:%s", o->reg->sender_localpart,
+		o->server_name);
+}
+
+/* --- what the homeserver remembers ---------------------------------------- */
+
+static enum rc digest_of(
+	const struct registration *r, char ret[SHA256_HEX], struct err *e)
+{
+	struct buf yaml;
+	enum rc rc;
+
+	buf_init(&yaml, LIMIT_REGISTRATION_FILE);
+	rc = registration_yaml(r, &yaml);
+	if (rc == RC_OK && !sha256_hex(buf_str(&yaml), yaml.n, ret))
+		rc = RC_NOMEM;
+	if (rc != RC_OK)
+		err_set(e, rc, "the registration: %s", rc_words(rc));
+	buf_wipe(&yaml);
+	return rc;
+}
+
+/* Whatever goes wrong here is only not to know. */
+static enum memo memo_read(const struct register_options *o)
+{
+	char own[LIMIT_ID + 1], now[SHA256_HEX];
+	enum memo memo = MEMO_NONE;
+	const char *then;
+	struct json *doc = NULL;
+	struct buf text;
+
+	own_id(o, own);
+	buf_init(&text, LIMIT_SMALL_BODY);
+	if (digest_of(o->reg, now, NULL) == RC_OK &&
+		hs_account_data(o->as, own, MEMO_TYPE, &text, NULL) == RC_OK &&
+		json_parse(buf_str(&text), text.n, NULL, &doc, NULL) == RC_OK) {
+		then = js_get_str(json_root(doc), "sha256");
+		if (then)
+			memo = text_eq(then, now) ? MEMO_SAME : MEMO_OTHER;
+	}
+	json_free(doc);
+	buf_free(&text);
+	return memo;
+}
+
+static enum rc memo_set(
+	const struct register_options *o, const char *digest, struct err *e)
+{
+	char own[LIMIT_ID + 1], json[SHA256_HEX + 32];
+
+	own_id(o, own);
+	snprintf(json, sizeof(json), "{\"sha256\":\"%s\"}", digest);
+	return hs_set_account_data(o->as, own, MEMO_TYPE, json, e);
+}
+
+static void memo_write(const struct register_options *o)
+{
+	char now[SHA256_HEX];
+	struct err why = { 0 };
+	enum rc rc = digest_of(o->reg, now, &why);
+
+	if (rc == RC_OK)
+		rc = memo_set(o, now, &why);
+	if (rc != RC_OK)
+		register_say(o,
+			"(not noted at the homeserver, so a change of the "
+			"aliases alone may not be noticed later: %s)",
+			why.text);
+}
+
+void register_forget(const struct register_options *o)
+{
+	/* Where we are not known yet, it is refused: nothing is noted. */
+	if (memo_set(o, "", NULL) != RC_OK)
+		return;
+}
+
+/* --- proof ---------------------------------------------------------------- */
+
+static enum rc make_sender(const struct register_options *o, struct err *e)
+{
+	struct secret password = { 0 };
+	enum rc rc = RC_OK;
+
+	/* An account without a password counts as a guest there. Nobody ever
+	 * knows this one. */
+	if (o->kind == HS_CONDUIT)
+		rc = secret_random_hex(&password, 32);
+	if (rc != RC_OK)
+		return err_set(e, rc, "no random password could be made");
+	rc = hs_register(o->as, o->reg->sender_localpart,
+		secret_is_set(&password) ? &password : NULL, e);
+	secret_fini(&password);
+	return rc == RC_EXISTS ? RC_OK : rc;
+}
+
+/* whoami, with our own user made where that is what was missing. */
+static enum rc who_are_we(
+	const struct register_options *o, struct hs_whoami *ret, struct err *e)
+{
+	enum rc rc = hs_whoami(o->as, NULL, ret, e);
+
+	if (rc != RC_FORBIDDEN)
+		return rc;
+	register_say(o, "making @%s:%s, this service's own user",
+		o->reg->sender_localpart, o->server_name);
+	rc = make_sender(o, e);
+	return rc == RC_OK ? hs_whoami(o->as, NULL, ret, e) : rc;
+}
+
+/* *ours: the token is that of our sender. Another server's name is a mistake
+ * in the configuration. */
+static enum rc check_name(const struct register_options *o,
+	const struct hs_whoami *who, bool *ours, struct err *e)
+{
+	struct str localpart, server;
+	char own[LIMIT_ID + 1];
+
+	if (!id_split(who->user_id, '@', &localpart, &server))
+		return err_set(e, RC_REMOTE,
+			"the homeserver says that we are \"%s\", which is no "
+			"user id",
+			who->user_id);
+	if (!str_eq(server, o->server_name))
+		return err_set(e, RC_INVALID,
+			"the homeserver is %.*s, the configuration says %s "
+			"(homeserver.server_name)",
+			(int)server.n, server.p, o->server_name);
+	own_id(o, own);
+	*ours = text_eq(who->user_id, own);
+	return RC_OK;
+}
+
+/* *missing: the first id that the homeserver does not count as ours, or
+ * NULL. An id that is ours but not made yet is fine. */
+static enum rc probe(
+	const struct register_options *o, const char **missing, struct err *e)
+{
+	struct hs_whoami who;
+
+	*missing = NULL;
+	for (size_t i = 0; i < o->n_probe; i++) {
+		enum rc rc = hs_whoami(o->as, o->probe_users[i], &who, e);
+
+		if (rc == RC_EXCLUSIVE) {
+			*missing = o->probe_users[i];
+			return RC_OK;
+		}
+		if (rc != RC_OK && rc != RC_FORBIDDEN)
+			return rc;
+	}
+	return RC_OK;
+}
+
+/* Conduit says M_CONNECTION_FAILED also when the answer was a refusal. */
+static const struct {
+	const char *errcode, *before, *after;
+} ping_words[] = {
+	{ "M_CONNECTION_FAILED", "the homeserver does not get through to",
+		"(appservice.url): it must lead to this service from where the "
+		"homeserver runs, and what listens there must have read this "
+		"registration" },
+	{ "M_CONNECTION_TIMEOUT", "the homeserver got no answer in time from",
+		"(appservice.url): look for a firewall between them, or "
+		"another program at that address" },
+	{ "M_BAD_STATUS", "the homeserver was turned away at",
+		"(appservice.url): something else listens there, or a service "
+		"that has read another registration" },
+	{ "M_URL_NOT_SET",
+		"the homeserver has a registration without a URL; ours says",
+		"(appservice.url): register it anew" },
+	{ "M_FORBIDDEN",
+		"the homeserver knows our token under another id; the URL "
+		"would be",
+		"- take the registration with the old appservice.id back, or "
+		"go back to that id" },
+};
+
+/* *reached false: e says in words why the homeserver does not reach us. */
+static enum rc ping(
+	const struct register_options *o, bool *reached, struct err *e)
+{
+	struct err why = { 0 };
+	struct secret txn = { 0 };
+	int64_t took = 0;
+	enum rc rc;
+
+	*reached = true;
+	if (!o->reg->url)
+		return RC_OK;
+	rc = secret_random_hex(&txn, 8);
+	if (rc != RC_OK)
+		return err_set(e, rc, "no random number could be made");
+	rc = hs_ping(o->as, o->reg->id, secret_bytes(&txn), &took, &why);
+	secret_fini(&txn);
+	if (rc == RC_OK) {
+		register_say(o, "the homeserver reaches us at %s in %lld ms",
+			o->reg->url, (long long)took);
+		return RC_OK;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(ping_words); i++) {
+		if (!text_eq(hs_failure(o->as)->errcode, ping_words[i].errcode))
+			continue;
+		*reached = false;
+		return err_set(e, rc, "%s %s %s. It said: %s",
+			ping_words[i].before, o->reg->url, ping_words[i].after,
+			why.text);
+	}
+	return err_set(e, rc, "%s", why.text);
+}
+
+/* How things stand; for STANDS_UNREACHED, and for a failure, e has words. */
+static enum rc look(
+	const struct register_options *o, enum standing *ret, struct err *e)
+{
+	enum memo memo = MEMO_NONE;
+	struct hs_whoami who = { 0 };
+	const char *missing = NULL;
+	bool ours = false, reached = false;
+	enum rc rc = who_are_we(o, &who, e);
+
+	*ret = STANDS_NOT;
+	if (rc == RC_UNAUTHORIZED)
+		return RC_OK;
+	if (rc == RC_OK)
+		rc = check_name(o, &who, &ours, e);
+	if (rc == RC_OK)
+		rc = probe(o, &missing, e);
+	if (rc != RC_OK)
+		return rc;
+	*ret = STANDS_OTHERWISE;
+	if (!ours || missing) {
+		register_say(o, "registered, but %s%s",
+			ours ? "without " : "the service's user is ",
+			ours ? missing : who.user_id);
+		return RC_OK;
+	}
+	if (o->kind == HS_CONDUIT)
+		memo = memo_read(o);
+	if (memo == MEMO_OTHER) {
+		register_say(o,
+			"registered, but the registration has changed "
+			"since");
+		return RC_OK;
+	}
+	rc = ping(o, &reached, e);
+	if (rc != RC_OK && reached)
+		return rc;
+	*ret = reached ? STANDS_PROVEN : STANDS_UNREACHED;
+	/* What is registered is what we would register again. */
+	return memo == MEMO_SAME ? rc : RC_OK;
+}
+
+/* The token is known, and it is that of our own user. */
+static enum rc prove_token(const struct register_options *o, struct err *e)
+{
+	struct hs_whoami who = { 0 };
+	bool ours = false;
+	enum rc rc = make_sender(o, e);
+
+	if (rc == RC_OK)
+		rc = hs_whoami(o->as, NULL, &who, e);
+	if (rc != RC_OK)
+		return err_wrap(e, rc,
+			"registered, but the homeserver does not take the "
+			"token");
+	rc = check_name(o, &who, &ours, e);
+	if (rc == RC_OK && !ours)
+		rc = err_set(e, RC_REMOTE,
+			"registered, but the token makes us %s: another "
+			"registration has the same as_token",
+			who.user_id);
+	if (rc == RC_OK)
+		register_say(o, "the homeserver takes our token: we are %s",
+			who.user_id);
+	return rc;
+}
+
+/* The namespace is ours, and the homeserver reaches us. */
+static enum rc prove_reach(const struct register_options *o, struct err *e)
+{
+	const char *missing = NULL;
+	bool reached = false;
+	enum rc rc = probe(o, &missing, e);
+
+	if (rc == RC_OK && missing)
+		rc = err_set(e, RC_EXCLUSIVE,
+			"registered, but the homeserver does not count %s as "
+			"ours: it is not in the namespace of %s",
+			missing, o->registration_path);
+	return rc == RC_OK ? ping(o, &reached, e) : rc;
+}
+
+/* --- the kinds ------------------------------------------------------------ */
+
+static const struct {
+	enum hs_kind kind;
+	const char *where; /* what to do with the path that follows */
+	const char *item;  /* what stands before the path */
+	const char *then;
+} by_file[] = {
+	{ HS_SYNAPSE,
+		"Add this line to app_service_config_files in homeserver.yaml:",
+		"- ", "then restart Synapse" },
+	{ HS_DENDRITE,
+		"Add this line to app_service_api.config_files in "
+		"dendrite.yaml:",
+		"- ", "then restart Dendrite" },
+	{ HS_TUWUNEL,
+		"Put this file into the directory that appservice_dir names in "
+		"tuwunel.toml:",
+		"", "then restart Tuwunel" },
+	{ HS_UNKNOWN,
+		"Give this file to the homeserver, where it takes "
+		"registrations of application services (its kind is not known; "
+		"homeserver.kind can say it):",
+		"", "then restart it" },
+};
+
+enum rc register_by_file(const struct register_options *o, struct err *e)
+{
+	char *path = realpath(o->registration_path, NULL);
+	const char *shown = path ? path : o->registration_path;
+	size_t i = 0;
+	enum rc rc;
+
+	while (by_file[i].kind != o->kind && by_file[i].kind != HS_UNKNOWN)
+		i++;
+	register_say(o, "%s", by_file[i].where);
+	register_say(o, "  %s%s", by_file[i].item, shown);
+	register_say(o, "%s and run `muster register` again", by_file[i].then);
+	rc = err_set(e, RC_PENDING,
+		"%s %s%s, %s and run `muster register` again", by_file[i].where,
+		by_file[i].item, shown, by_file[i].then);
+	free(path);
+	return rc;
+}
+
+/* --- all of it ------------------------------------------------------------ */
+
+static enum rc register_anew(const struct register_options *o, struct err *e)
+{
+	enum rc rc;
+
+	if (o->kind != HS_CONDUIT)
+		return register_by_file(o, e);
+	rc = register_conduit(o, CONDUIT_ANSWER_MS, e);
+	if (rc == RC_OK)
+		rc = prove_token(o, e);
+	if (rc != RC_OK)
+		return rc;
+	memo_write(o);
+	return prove_reach(o, e);
+}
+
+enum rc registration_register(const struct register_options *o, struct err *e)
+{
+	enum standing standing = STANDS_NOT;
+	struct err why = { 0 };
+	enum rc rc = hs_versions(o->plain, NULL, e);
+
+	if (rc != RC_OK)
+		return err_wrap(e, rc,
+			"the homeserver does not answer (homeserver.url)");
+	rc = look(o, &standing, &why);
+	/* Registering anew may mend an old URL, if there is a way to. */
+	if (rc == RC_OK && standing == STANDS_UNREACHED &&
+		(o->kind != HS_CONDUIT || !o->admin_user))
+		rc = why.rc;
+	if (rc != RC_OK)
+		return err_set(e, rc, "%s", why.text);
+	if (standing == STANDS_PROVEN) {
+		register_say(o, "already registered: nothing to do");
+		return RC_OK;
+	}
+	return register_anew(o, e);
+}

@@ -1,0 +1,51 @@
+/*
+ * registration/registration_priv.h: what the files of this folder share.
+ */
+#ifndef REGISTRATION_REGISTRATION_PRIV_H
+#define REGISTRATION_REGISTRATION_PRIV_H
+
+#include "registration/registration.h"
+
+/* What is wrong with a value, as words that follow its name ("is empty");
+ * NULL when nothing is. */
+const char *registration_id_fault(const char *id);
+const char *registration_url_fault(const char *url);
+const char *registration_sender_fault(const char *localpart);
+const char *registration_token_fault(const char *token);
+
+/* A copy without the one trailing slash that a URL may have (AS-07). */
+char *registration_url_copy(struct arena *a, const char *url);
+
+/* "users", "aliases", "rooms". */
+const char *namespace_kind_name(enum ns_kind kind);
+MUST_CHECK enum rc namespace_compile(struct namespace *ns, struct err *e);
+void namespace_free(struct namespace *ns);
+
+/* What homeservers may read differently in a pattern. */
+struct namespace_traits {
+	bool anchored; /* at both ends, whichever alternative matches */
+	bool portable; /* no \d, no (?: : not every dialect has them */
+};
+struct namespace_traits namespace_look(const char *regex);
+
+/* --- registering ---------------------------------------------------------- */
+
+/* How long the admin room's bot may take to answer. */
+#define CONDUIT_ANSWER_MS 10000
+
+void register_say(const struct register_options *o, const char *fmt, ...)
+	PRINTF_LIKE(2, 3);
+
+/* Forgets what is noted as registered, before that changes: the note is never
+ * of anything else, whenever we end. */
+void register_forget(const struct register_options *o);
+
+/* By a command in the admin room. RC_OK: Conduit said that it is done. */
+MUST_CHECK enum rc register_conduit(
+	const struct register_options *o, int64_t answer_ms, struct err *e);
+
+/* Says where the file belongs; always RC_PENDING (or RC_NOMEM). */
+MUST_CHECK enum rc register_by_file(
+	const struct register_options *o, struct err *e);
+
+#endif

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Sees to it that the Debian packages of a task are there.
+#
+#   scripts/ensure-packages.sh [build|test|lint]...      (default: build)
+#
+# Quick and silent when they are. Installs what is missing as root, or by sudo
+# where that asks for no password; otherwise says what to install and exits 1.
+set -eu
+
+build='gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev
+libjson-c-dev libssl-dev libsqlite3-dev libyaml-dev libpcre2-dev
+ca-certificates'
+test='libcmocka-dev python3 python3-venv sqlite3'
+lint='clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc
+yamllint'
+
+wanted=
+for task in "${@:-build}"; do
+	case $task in
+	build) wanted="$wanted $build" ;;
+	test) wanted="$wanted $test" ;;
+	lint) wanted="$wanted $lint" ;;
+	*)
+		echo "usage: ${0##*/} [build|test|lint]..." >&2
+		exit 2
+		;;
+	esac
+done
+
+# shellcheck disable=SC2086 # the lists are words
+if ! command -v dpkg-query >/dev/null 2>&1; then
+	echo "${0##*/}: this is no Debian; what Debian calls$(
+		printf ' %s' $wanted) must be there." >&2
+	exit 0
+fi
+
+missing=
+# shellcheck disable=SC2086
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' \
+	$wanted 2>/dev/null || true)
+for package in $wanted; do
+	case "
+$installed
+" in
+	*"
+$package installed
+"*) ;;
+	*) missing="$missing $package" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+	as_root=
+elif sudo -n true 2>/dev/null; then
+	as_root='sudo -n'
+else
+	echo "Packages are missing; install them with: apt-get install$missing" >&2
+	exit 1
+fi
+
+echo "Installing$missing"
+# shellcheck disable=SC2086
+$as_root apt-get update -q
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -q -y --no-install-recommends $missing

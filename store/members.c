@@ -1,0 +1,145 @@
+/*
+ * store/members.c: what is: memberships and state of rooms. News come late,
+ * twice and out of order; the newest wins.
+ */
+#include "base/str.h"
+#include "store/store_priv.h"
+
+#include "base/poison.h"
+
+/* How what was seen now stands to what is there. */
+struct verdict {
+	bool apply;   /* it counts */
+	bool another; /* and says something else than before */
+};
+
+/*
+ * An event may be older than our own word for the same thing, since that is
+ * timed by our clock and the event by the homeserver's: what the homeserver
+ * says counts then.
+ */
+static struct verdict judge_membership(
+	sqlite3_stmt *q, const struct store_membership *m)
+{
+	const char *was = (const char *)sqlite3_column_text(q, 0);
+	int64_t origin_ts = sqlite3_column_int64(q, 1);
+	const char *source = (const char *)sqlite3_column_text(q, 2);
+	bool same = text_eq(was, m->membership);
+	bool takes_over = same && text_eq(m->source, "event") &&
+		!text_eq(source, "event");
+
+	return (struct verdict){
+		.apply = m->origin_ts >= origin_ts || takes_over,
+		.another = !same,
+	};
+}
+
+static enum rc membership_judge(struct store *s,
+	const struct store_membership *m, struct verdict *ret, struct err *e)
+{
+	bool row = false;
+
+	store_lock(s);
+	sqlite3_stmt *q = stmt_get(
+		s, SQL_MEMBERSHIP_GET, ARGS(T(m->room_id), T(m->user_id)));
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK)
+		*ret = row ? judge_membership(q, m)
+			   : (struct verdict){ true, true };
+	stmt_done(q);
+	store_unlock(s);
+	return rc;
+}
+
+enum rc store_membership_set(struct store *s, const struct store_membership *m,
+	bool *changed, struct err *e)
+{
+	struct verdict v = { 0 };
+
+	enum rc rc = membership_judge(s, m, &v, e);
+	if (rc == RC_OK && v.apply)
+		rc = store_write(s, SQL_MEMBERSHIP_SET,
+			ARGS(T(m->room_id), T(m->user_id), T(m->membership),
+				T(m->event_id), N(m->origin_ts), T(m->source)),
+			e);
+	if (rc == RC_OK && changed)
+		*changed = v.apply && v.another;
+	return rc;
+}
+
+/* A look that finds what is known already writes nothing: it is made every
+ * few minutes, for every member. */
+static enum rc set_polled(struct store *s, const struct store_membership *m,
+	bool *changed, struct err *e)
+{
+	struct verdict v = { 0 };
+
+	enum rc rc = membership_judge(s, m, &v, e);
+	if (rc != RC_OK || !v.apply || !v.another)
+		return rc;
+	*changed = true;
+	return store_membership_set(s, m, NULL, e);
+}
+
+enum rc store_membership_poll(struct store *s, const char *room_id,
+	const char *const *joined, size_t n, int64_t at_ms, bool *changed,
+	struct err *e)
+{
+	struct names names = { 0 };
+	struct arena a = { 0 };
+	const char **known = NULL;
+	size_t n_known = 0;
+	bool any = false;
+	struct store_membership m = {
+		.room_id = room_id, .origin_ts = at_ms, .source = "poll"
+	};
+
+	enum rc rc = names_init(&names, joined, n, e);
+	if (rc == RC_OK)
+		rc = store_names(s, SQL_JOINED_UNTIL,
+			ARGS(T(room_id), N(at_ms)), &a, &known, &n_known, e);
+	m.membership = "leave";
+	for (size_t i = 0; rc == RC_OK && i < n_known; i++) {
+		m.user_id = known[i];
+		if (!names_has(&names, known[i]))
+			rc = set_polled(s, &m, &any, e);
+	}
+	m.membership = "join";
+	for (size_t i = 0; rc == RC_OK && i < n; i++) {
+		m.user_id = names.v[i];
+		rc = set_polled(s, &m, &any, e);
+	}
+	names_fini(&names);
+	arena_free(&a);
+	if (rc == RC_OK && changed)
+		*changed = any;
+	return rc;
+}
+
+enum rc store_state_set(struct store *s, const char *room_id, const char *type,
+	const char *content, const char *event_id, int64_t origin_ts,
+	bool *changed, struct err *e)
+{
+	struct verdict v = { true, true };
+	bool row = false;
+
+	store_lock(s);
+	sqlite3_stmt *q = stmt_get(s, SQL_STATE_GET, ARGS(T(room_id), T(type)));
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK && row) {
+		v.another = !text_eq(
+			(const char *)sqlite3_column_text(q, 0), content);
+		v.apply = origin_ts >= sqlite3_column_int64(q, 1);
+	}
+	stmt_done(q);
+	store_unlock(s);
+
+	if (rc == RC_OK && v.apply)
+		rc = store_write(s, SQL_STATE_SET,
+			ARGS(T(room_id), T(type), T(content), T(event_id),
+				N(origin_ts)),
+			e);
+	if (rc == RC_OK && changed)
+		*changed = v.apply && v.another;
+	return rc;
+}

@@ -1,0 +1,71 @@
+/*
+ * store/rooms.c: rooms as they are declared and found, and who should be in
+ * them.
+ */
+#include "store/store_priv.h"
+
+#include "base/poison.h"
+
+enum rc store_room_declare(
+	struct store *s, const struct store_room *r, struct err *e)
+{
+	return store_write(s, SQL_ROOM_DECLARE,
+		ARGS(T(r->key), N(r->direct), T(r->alias)), e);
+}
+
+/* Whoever is there and not among the users goes. */
+static enum rc undeclare_others(struct store *s, const char *key,
+	const struct names *users, struct err *e)
+{
+	struct arena a = { 0 };
+	const char **known = NULL;
+	size_t n = 0;
+
+	enum rc rc =
+		store_names(s, SQL_MEMBERS_OF, ARGS(T(key)), &a, &known, &n, e);
+	for (size_t i = 0; rc == RC_OK && i < n; i++)
+		if (!names_has(users, known[i]))
+			rc = store_write(s, SQL_MEMBER_UNDECLARE,
+				ARGS(T(key), T(known[i])), e);
+	arena_free(&a);
+	return rc;
+}
+
+/* Rows that stay are not written again: at a start thousands of rooms are
+ * declared as they were. */
+enum rc store_room_members_declare(struct store *s, const char *key,
+	const char *const *users, size_t n, struct err *e)
+{
+	struct names names;
+
+	enum rc rc = names_init(&names, users, n, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = undeclare_others(s, key, &names, e);
+	for (size_t i = 0; rc == RC_OK && i < n; i++)
+		rc = store_write(
+			s, SQL_MEMBER_DECLARE, ARGS(T(key), T(names.v[i])), e);
+	names_fini(&names);
+	if (rc == RC_NOT_FOUND)
+		rc = err_set(e, rc, "no room %s in the store", key);
+	return rc;
+}
+
+enum rc store_room_found(struct store *s, const char *key, const char *room_id,
+	const char *maker, struct err *e)
+{
+	return store_change(s, SQL_ROOM_PLACE,
+		ARGS(T(key), T(room_id), T(maker)), "room", key, e);
+}
+
+enum rc store_room_lost(struct store *s, const char *key, struct err *e)
+{
+	return store_change(s, SQL_ROOM_PLACE, ARGS(T(key), T(NULL), T(NULL)),
+		"room", key, e);
+}
+
+enum rc store_mark_add(struct store *s, const char *room_id,
+	const char *user_id, struct err *e)
+{
+	return store_write(s, SQL_MARK_ADD, ARGS(T(room_id), T(user_id)), e);
+}

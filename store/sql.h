@@ -1,0 +1,258 @@
+/*
+ * store/sql.h: every statement of the store, X(name, text). All are prepared
+ * when the store is opened, so that a mistake in one shows at once. Before
+ * them stands what runs while it is being opened. Anything else in SQL is a
+ * migration.
+ */
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+
+/* clang-format off */
+
+/* "mstr": says whose file it is (`file` shows it too). */
+#define SQL_APPLICATION_ID 0x6d737472
+
+/* Nothing in a file is believed beyond what the tables say. */
+#define SQL_CAUTION "PRAGMA trusted_schema = OFF"
+#define SQL_IDENTITY                                                           \
+	"SELECT (SELECT application_id FROM pragma_application_id), "          \
+	"(SELECT user_version FROM pragma_user_version), "                     \
+	"(SELECT count(*) FROM sqlite_schema)"
+#define SQL_JOURNAL_MODE "PRAGMA journal_mode = WAL"
+/*
+ * A commit is on disk when it returns. The checkpoint, which writes the pages
+ * of many commits back in their places, is done every 32 MiB: one in hundreds
+ * of commits waits for it.
+ */
+#define SQL_DURABLE                                                            \
+	"PRAGMA synchronous = FULL;"                                           \
+	"PRAGMA wal_autocheckpoint = 8192;"                                    \
+	"PRAGMA journal_size_limit = 67108864;"
+#define SQL_FOREIGN_KEYS "PRAGMA foreign_keys = ON"
+#define SQL_BACKUP "VACUUM INTO ?1"
+/* A migration stands between these. */
+#define SQL_MIGRATE "BEGIN IMMEDIATE"
+#define SQL_STAMP                                                              \
+	"PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT"
+#define SQL_UNDO "ROLLBACK"
+
+/* Agents and rooms as rows; which of them is said after it. */
+#define SQL_AGENTS                                                             \
+	"SELECT a.user_id, sender, declared, name, department, team, "         \
+	"level, state, a.device_id, a.generation, acked_generation, "          \
+	"since_ms, shown_name, token_sha256, error FROM agent AS a "           \
+	"LEFT JOIN handoff AS h ON h.user_id = a.user_id "                     \
+	"AND h.generation = (SELECT max(generation) FROM handoff "             \
+	"WHERE user_id = a.user_id) "
+#define SQL_ROOMS                                                              \
+	"SELECT key, direct, declared, alias, r.room_id, maker, "              \
+	"CASE WHEN json_valid(n.content) THEN n.content ->> '$.name' END, "    \
+	"p.content, "                                                          \
+	"CASE WHEN json_valid(c.content) "                                     \
+	"THEN coalesce(c.content ->> '$.room_version', '1') END "              \
+	"FROM room AS r "                                                      \
+	"LEFT JOIN room_state AS n ON n.room_id = r.room_id "                  \
+	"AND n.type = 'm.room.name' "                                          \
+	"LEFT JOIN room_state AS p ON p.room_id = r.room_id "                  \
+	"AND p.type = 'm.room.power_levels' "                                  \
+	"LEFT JOIN room_state AS c ON c.room_id = r.room_id "                  \
+	"AND c.type = 'm.room.create' "
+
+#define SQL_TABLE(X)                                                           \
+	X(READ, "BEGIN")                                                       \
+	X(BEGIN, "BEGIN IMMEDIATE")                                            \
+	X(COMMIT, "COMMIT")                                                    \
+	X(ROLLBACK, "ROLLBACK")                                                \
+	/* notes */                                                            \
+	X(NOTE_GET, "SELECT value FROM note WHERE name = ?1")                  \
+	X(NOTE_SET,                                                            \
+	  "INSERT INTO note (name, value) VALUES (?1, ?2) "                    \
+	  "ON CONFLICT DO UPDATE SET value = excluded.value")                  \
+	X(NOTE_REMOVE, "DELETE FROM note WHERE name = ?1")                     \
+	/* agents */                                                           \
+	X(AGENT_DECLARE,                                                       \
+	  "INSERT INTO agent (user_id, sender, declared, name, department, "   \
+	  "team, level, state, since_ms) "                                     \
+	  "VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 'declared', ?7) "                \
+	  "ON CONFLICT DO UPDATE SET sender = excluded.sender, "               \
+	  "declared = 1, name = excluded.name, "                               \
+	  "department = excluded.department, "                                 \
+	  "team = excluded.team, level = excluded.level")                      \
+	X(AGENTS_UNDECLARE,                                                    \
+	  "UPDATE agent SET declared = 0 WHERE declared = 1")                  \
+	X(AGENT_STATE,                                                         \
+	  "UPDATE agent SET state = ?2, error = NULL, "                        \
+	  "since_ms = iif(state = ?2, since_ms, ?3) WHERE user_id = ?1")       \
+	X(AGENT_ERROR, "UPDATE agent SET error = ?2 WHERE user_id = ?1")       \
+	X(AGENT_SHOWN_NAME,                                                    \
+	  "UPDATE agent SET shown_name = ?2 WHERE user_id = ?1")               \
+	X(AGENT_GENERATION, "SELECT generation FROM agent WHERE user_id = ?1") \
+	X(AGENT_DEVICE,                                                        \
+	  "UPDATE agent SET device_id = ?2, generation = ?3 "                  \
+	  "WHERE user_id = ?1")                                                \
+	X(AGENT_ACKED,                                                         \
+	  "UPDATE agent SET acked_generation = max(acked_generation, ?2) "     \
+	  "WHERE user_id = ?1")                                                \
+	X(AGENT_ANSWERED,                                                      \
+	  "UPDATE agent SET state = 'acknowledged', error = NULL, "            \
+	  "since_ms = ?3 "                                                     \
+	  "WHERE user_id = ?1 AND generation = ?2 AND state = 'handed_off'")   \
+	X(HANDOFF_SET,                                                         \
+	  "INSERT INTO handoff (user_id, generation, token_sha256, "           \
+	  "device_id, written_ms) VALUES (?1, ?2, ?3, ?4, ?5) "                \
+	  "ON CONFLICT DO UPDATE SET token_sha256 = excluded.token_sha256, "   \
+	  "device_id = excluded.device_id, written_ms = excluded.written_ms")  \
+	X(HANDOFF_ACKED,                                                       \
+	  "UPDATE handoff SET acked_ms = ?3, acked_by = ?4 "                   \
+	  "WHERE user_id = ?1 AND generation = ?2")                            \
+	X(HANDOFF_TRIM,                                                        \
+	  "DELETE FROM handoff WHERE user_id = ?1 AND generation <= ?2 - 16")  \
+	X(AGENT_COUNT, "SELECT count(*) FROM agent")                           \
+	X(AGENT_LIST, SQL_AGENTS "ORDER BY a.user_id")                         \
+	X(AGENT_GET, SQL_AGENTS "WHERE a.user_id = ?1")                        \
+	X(AGENTS_UNANSWERED,                                                   \
+	  SQL_AGENTS "WHERE declared = 1 AND state = 'handed_off' "            \
+	  "ORDER BY a.user_id")                                                \
+	/* rooms */                                                            \
+	X(ROOM_DECLARE,                                                        \
+	  "INSERT INTO room (key, direct, declared, alias) "                   \
+	  "VALUES (?1, ?2, 1, ?3) "                                            \
+	  "ON CONFLICT DO UPDATE SET direct = excluded.direct, "               \
+	  "declared = 1, alias = excluded.alias")                              \
+	X(ROOMS_UNDECLARE, "UPDATE room SET declared = 0 WHERE declared = 1")  \
+	X(ROOM_PLACE,                                                          \
+	  "UPDATE room SET room_id = ?2, maker = ?3 WHERE key = ?1")           \
+	X(ROOM_COUNT, "SELECT count(*) FROM room")                             \
+	X(ROOM_LIST, SQL_ROOMS "ORDER BY key")                                 \
+	X(ROOM_GET, SQL_ROOMS "WHERE key = ?1")                                \
+	X(ROOM_BY_ID, SQL_ROOMS "WHERE r.room_id = ?1")                        \
+	X(DIRECT_ROOMS_OF,                                                     \
+	  SQL_ROOMS "JOIN declared_member AS d ON d.room_key = key "           \
+	  "WHERE d.user_id = ?1 AND direct = 1 AND declared = 1 "              \
+	  "AND r.room_id IS NOT NULL ORDER BY key")                            \
+	X(MEMBER_DECLARE,                                                      \
+	  "INSERT INTO declared_member (room_key, user_id) VALUES (?1, ?2) "   \
+	  "ON CONFLICT DO NOTHING")                                            \
+	X(MEMBER_UNDECLARE,                                                    \
+	  "DELETE FROM declared_member WHERE room_key = ?1 AND user_id = ?2")  \
+	X(MEMBERS_OF,                                                          \
+	  "SELECT user_id FROM declared_member WHERE room_key = ?1 "           \
+	  "ORDER BY user_id")                                                  \
+	X(MEMBER_COUNT,                                                        \
+	  "SELECT count(*) FROM declared_member "                              \
+	  "JOIN room ON key = room_key AND declared = 1")                      \
+	X(MEMBER_LIST,                                                         \
+	  "SELECT room_key, user_id FROM declared_member "                     \
+	  "JOIN room ON key = room_key AND declared = 1 ORDER BY 1, 2")        \
+	X(MARK_ADD,                                                            \
+	  "INSERT INTO direct_mark (room_id, user_id) VALUES (?1, ?2) "        \
+	  "ON CONFLICT DO NOTHING")                                            \
+	X(MARK_COUNT, "SELECT count(*) FROM direct_mark")                      \
+	X(MARK_LIST, "SELECT room_id, user_id FROM direct_mark ORDER BY 1, 2") \
+	/* what is in them */                                                  \
+	X(MEMBERSHIP_GET,                                                      \
+	  "SELECT membership, origin_ts, source FROM membership "              \
+	  "WHERE room_id = ?1 AND user_id = ?2")                               \
+	X(MEMBERSHIP_SET,                                                      \
+	  "INSERT INTO membership (room_id, user_id, membership, event_id, "   \
+	  "origin_ts, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "                \
+	  "ON CONFLICT DO UPDATE SET membership = excluded.membership, "       \
+	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, "     \
+	  "source = excluded.source")                                          \
+	X(JOINED_UNTIL,                                                        \
+	  "SELECT user_id FROM membership "                                    \
+	  "WHERE room_id = ?1 AND membership = 'join' AND origin_ts <= ?2 "    \
+	  "ORDER BY user_id")                                                  \
+	X(MEMBERSHIP_COUNT,                                                    \
+	  "SELECT count(*) FROM membership WHERE room_id IN "                  \
+	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL)")              \
+	X(MEMBERSHIP_LIST,                                                     \
+	  "SELECT room_id, user_id, membership, event_id, origin_ts, source "  \
+	  "FROM membership WHERE room_id IN "                                  \
+	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL) "              \
+	  "ORDER BY room_id, user_id")                                         \
+	X(STATE_GET,                                                           \
+	  "SELECT content, origin_ts FROM room_state "                         \
+	  "WHERE room_id = ?1 AND type = ?2")                                  \
+	X(STATE_SET,                                                           \
+	  "INSERT INTO room_state (room_id, type, content, event_id, "         \
+	  "origin_ts) VALUES (?1, ?2, ?3, ?4, ?5) "                            \
+	  "ON CONFLICT DO UPDATE SET content = excluded.content, "             \
+	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts")      \
+	/* the journal */                                                      \
+	X(STEP_FIND,                                                           \
+	  "SELECT id, state, attempt, created_ms, updated_ms, "                \
+	  "next_attempt_ms, error, reason FROM journal "                       \
+	  "WHERE kind = ?1 AND subject = ?2 "                                  \
+	  "AND coalesce(room, '') = coalesce(?3, '') AND state <> 'done'")     \
+	X(STEP_ADD,                                                            \
+	  "INSERT INTO journal (kind, subject, room, reason, state, "          \
+	  "created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, 'waiting', ?5, "    \
+	  "?5)")                                                               \
+	X(STEP_REASON, "UPDATE journal SET reason = ?2 WHERE id = ?1")         \
+	X(STEPS_UNFINISHED, "SELECT id FROM journal WHERE state <> 'done'")    \
+	X(STEP_REMOVE, "DELETE FROM journal WHERE id = ?1")                    \
+	X(STEP_START,                                                          \
+	  "UPDATE journal SET state = 'running', attempt = attempt + 1, "      \
+	  "updated_ms = ?2 WHERE id = ?1 AND state <> 'done'")                 \
+	X(STEP_FAILED,                                                         \
+	  "UPDATE journal SET state = 'failed', error = ?2, "                  \
+	  "next_attempt_ms = ?3, updated_ms = ?4 "                             \
+	  "WHERE id = ?1 AND state <> 'done'")                                 \
+	X(STEP_DONE,                                                           \
+	  "UPDATE journal SET state = 'done', error = NULL, "                  \
+	  "updated_ms = ?2, done_no = 1 + coalesce((SELECT max(done_no) "      \
+	  "FROM journal "                                                      \
+	  "WHERE done_no IS NOT NULL), 0) WHERE id = ?1 AND state <> 'done'")  \
+	X(STEPS_TRIM,                                                          \
+	  "DELETE FROM journal WHERE done_no <= (SELECT max(done_no) "         \
+	  "FROM journal WHERE done_no IS NOT NULL) - 1000")                    \
+	X(STEP_LIST,                                                           \
+	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
+	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \
+	  "ORDER BY done_no IS NOT NULL, coalesce(done_no, id) DESC LIMIT ?1") \
+	X(STEP_COUNTS,                                                         \
+	  "SELECT count(*) FILTER (WHERE state <> 'failed'), "                 \
+	  "count(*) FILTER (WHERE state = 'failed') "                          \
+	  "FROM journal WHERE state <> 'done'")                                \
+	/* transactions */                                                     \
+	X(TXN_GET, "SELECT digest FROM transaction_seen WHERE txn_id = ?1")    \
+	X(TXN_ADD,                                                             \
+	  "INSERT INTO transaction_seen (txn_id, digest, received_ms, seq) "   \
+	  "VALUES (?1, ?2, ?3, "                                               \
+	  "1 + coalesce((SELECT max(seq) FROM transaction_seen), 0)) "         \
+	  "ON CONFLICT (txn_id) DO UPDATE SET digest = excluded.digest, "      \
+	  "received_ms = excluded.received_ms, seq = excluded.seq")            \
+	X(TXN_TRIM,                                                            \
+	  "DELETE FROM transaction_seen WHERE seq <= "                         \
+	  "(SELECT max(seq) FROM transaction_seen) - 10000")                   \
+	X(TXN_COUNT,                                                           \
+	  "UPDATE transaction_count SET seen = seen + 1, "                     \
+	  "repeated = repeated + ?1, events = events + ?2, "                   \
+	  "quarantined = quarantined + ?3, last_ms = ?4")                      \
+	X(TXN_COUNTS,                                                          \
+	  "SELECT seen, repeated, events, quarantined, last_ms "               \
+	  "FROM transaction_count")                                            \
+	X(QUARANTINE_ADD,                                                      \
+	  "INSERT INTO quarantine (size, txn_id, event_index, reason, "        \
+	  "received_ms, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")               \
+	X(QUARANTINE_TRIM,                                                     \
+	  "DELETE FROM quarantine WHERE id IN (SELECT id FROM (SELECT id, "    \
+	  "row_number() OVER newest AS place, "                                \
+	  "sum(size) OVER newest AS total FROM quarantine WINDOW newest AS "   \
+	  "(ORDER BY id DESC)) "                                               \
+	  "WHERE place > 1000 OR (place > 1 AND total > ?1))")                 \
+	X(QUARANTINE_LIST,                                                     \
+	  "SELECT id, txn_id, event_index, bytes, reason, received_ms "        \
+	  "FROM quarantine ORDER BY id")                                       \
+	/* the audit log */                                                    \
+	X(AUDIT_ADD,                                                           \
+	  "INSERT INTO audit (ms, actor, action, subject, detail) "            \
+	  "VALUES (?1, ?2, ?3, ?4, ?5)")                                       \
+	X(AUDIT_LIST,                                                          \
+	  "SELECT ms, actor, action, subject, detail FROM audit "              \
+	  "ORDER BY id DESC LIMIT ?1")
+
+/* clang-format on */
+
+#endif

@@ -1,0 +1,379 @@
+/*
+ * store/store.c: opening and closing the database, the one mutex, and
+ * transactions.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "store/store_priv.h"
+
+#include "base/poison.h"
+
+/* How long to wait for an operator's sqlite3 shell. */
+#define BUSY_MS 5000
+
+static const struct {
+	const char *name;
+	const char *text;
+} statements[] = {
+#define X(name, text) { #name, text },
+	SQL_TABLE(X)
+#undef X
+};
+
+void store_lock(struct store *s)
+{
+	int failed = pthread_mutex_lock(&s->mutex);
+	assert(!failed);
+}
+
+void store_unlock(struct store *s)
+{
+	int failed = pthread_mutex_unlock(&s->mutex);
+	assert(!failed);
+}
+
+static struct store *store_new(const char *path)
+{
+	pthread_mutexattr_t attr;
+	struct store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->lock_fd = -1;
+	s->path = strdup(path);
+	if (!s->path || pthread_mutexattr_init(&attr) != 0)
+		goto fail;
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	int failed = pthread_mutex_init(&s->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	if (failed)
+		goto fail;
+	return s;
+fail:
+	free(s->path);
+	free(s);
+	return NULL;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	assert(!s->writing);
+	for (size_t i = 0; i < ARRAY_LEN(s->statements); i++)
+		sqlite3_finalize(s->statements[i]);
+	/* The last one to close writes the log back and removes it. */
+	int code = sqlite3_close(s->db);
+	assert(code == SQLITE_OK);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	pthread_mutex_destroy(&s->mutex);
+	free(s->path);
+	free(s);
+}
+
+/* Errors are told with the path; a directory that cannot be written would
+ * else be told as "unable to open database file". */
+static enum rc check_directory(const char *path, struct err *e)
+{
+	enum rc rc = RC_OK;
+	char *dir = path_dir(path);
+
+	if (!dir)
+		return err_nomem(e);
+	if (access(dir, W_OK | X_OK) != 0)
+		rc = err_set(e, RC_IO,
+			"store %s: its directory %s cannot be written: %s",
+			path, dir, strerror(errno));
+	free(dir);
+	return rc;
+}
+
+static enum rc take_lock(struct store *s, struct err *e)
+{
+	char host[256] = "an unknown host", now[25], holder[320];
+	struct err why = { 0 };
+	size_t room = strlen(s->path) + sizeof(".lock");
+	char *path = malloc(room);
+
+	if (!path)
+		return err_nomem(e);
+	snprintf(path, room, "%s.lock", s->path);
+	gethostname(host, sizeof(host) - 1);
+	clock_format(clock_wall_ms(), now);
+	snprintf(holder, sizeof(holder), "pid %ld on %s since %s",
+		(long)getpid(), host, now);
+
+	enum rc rc = file_lock(path, holder, &s->lock_fd, &why);
+	free(path);
+	if (rc == RC_BUSY)
+		return err_set(
+			e, rc, "store %s is in use: %s", s->path, why.text);
+	if (rc != RC_OK)
+		return err_set(e, rc == RC_NOMEM ? rc : RC_IO, "store %s: %s",
+			s->path, why.text);
+	return RC_OK;
+}
+
+static enum rc configure(struct store *s, struct err *e)
+{
+	static const struct {
+		int option, value;
+	} options[] = {
+		{ SQLITE_DBCONFIG_DEFENSIVE, 1 },
+		{ SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
+		{ SQLITE_DBCONFIG_DQS_DML, 0 },
+		{ SQLITE_DBCONFIG_DQS_DDL, 0 },
+		{ SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (sqlite3_db_config(s->db, options[i].option,
+			    options[i].value, NULL) != SQLITE_OK)
+			return db_fail(s->db, s->path, e);
+	sqlite3_busy_timeout(s->db, BUSY_MS);
+	return RC_OK;
+}
+
+static enum rc open_database(struct store *s, int flags, struct err *e)
+{
+	int code = sqlite3_open_v2(s->path, &s->db,
+		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+
+	if (!s->db)
+		return err_nomem(e);
+	if (code != SQLITE_OK)
+		return db_fail(s->db, s->path, e);
+	return configure(s, e);
+}
+
+static enum rc exec(struct store *s, const char *sql, struct err *e)
+{
+	if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return db_fail(s->db, s->path, e);
+	return RC_OK;
+}
+
+/* SQLite answers with the mode it could get, not with an error. */
+static enum rc use_wal(struct store *s, struct err *e)
+{
+	sqlite3_stmt *q = NULL;
+	enum rc rc = RC_OK;
+
+	if (sqlite3_prepare_v2(s->db, SQL_JOURNAL_MODE, -1, &q, NULL) !=
+			SQLITE_OK ||
+		sqlite3_step(q) != SQLITE_ROW) {
+		rc = db_fail(s->db, s->path, e);
+	} else {
+		const char *mode = (const char *)sqlite3_column_text(q, 0);
+		if (!mode || strcmp(mode, "wal") != 0)
+			rc = err_set(e, RC_IO,
+				"store %s: the file system cannot keep a "
+				"write-ahead log (journal mode %s): put the "
+				"store on a local disk",
+				s->path, mode ? mode : "unknown");
+	}
+	sqlite3_finalize(q);
+	return rc;
+}
+
+static enum rc prepare(struct store *s, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(statements); i++)
+		if (sqlite3_prepare_v3(s->db, statements[i].text, -1,
+			    SQLITE_PREPARE_PERSISTENT, &s->statements[i],
+			    NULL) != SQLITE_OK) {
+			enum rc rc = db_fail(s->db, s->path, e);
+			return err_wrap(
+				e, rc, "statement %s", statements[i].name);
+		}
+	return RC_OK;
+}
+
+static int newest_version(void)
+{
+	return migrations[n_migrations - 1].version;
+}
+
+static enum rc open_writable(struct store *s, struct err *e)
+{
+	int version = 0;
+
+	enum rc rc = check_directory(s->path, e);
+	if (rc == RC_OK)
+		rc = take_lock(s, e);
+	if (rc == RC_OK)
+		rc = private_file(s->path, e);
+	if (rc == RC_OK)
+		rc = open_database(s, SQLITE_OPEN_READWRITE, e);
+	if (rc == RC_OK)
+		rc = migrate_identify(
+			s->db, s->path, newest_version(), &version, e);
+	/* From here on it is ours, and is changed. */
+	if (rc == RC_OK)
+		rc = use_wal(s, e);
+	if (rc == RC_OK)
+		rc = exec(s, SQL_DURABLE, e);
+	if (rc == RC_OK)
+		rc = migrate(
+			s->db, s->path, version, migrations, n_migrations, e);
+	/* Not before: a migration may rebuild a table others refer to. */
+	if (rc == RC_OK)
+		rc = exec(s, SQL_FOREIGN_KEYS, e);
+	return rc;
+}
+
+static enum rc open_readonly(struct store *s, struct err *e)
+{
+	int version = 0;
+	struct stat st;
+
+	if (stat(s->path, &st) != 0)
+		return err_set(e, errno == ENOENT ? RC_NOT_FOUND : RC_IO,
+			"store %s: %s", s->path, strerror(errno));
+	enum rc rc = open_database(s, SQLITE_OPEN_READONLY, e);
+	if (rc == RC_OK)
+		rc = migrate_identify(
+			s->db, s->path, newest_version(), &version, e);
+	if (rc != RC_OK)
+		return rc;
+	if (version == 0)
+		return err_set(e, RC_NOT_FOUND,
+			"store %s: empty; the service has not begun it yet",
+			s->path);
+	if (version < newest_version())
+		return err_set(e, RC_VERSION,
+			"store %s: made by an older muster (its schema is %d, "
+			"this one needs %d): start the service once, it brings "
+			"it up to date",
+			s->path, version, newest_version());
+	return RC_OK;
+}
+
+static enum rc open_with(const char *path,
+	enum rc (*how)(struct store *, struct err *), struct store **ret,
+	struct err *e)
+{
+	struct store *s = store_new(path);
+
+	if (!s)
+		return err_nomem(e);
+	enum rc rc = how(s, e);
+	if (rc == RC_OK)
+		rc = prepare(s, e);
+	if (rc == RC_OK)
+		*ret = s;
+	else
+		store_close(s);
+	return rc;
+}
+
+enum rc store_open(const char *path, struct store **ret, struct err *e)
+{
+	return open_with(path, open_writable, ret, e);
+}
+
+enum rc store_open_readonly(const char *path, struct store **ret, struct err *e)
+{
+	return open_with(path, open_readonly, ret, e);
+}
+
+enum rc store_begin(struct store *s, struct err *e)
+{
+	if (s->lock_fd < 0)
+		return err_set(e, RC_FORBIDDEN,
+			"store %s: opened for looking only", s->path);
+	store_lock(s);
+	assert(!s->writing);
+	enum rc rc = stmt_run(s, SQL_BEGIN, NO_ARGS, e);
+	if (rc == RC_OK)
+		s->writing = true;
+	else
+		store_unlock(s);
+	return rc;
+}
+
+/* Ends this thread's transaction: locked twice here, unlocked for good. */
+static void end_writing(struct store *s)
+{
+	s->writing = false;
+	store_unlock(s);
+}
+
+void store_rollback(struct store *s)
+{
+	store_lock(s);
+	if (s->writing) {
+		/* A failure to undo would show at the next store_begin(). */
+		if (!sqlite3_get_autocommit(s->db))
+			(void)!stmt_run(s, SQL_ROLLBACK, NO_ARGS, NULL);
+		end_writing(s);
+	}
+	store_unlock(s);
+}
+
+enum rc store_commit(struct store *s, struct err *e)
+{
+	store_lock(s);
+	assert(s->writing);
+	enum rc rc = stmt_run(s, SQL_COMMIT, NO_ARGS, e);
+	if (rc == RC_OK)
+		end_writing(s);
+	else
+		store_rollback(s);
+	store_unlock(s);
+	return rc;
+}
+
+enum rc store_check(struct store *s, struct err *e)
+{
+	char now[25];
+	enum rc rc = store_begin(s, e);
+
+	if (rc != RC_OK)
+		return rc;
+	/* SQLite writes nothing when nothing is different. */
+	clock_format(clock_wall_ms(), now);
+	rc = store_note_set(s, "checked", now, e);
+	if (rc == RC_OK)
+		return store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
+enum rc store_note_get(struct store *s, const char *name, struct arena *a,
+	const char **ret, struct err *e)
+{
+	bool row = false;
+	const char *value = NULL;
+
+	store_lock(s);
+	sqlite3_stmt *q = stmt_get(s, SQL_NOTE_GET, ARGS(T(name)));
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK && row)
+		value = column_text(q, 0, a);
+	stmt_done(q);
+	store_unlock(s);
+
+	if (rc == RC_OK && row && !value)
+		return err_nomem(e);
+	if (rc == RC_OK)
+		*ret = value;
+	return rc;
+}
+
+enum rc store_note_set(
+	struct store *s, const char *name, const char *value, struct err *e)
+{
+	if (!value)
+		return store_write(s, SQL_NOTE_REMOVE, ARGS(T(name)), e);
+	return store_write(s, SQL_NOTE_SET, ARGS(T(name), T(value)), e);
+}

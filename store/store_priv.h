@@ -1,0 +1,150 @@
+/*
+ * store/store_priv.h: what the files of store/ share: the open store, how a
+ * statement is run and its rows are read, migrations.
+ */
+#ifndef STORE_STORE_PRIV_H
+#define STORE_STORE_PRIV_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "store/sql.h"
+#include "store/store.h"
+
+enum sql {
+#define X(name, text) SQL_##name,
+	SQL_TABLE(X)
+#undef X
+		SQL_STATEMENTS
+};
+
+struct store {
+	char *path;
+	sqlite3 *db;
+	sqlite3_stmt *statements[SQL_STATEMENTS];
+	int lock_fd; /* -1: opened for looking only */
+	/*
+	 * Recursive: between store_begin() and store_commit() one thread holds
+	 * it and may call everything. So who holds it and finds `writing` set
+	 * knows that the transaction is its own.
+	 */
+	pthread_mutex_t mutex;
+	bool writing;
+};
+
+void store_lock(struct store *s);
+void store_unlock(struct store *s);
+
+/* --- stmt.c: statements, their arguments and rows -------------------------- */
+
+/* The last error of a connection as a result code and in words. */
+enum rc db_fail(sqlite3 *db, const char *path, struct err *e);
+
+/* What a parameter is bound to: T("text"), N(number), B(bytes, length). The
+ * bytes are borrowed until the statement is done. */
+struct arg {
+	enum { ARG_TEXT, ARG_NUMBER, ARG_BYTES } type;
+	const void *p; /* NULL: SQL's NULL */
+	int64_t n;
+};
+#define T(v) ((struct arg){ .type = ARG_TEXT, .p = (const char *){ v } })
+#define N(v) ((struct arg){ .type = ARG_NUMBER, .n = (v) })
+#define B(v, len) ((struct arg){ .type = ARG_BYTES, .p = (v), .n = (len) })
+#define ARGS(...)                                                              \
+	(const struct arg[]){ __VA_ARGS__ },                                   \
+		sizeof((const struct arg[]){ __VA_ARGS__ }) /                  \
+		sizeof(struct arg)
+#define NO_ARGS NULL, 0
+
+/* The mutex must be held from stmt_get() to stmt_done(). */
+sqlite3_stmt *stmt_get(
+	struct store *s, enum sql id, const struct arg *args, size_t n);
+/* Goes to the next row; *row false: there is none. */
+MUST_CHECK enum rc stmt_step(
+	struct store *s, sqlite3_stmt *q, bool *row, struct err *e);
+/* Resets it and lets go of its arguments; on every path. */
+void stmt_done(sqlite3_stmt *q);
+/* Runs a statement that gives no rows. */
+MUST_CHECK enum rc stmt_run(struct store *s, enum sql id,
+	const struct arg *args, size_t n, struct err *e);
+
+/* Runs a change; the caller must have a transaction open. */
+MUST_CHECK enum rc store_write(struct store *s, enum sql id,
+	const struct arg *args, size_t n, struct err *e);
+/* The same for a change to one row: RC_NOT_FOUND, with `what` and `name` in
+ * words, when there was no such row. */
+MUST_CHECK enum rc store_change(struct store *s, enum sql id,
+	const struct arg *args, size_t n, const char *what, const char *name,
+	struct err *e);
+
+/* A column's text in the arena; NULL for NULL. */
+const char *column_text(sqlite3_stmt *q, int column, struct arena *a);
+
+/* Equal texts once: for columns that say the same in thousands of rows. */
+struct intern {
+	struct arena *a; /* where the texts are */
+	const char **slots;
+	size_t n, cap;
+};
+/* The text kept for s; NULL for NULL, or when out of memory (a->failed). */
+const char *intern(struct intern *t, const char *s);
+void intern_fini(struct intern *t);
+const char *column_intern(sqlite3_stmt *q, int column, struct intern *t);
+
+/* A query's rows as an array in an arena. */
+struct rows {
+	enum sql list;
+	enum sql count; /* how many there will be; SQL_STATEMENTS: not known */
+	const struct arg *args;
+	size_t n_args;
+	size_t size; /* of an element */
+	/* Fills one; what cannot be allocated is seen in the arena. */
+	void (*read)(sqlite3_stmt *q, void *element, struct intern *t);
+};
+/* The mutex must be held. *ret is given as the address of any pointer. */
+MUST_CHECK enum rc rows_read(struct store *s, const struct rows *r,
+	struct intern *t, void *ret, size_t *n, struct err *e);
+/* The same with mutex and interning of its own. */
+MUST_CHECK enum rc store_list(struct store *s, const struct rows *r,
+	struct arena *a, void *ret, size_t *n, struct err *e);
+
+/* A limit as SQL takes it. */
+int64_t sql_limit(size_t limit);
+
+/* A query's first column. */
+MUST_CHECK enum rc store_names(struct store *s, enum sql id,
+	const struct arg *args, size_t n_args, struct arena *a,
+	const char ***ret, size_t *n, struct err *e);
+
+/* A sorted copy of names, to look them up in. */
+struct names {
+	const char **v;
+	size_t n;
+};
+MUST_CHECK enum rc names_init(
+	struct names *t, const char *const *v, size_t n, struct err *e);
+bool names_has(const struct names *t, const char *name);
+void names_fini(struct names *t);
+
+/* --- migrate.c -------------------------------------------------------------- */
+
+struct migration {
+	int version;
+	const char *name;
+	const char *const *lines; /* NULL-terminated */
+};
+extern const struct migration migrations[];
+extern const size_t n_migrations;
+
+/* Whose database it is: *version 0 for an empty one. RC_CORRUPT when it is not
+ * ours, RC_VERSION when it is newer than `newest`. */
+MUST_CHECK enum rc migrate_identify(
+	sqlite3 *db, const char *path, int newest, int *version, struct err *e);
+/* Applies what is missing, each migration in a transaction of its own, after
+ * a backup beside it of a database that has something to lose. */
+MUST_CHECK enum rc migrate(sqlite3 *db, const char *path, int version,
+	const struct migration *list, size_t n, struct err *e);
+/* Makes an empty file that is ours alone; an existing one stays as it is. */
+MUST_CHECK enum rc private_file(const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,757 @@
+"""muster-agent run, as a container runs it: the real program, a runtime
+directory, and a homeserver that knows one call, whoami.
+
+The program comes from MUSTER_AGENT_BIN (default: build/muster-agent). The
+hand-off files are made here, by the description of their format and not by the
+code that is tested.
+"""
+
+import ctypes
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+AGENT = os.environ.get("MUSTER_AGENT_BIN", str(ROOT / "build/muster-agent"))
+USER = "@aaron.phillips:anycompany.corp"
+TOKEN = "syt_first_0123456789abcdef"
+TOKEN2 = "syt_second_fedcba9876543210"
+BOUND = 20  # seconds; a condition that takes longer never comes
+
+
+def until(condition, what="the condition"):
+    """Waits until condition() is true, and gives what it returned."""
+    end = time.monotonic() + BOUND
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come within {BOUND} s")
+
+
+class Homeserver:
+    """Answers whoami for the tokens it knows."""
+
+    def __init__(self):
+        self.tokens = {TOKEN: (USER, "MUSTER"), TOKEN2: (USER, "MUSTER")}
+        self.asked = []
+        self.awake = threading.Event()  # cleared: no answer until it is set
+        self.awake.set()
+        homeserver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                token = self.headers.get("Authorization", "")[7:]
+                homeserver.asked.append((self.path, token))
+                homeserver.awake.wait(BOUND)
+                who = homeserver.tokens.get(token)
+                if who is None:
+                    self.answer(401, {"errcode": "M_UNKNOWN_TOKEN",
+                                      "error": "Unknown access token."})
+                elif isinstance(who, int):
+                    self.answer(who, {"errcode": "M_UNKNOWN",
+                                      "error": "scripted"})
+                else:
+                    body = {"user_id": who[0]}
+                    if who[1] is not None:
+                        body["device_id"] = who[1]
+                    self.answer(200, body)
+
+            def answer(self, status, body):
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self.server.daemon_threads = True
+        self.server.server_bind()
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        self.thread = None
+
+    def start(self):
+        """Until now connections are refused."""
+        self.server.server_activate()
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.awake.set()
+        if self.thread:
+            self.server.shutdown()
+            self.thread.join()
+        self.server.server_close()
+
+
+def document(url, generation=1, token=TOKEN, user=USER, device="MUSTER",
+             **more):
+    lines = [str(generation), user, device, url, token]
+    digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
+    return json.dumps({
+        "muster": 1, "generation": generation, "user_id": user,
+        "device_id": device, "homeserver": url, "access_token": token,
+        "issued_ms": 1772000000000, "sha256": digest.hexdigest(), **more})
+
+
+class Run:
+    """One muster-agent and what it said."""
+
+    def __init__(self, world, args, env, **popen):
+        world.runs += 1
+        self.out = world.tmp / f"out.{world.runs}"
+        self.err = world.tmp / f"err.{world.runs}"
+        with open(self.out, "wb") as out, open(self.err, "wb") as err:
+            self.process = subprocess.Popen(
+                [popen.pop("binary", AGENT), *args], stdin=subprocess.DEVNULL,
+                stdout=out, stderr=err, env=env, **popen)
+        self.pid = self.process.pid
+
+    def stderr(self):
+        return self.err.read_text()
+
+    def says(self, words):
+        until(lambda: words in self.stderr(), f"{words!r} in {self.err}")
+
+    def ends(self):
+        return self.process.wait(BOUND)
+
+    def send(self, sig):
+        self.process.send_signal(sig)
+
+    def children(self):
+        """(pid, state) of the processes whose parent we are."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                text = pathlib.Path("/proc", entry, "stat").read_text()
+            except OSError:
+                continue
+            state, parent = text.rpartition(")")[2].split()[:2]
+            if int(parent) == self.pid:
+                found.append((int(entry), state))
+        return found
+
+
+class World:
+    def __init__(self, tmp):
+        self.tmp = tmp
+        self.runtime = tmp / "runtime" / "Research" / "aaron.phillips"
+        self.scratch = tmp / "scratch"  # $TMPDIR of the agent
+        self.scratch.mkdir()
+        self.hs = Homeserver()
+        self.runs = 0
+        self.live = []
+
+    def hand_off(self, text=None, **fields):
+        """Replaces the file, as the service does."""
+        self.runtime.mkdir(parents=True, exist_ok=True)
+        new = self.runtime / ".new"
+        new.write_text(text if text is not None
+                       else document(fields.pop("url", self.hs.url), **fields))
+        new.chmod(0o600)
+        new.rename(self.runtime / "matrix.json")
+
+    def run(self, *args, env=None, popen=None):
+        full = {"PATH": os.environ["PATH"], "TMPDIR": str(self.scratch),
+                "RUNTIME_PATH": str(self.runtime), "T": str(self.tmp),
+                **(env or {})}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            if name in os.environ:
+                full[name] = os.environ[name]
+        run = Run(self, ["run", *args], full, **(popen or {}))
+        self.live.append(run)
+        return run
+
+    def ack(self, generation=1):
+        path = self.runtime / f"ack.{generation}.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def read(self, name):
+        """A file that the program made (whole, by rename)."""
+        return until(lambda: (self.tmp / name).is_file(), name) and (
+            self.tmp / name).read_text()
+
+    def end(self):
+        try:
+            for run in self.live:
+                assert TOKEN not in run.stderr() + run.out.read_text()
+                assert TOKEN2 not in run.stderr() + run.out.read_text()
+            assert all("?" not in path for path, _ in self.hs.asked)
+        finally:
+            for run in self.live:
+                if run.process.poll() is None:
+                    for pid, _ in run.children():
+                        os.kill(pid, signal.SIGKILL)
+                    run.process.kill()
+                    run.process.wait()
+            self.hs.stop()
+
+
+@pytest.fixture
+def world(tmp_path):
+    w = World(tmp_path)
+    yield w
+    w.end()
+
+
+@pytest.fixture
+def up(world):
+    """A homeserver that runs and a hand-off that is there."""
+    world.hs.start()
+    world.hand_off()
+    return world
+
+
+class Humble(World):
+    """A world whose agent is not root, also where the tests are."""
+
+    def __init__(self, tmp):
+        super().__init__(tmp)
+        self.uid = os.geteuid() or 65534
+        self.binary = tmp / "muster-agent"
+        shutil.copy(AGENT, self.binary)
+
+    def run(self, *args, env=None, popen=None):
+        popen = {"binary": str(self.binary)}
+        if os.geteuid() == 0:
+            popen.update(user=self.uid, group=self.uid, extra_groups=[])
+            for path in [self.tmp, *self.tmp.rglob("*")]:
+                os.chown(path, self.uid, self.uid)
+        return super().run(*args, env=env, popen=popen)
+
+
+@pytest.fixture
+def humble():
+    # Not tmp_path, whose parents others may not enter.
+    tmp = pathlib.Path(tempfile.mkdtemp())
+    tmp.chmod(0o777)
+    w = Humble(tmp)
+    w.hs.start()
+    w.hand_off()
+    yield w
+    try:
+        w.end()
+    finally:
+        shutil.rmtree(tmp)
+
+
+# Programs for /bin/sh; $T is the test's directory.
+ENV = 'env > "$T/env.new" && mv "$T/env.new" "$T/env"'
+STAY = 'echo > "$T/up.new" && mv "$T/up.new" "$T/up"; ' \
+       'while [ ! -e "$T/go" ]; do sleep 0.05; done'
+
+
+def shell(script):
+    return ["--", "/bin/sh", "-c", script]
+
+
+def variables(text):
+    return dict(line.split("=", 1) for line in text.splitlines()
+                if line.startswith("MATRIX_"))
+
+
+# --- what the program gets --------------------------------------------------
+
+
+def test_environment(up):
+    run = up.run(*shell(ENV), env={"MATRIX_ACCESS_TOKEN_FILE": "/stale",
+                                   "MATRIX_USER_ID": "@stale:x",
+                                   "MATRIX_ROOM": "kept"})
+    assert run.ends() == 0
+    assert variables(up.read("env")) == {
+        "MATRIX_HOMESERVER": up.hs.url, "MATRIX_USER_ID": USER,
+        "MATRIX_DEVICE_ID": "MUSTER", "MATRIX_ACCESS_TOKEN": TOKEN,
+        "MATRIX_ROOM": "kept"}
+    assert up.hs.asked[0] == ("/_matrix/client/v3/account/whoami", TOKEN)
+
+
+def test_private_file(up):
+    run = up.run("--for", "file", *shell(
+        'stat -c "%a %n" "$MATRIX_ACCESS_TOKEN_FILE" '
+        '"${MATRIX_ACCESS_TOKEN_FILE%/*}" > "$T/modes"; '
+        'cat "$MATRIX_ACCESS_TOKEN_FILE" > "$T/token"; ' + ENV),
+        env={"MATRIX_ACCESS_TOKEN": "stale"})
+    assert run.ends() == 0
+    got = variables(up.read("env"))
+    path = got.pop("MATRIX_ACCESS_TOKEN_FILE")
+    assert got == {"MATRIX_HOMESERVER": up.hs.url, "MATRIX_USER_ID": USER,
+                   "MATRIX_DEVICE_ID": "MUSTER"}
+    assert path.startswith(str(up.scratch) + "/")
+    assert up.read("token") == TOKEN + "\n"
+    assert up.read("modes") == f"600 {path}\n700 {os.path.dirname(path)}\n"
+    assert os.listdir(up.scratch) == []
+
+
+def test_private_file_elsewhere_when_tmpdir_is_bad(up):
+    run = up.run("--for", "file", *shell(ENV), env={"TMPDIR": "/nonexistent"})
+    assert run.ends() == 0
+    path = variables(up.read("env"))["MATRIX_ACCESS_TOKEN_FILE"]
+    assert path.startswith(("/dev/shm/", "/tmp/"))
+    assert not os.path.exists(os.path.dirname(path))
+
+
+def test_output_file_stays(up):
+    run = up.run("--for", "file", "--output", "token", *shell("cd /; " + ENV),
+                 popen={"cwd": up.tmp})
+    assert run.ends() == 0
+    path = variables(up.read("env"))["MATRIX_ACCESS_TOKEN_FILE"]
+    assert path == str(up.tmp / "token")
+    assert up.read("token") == TOKEN + "\n"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_homeserver_overruled(world):
+    world.hs.start()
+    world.hand_off(url="http://127.0.0.1:1")
+    run = world.run("--homeserver", world.hs.url, *shell(ENV))
+    assert run.ends() == 0
+    assert variables(world.read("env"))["MATRIX_HOMESERVER"] == world.hs.url
+
+
+def test_program_starts_as_if_alone(up):
+    """Our signal mask and what we ignore is not the program's."""
+    run = up.run(*shell('grep ^Sig /proc/self/status > "$T/sig"; ' + ENV))
+    assert run.ends() == 0
+    up.read("env")
+    masks = dict(line.split() for line in
+                 (up.tmp / "sig").read_text().splitlines())
+    assert int(masks["SigBlk:"], 16) == 0
+    assert int(masks["SigIgn:"], 16) & 1 << signal.SIGPIPE - 1 == 0
+
+
+def test_token_is_in_no_argument(up):
+    run = up.run("--for", "file", *shell(STAY))
+    up.read("up")
+    for pid in [run.pid] + [pid for pid, _ in run.children()]:
+        assert TOKEN.encode() not in pathlib.Path(
+            f"/proc/{pid}/cmdline").read_bytes()
+    assert TOKEN.encode() not in pathlib.Path(
+        f"/proc/{run.pid}/environ").read_bytes()
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+def test_nobody_looks_into_the_agent_but_into_the_program(humble):
+    """A process without core dumps belongs to root in /proc."""
+    run = humble.run(*shell(STAY))
+    humble.read("up")
+    [(program, _)] = run.children()
+    assert os.stat(f"/proc/{run.pid}/environ").st_uid == 0
+    assert os.stat(f"/proc/{program}/environ").st_uid == humble.uid
+    (humble.tmp / "go").touch()
+    run.ends()  # LeakSanitizer, where it is built in, may object
+
+
+# --- acknowledging ----------------------------------------------------------
+
+
+def test_acknowledgement(up):
+    before = int(time.time() * 1000)
+    run = up.run(*shell("exit 0"))
+    assert run.ends() == 0
+    ack = up.ack()
+    assert before <= ack.pop("at_ms") <= int(time.time() * 1000)
+    assert ack == {"generation": 1, "user_id": USER, "device_id": "MUSTER",
+                   "agent": f"{socket.gethostname()}/{run.pid}"}
+    assert sorted(os.listdir(up.runtime)) == ["ack.1.json", "matrix.json"]
+
+
+def test_acknowledgement_has_the_given_name(up):
+    assert up.run(*shell("exit 0"),
+                  env={"MUSTER_AGENT_NAME": "task/7"}).ends() == 0
+    assert up.ack()["agent"] == "task/7"
+
+
+def test_acknowledgement_is_tried_again(up):
+    (up.runtime / "ack.1.json").mkdir()
+    run = up.run(*shell(STAY))
+    run.says("acknowledging generation 1")
+    (up.runtime / "ack.1.json").rmdir()
+    until(up.ack, "the acknowledgement")
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+    assert run.stderr().count("acknowledging generation 1") == 1
+
+
+def test_once(up):
+    output = up.tmp / "token"
+    run = up.run("--once", "--for", "file", "--output", str(output))
+    assert run.ends() == 0
+    assert output.read_text() == TOKEN + "\n"
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    assert up.ack()["generation"] == 1
+
+
+def test_once_fails_when_it_cannot_acknowledge(up):
+    (up.runtime / "ack.1.json").mkdir()
+    run = up.run("--once", "--for", "file", "--output", str(up.tmp / "token"))
+    assert run.ends() == 125
+    assert "acknowledging generation 1" in run.stderr()
+
+
+def test_output_that_cannot_be_written(up):
+    run = up.run("--for", "file", "--output", str(up.tmp / "no/token"),
+                 *shell(STAY))
+    assert run.ends() == 125
+    assert "no" in run.stderr().splitlines()[-1]
+    assert not (up.tmp / "up").exists()
+    assert up.ack() is None
+
+
+# --- exit status ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args, words", [
+    ([], "which program?"),
+    (["--for", "openclaw", "--", "true"], "--for env and --for file"),
+    (["--pause", "x", "--", "true"], "--pause: not an option"),
+    (["--reload=none", "--", "true"], "--reload: not an option"),
+    (["-q", "--", "true"], "-q: not an option"),
+    (["--deadline", "10", "--", "true"], "--deadline 10: expected"),
+    (["--deadline"], "--deadline: needs a value"),
+    (["--runtime", "", "--", "true"], "--runtime"),
+    (["--homeserver", "conduit:6167", "--", "true"], "http://"),
+    (["--output", "x", "--", "true"], "--for file"),
+    (["--once", "--for", "file"], "--output"),
+    (["--once", "--for", "env"], "--for file"),
+    (["--once", "--for", "file", "--output", "x", "--", "true"],
+     "runs no program"),
+])
+def test_wrong_use(up, args, words):
+    run = up.run(*args)
+    assert run.ends() == 125
+    assert words in run.stderr()
+    assert run.stderr().count("\n") == 1
+    assert up.hs.asked == []
+
+
+def test_without_a_directory_to_look_in(up):
+    run = up.run("--", "true", env={"RUNTIME_PATH": ""})
+    assert run.ends() == 125
+    assert "RUNTIME_PATH" in run.stderr()
+
+
+@pytest.mark.parametrize("args, status, words", [
+    (["help"], 0, "--deadline"), (["--help"], 0, "--deadline"),
+    (["version"], 0, "muster-agent 0."), (["run", "--help"], 0, "--runtime"),
+    (["dance"], 125, ""), ([], 125, ""),
+])
+def test_verbs(args, status, words):
+    done = subprocess.run([AGENT, *args], capture_output=True, text=True,
+                          timeout=BOUND)
+    assert done.returncode == status
+    assert words in done.stdout
+    assert bool(done.stderr) == (status != 0)
+
+
+def test_nothing_before_the_deadline(world):
+    world.hs.start()
+    began = time.monotonic()
+    run = world.run("--deadline", "1500ms", *shell(STAY))
+    assert run.ends() == 124
+    assert 1.4 < time.monotonic() - began < 10
+    assert "the directory is not there" in run.stderr()
+    assert "within 1.5 s" in run.stderr().splitlines()[-1]
+    assert not (world.tmp / "up").exists()
+
+
+def test_one_look_with_no_deadline(up):
+    assert up.run("--deadline", "0s", *shell("exit 5")).ends() == 5
+
+
+def test_program_that_cannot_be_started(up):
+    plain = up.tmp / "plain"
+    plain.write_text("no program")
+    run = up.run("--for", "file", "--", str(plain))
+    assert run.ends() == 126
+    assert "could not be started" in run.stderr()
+    assert up.ack() is None
+    assert os.listdir(up.scratch) == []
+
+
+def test_program_that_is_not_there(up):
+    run = up.run("--", "no-such-program-anywhere")
+    assert run.ends() == 127
+    assert "no-such-program-anywhere: not found" in run.stderr()
+    assert up.ack() is None
+
+
+@pytest.mark.parametrize("script, status", [
+    ("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137),
+    ("kill -TERM $$", 143), ("kill -SEGV $$", 139),
+])
+def test_status_of_the_program(up, script, status):
+    run = up.run("--for", "file", *shell(script))
+    assert run.ends() == status
+    assert os.listdir(up.scratch) == []
+
+
+# --- signals ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH"])
+def test_signals_reach_the_program(up, name):
+    run = up.run(*shell(f"trap 'echo {name} > $T/got; exit 42' {name}; "
+                        + STAY))
+    up.read("up")
+    run.send(getattr(signal, "SIG" + name))
+    assert run.ends() == 42
+    assert up.read("got") == name + "\n"
+
+
+def test_program_that_dies_of_the_signal(up):
+    run = up.run("--for", "file", *shell(STAY))
+    up.read("up")
+    run.send(signal.SIGTERM)
+    assert run.ends() == 143
+    assert os.listdir(up.scratch) == []
+
+
+def test_signals_pass_a_homeserver_that_hangs(up):
+    run = up.run("--for", "file", *shell(STAY))
+    up.read("up")
+    up.hs.awake.clear()
+    asked = len(up.hs.asked)
+    up.hand_off(generation=2, token=TOKEN2)
+    until(lambda: len(up.hs.asked) > asked, "a request")
+    began = time.monotonic()
+    run.send(signal.SIGTERM)
+    assert run.ends() == 143
+    assert time.monotonic() - began < 4
+    assert os.listdir(up.scratch) == []
+
+
+def test_ended_while_the_homeserver_hangs(up):
+    up.hs.awake.clear()
+    run = up.run(*shell(STAY))
+    until(lambda: up.hs.asked, "a request")
+    began = time.monotonic()
+    run.send(signal.SIGTERM)
+    assert run.ends() == 143
+    assert time.monotonic() - began < 4
+
+
+def test_ended_while_it_waits(world):
+    run = world.run("--for", "file", *shell(STAY))
+    run.says("waiting")
+    began = time.monotonic()
+    run.send(signal.SIGTERM)
+    assert run.ends() == 143
+    assert time.monotonic() - began < 5
+    assert not (world.tmp / "up").exists()
+    assert os.listdir(world.scratch) == []
+
+
+def test_orphans_are_buried(up):
+    """As process 1 it inherits them; here it asks for that."""
+
+    def adopt():
+        pr_set_child_subreaper = 36
+        ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+    run = up.run(*shell('(true & true & true &); (sleep 0.1 & ); ' + STAY),
+                 popen={"preexec_fn": adopt})
+    up.read("up")
+    until(lambda: len(run.children()) == 1, "one child, and no zombie")
+    assert run.children()[0][1] != "Z"
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+# --- waiting ----------------------------------------------------------------
+
+
+def test_file_that_comes_late(world):
+    world.hs.start()
+    run = world.run(*shell("exit 3"))
+    run.says("the directory is not there")
+    world.runtime.mkdir(parents=True)
+    run.says("matrix.json: is not there")
+    world.hand_off()
+    assert run.ends() == 3
+    assert world.ack()["generation"] == 1
+
+
+def test_homeserver_that_comes_late(world):
+    world.hand_off()
+    run = world.run(*shell("exit 3"))
+    run.says(world.hs.url)
+    world.hs.start()
+    assert run.ends() == 3
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "is empty"),
+    (document("http://x")[:120], "is not a JSON object"),
+    ("[]", "is not a JSON object"),
+    ('{"token": "abc"}', "not written by muster"),
+    ('{"muster": 2}', "newer muster"),
+    (document("http://x", generation=1.5), '"generation" is'),
+    (document("http://x", sha256="0" * 64), '"sha256" is not'),
+    (document("http://x", access_token=None), '"access_token" is null'),
+    (" " * 20000, "larger than"),
+])
+def test_bad_file_then_a_good_one(world, text, words):
+    world.hs.start()
+    world.hand_off(text)
+    run = world.run(*shell("exit 3"))
+    run.says(words)
+    assert run.process.poll() is None
+    world.hand_off()
+    assert run.ends() == 3
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda path: os.mkfifo(path), "is a pipe"),
+    (lambda path: path.mkdir(), "is a directory"),
+    (lambda path: path.symlink_to("/etc/passwd"), "is a symbolic link"),
+])
+def test_no_file_then_a_good_one(world, make, words):
+    world.hs.start()
+    world.runtime.mkdir(parents=True)
+    path = world.runtime / "matrix.json"
+    make(path)
+    run = world.run(*shell("exit 3"))
+    run.says(words)
+    if path.is_dir():
+        path.rmdir()
+    world.hand_off()
+    assert run.ends() == 3
+
+
+def test_file_that_we_may_not_read(humble):
+    (humble.runtime / "matrix.json").chmod(0)
+    run = humble.run(*shell("exit 3"))
+    run.says(f"belongs to uid {humble.uid}, mode 000")
+    (humble.runtime / "matrix.json").chmod(0o600)
+    assert run.ends() == 3
+
+
+@pytest.mark.parametrize("who", [
+    ("@somebody.else:anycompany.corp", "MUSTER"), (USER, "OTHER"),
+    (USER, None)])
+def test_token_of_somebody_else(up, who):
+    up.hs.tokens[TOKEN] = who
+    run = up.run(*shell(STAY))
+    assert run.ends() == 125
+    assert who[0] in run.stderr()
+    assert not (up.tmp / "up").exists()
+    assert up.ack() is None
+
+
+def test_token_that_is_not_known_then_a_newer_one(up):
+    del up.hs.tokens[TOKEN]
+    run = up.run(*shell(ENV))
+    run.says("does not know the token of generation 1")
+    up.hand_off(generation=2, token=TOKEN2)
+    assert run.ends() == 0
+    assert variables(up.read("env"))["MATRIX_ACCESS_TOKEN"] == TOKEN2
+    assert up.ack(1) is None
+    assert up.ack(2)["generation"] == 2
+
+
+def test_token_that_is_not_known_until_the_deadline(up):
+    up.hs.tokens = {}
+    run = up.run("--deadline", "1s", *shell(STAY))
+    assert run.ends() == 124
+    assert "does not know the token" in run.stderr().splitlines()[-1]
+
+
+def test_homeserver_that_fails_then_recovers(up):
+    up.hs.tokens[TOKEN] = 502
+    run = up.run(*shell("exit 3"))
+    run.says("502")
+    up.hs.tokens[TOKEN] = (USER, "MUSTER")
+    assert run.ends() == 3
+
+
+# --- a new generation while the program runs --------------------------------
+
+
+def test_new_generation_into_the_file(up):
+    output = up.tmp / "token"
+    run = up.run("--for", "file", "--output", str(output), *shell(STAY))
+    up.read("up")
+    with open(output) as held:
+        up.hand_off(generation=2, token=TOKEN2)
+        until(lambda: output.read_text() == TOKEN2 + "\n", "the new token")
+        assert held.read() == TOKEN + "\n"  # replaced, not rewritten
+    until(lambda: up.ack(2), "the acknowledgement")
+    assert up.ack(2)["user_id"] == USER
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    assert len(run.children()) == 1
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+    assert "generation 2 delivered" in run.stderr()
+
+
+def test_new_generation_is_not_for_an_environment(up):
+    run = up.run(*shell(STAY))
+    up.read("up")
+    up.hand_off(generation=2, token=TOKEN2)
+    run.says("generation 2 is there")
+    looks = len(up.hs.asked)
+    up.hand_off(generation=3, token=TOKEN2)
+    run.says("generation 3 is there")
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+    assert run.stderr().count("generation 2 is there") == 1
+    assert up.ack(2) is None
+    assert len(up.hs.asked) == looks
+
+
+def test_new_generation_that_is_not_good(up):
+    output = up.tmp / "token"
+    run = up.run("--for", "file", "--output", str(output), *shell(STAY))
+    up.read("up")
+    del up.hs.tokens[TOKEN2]
+    up.hand_off(generation=2, token=TOKEN2)
+    run.says("does not know the token of generation 2")
+    up.hand_off(generation=3, token=TOKEN2, user="@b:anycompany.corp")
+    run.says("generation 3 is for @b:anycompany.corp")
+    up.hs.tokens[TOKEN2] = ("@b:anycompany.corp", "MUSTER")
+    up.hand_off(generation=4, token=TOKEN2)
+    run.says("its token is @b:anycompany.corp")
+    assert output.read_text() == TOKEN + "\n"
+    up.hs.tokens[TOKEN2] = (USER, "MUSTER")
+    until(lambda: output.read_text() == TOKEN2 + "\n", "the new token")
+    until(lambda: up.ack(4), "the acknowledgement")
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+    assert up.ack(2) is None and up.ack(3) is None
+
+
+def test_damage_while_the_program_runs(up):
+    run = up.run("--for", "file", *shell(STAY))
+    up.read("up")
+    up.hand_off("{")
+    run.says("is not a JSON object")
+    (up.runtime / "matrix.json").unlink()
+    os.mkfifo(up.runtime / "matrix.json")
+    run.says("is a pipe")
+    run.send(signal.SIGTERM)
+    assert run.ends() == 143
+    assert os.listdir(up.scratch) == []

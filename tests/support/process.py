@@ -1,0 +1,132 @@
+"""Child processes of the tests: started with their output in a file, waited
+for with a bound, ended by their own id."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(check, bound, what, every=0.05):
+    """Calls check() until it gives something true, which is returned; fails
+    after `bound` seconds, saying what was waited for and what came last."""
+    end = time.monotonic() + bound
+    last = None
+    while True:
+        last = check()
+        if last:
+            return last
+        if time.monotonic() >= end:
+            raise AssertionError(
+                f"not within {bound} s: {what} (last: {last!r})")
+        time.sleep(every)
+
+
+def environment(**more):
+    """This process's environment for a program of the tests: nothing between
+    it and loopback, and no setting of the caller's that is meant for another
+    muster or Conduit."""
+    env = {k: v for k, v in os.environ.items()
+           if k.lower() not in ("http_proxy", "https_proxy", "all_proxy")
+           and not k.startswith("CONDUIT_")
+           and (not k.startswith("MUSTER_") or k in PASSED_ON)}
+    env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
+    env.update({k: str(v) for k, v in more.items()})
+    return env
+
+
+# Settings of the tests themselves, which do not overrule a configuration.
+PASSED_ON = ("MUSTER_BIN", "MUSTER_AGENT_BIN", "MUSTER_FIXTURES")
+
+
+class Daemon:
+    """A program that runs in the background. Its output is appended to
+    `log`, over all its starts."""
+
+    def __init__(self, name, log):
+        self.name = name
+        self.log = log
+        self.process = None
+        self.exit_codes = []
+
+    def launch(self, argv, env=None, cwd=None):
+        assert not self.running(), f"{self.name} runs already"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True)
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def wait_for(self, check, bound, what):
+        """wait_until(), but at once an error when the program has ended."""
+        def alive_and_ready():
+            try:
+                ready = check()
+            except OSError:
+                ready = False
+            if not ready and not self.running():
+                raise AssertionError(
+                    f"{self.name} ended with {self.process.returncode} "
+                    f"before {what}:\n{self.tail()}")
+            return ready
+        try:
+            return wait_until(alive_and_ready, bound, f"{self.name}: {what}")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.tail()}") from None
+
+    def wait_exit(self, bound):
+        """Its exit status; it must end by itself within the bound."""
+        try:
+            code = self.process.wait(bound)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"{self.name} still runs after {bound} s\n"
+                f"{self.tail()}") from None
+        if self.process is not None:
+            self.exit_codes.append(code)
+            self.process = None
+        return code
+
+    def signal(self, number):
+        if self.running():
+            os.kill(self.process.pid, number)
+
+    def stop(self, bound=20):
+        """SIGTERM; its exit status, or None when it did not run. One that
+        does not end is killed, and that is an error."""
+        if self.process is None:
+            return None
+        self.signal(signal.SIGTERM)
+        try:
+            return self.wait_exit(bound)
+        except AssertionError:
+            self.kill()
+            raise
+
+    def kill(self):
+        """kill -9, whatever it is doing."""
+        if self.process is None:
+            return
+        self.signal(signal.SIGKILL)
+        self.process.wait(10)
+        self.process = None
+
+    def output(self):
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def tail(self, lines=30):
+        return "\n".join(self.output().splitlines()[-lines:])

@@ -1,0 +1,377 @@
+/*
+ * tests/unit/test_file.c: reading, replacing and locking files, and paths.
+ */
+#include "tests/unit/test.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#include "base/poison.h"
+
+static char dir[256];
+
+static const char *in_dir(const char *name)
+{
+	static char path[1024];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static int set_up(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/muster-file-XXXXXX",
+		tmp && *tmp ? tmp : "/tmp");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static void remove_all(const char *path)
+{
+	DIR *d = opendir(path);
+	const struct dirent *entry;
+	char inner[1024];
+
+	while (d && (entry = readdir(d))) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+			strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
+		if (unlink(inner) != 0)
+			remove_all(inner);
+	}
+	if (d)
+		closedir(d);
+	rmdir(path);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	remove_all(dir);
+	return 0;
+}
+
+static size_t count_entries(void)
+{
+	DIR *d = opendir(dir);
+	size_t n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2; /* . and .. */
+}
+
+static void assert_content(const char *path, const char *want)
+{
+	struct buf b;
+	struct err e = { 0 };
+
+	buf_init(&b, 1000);
+	assert_ok(file_read(path, &b, &e), e);
+	assert_string_equal(buf_str(&b), want);
+	buf_free(&b);
+}
+
+static void replaces_and_reads(void **state)
+{
+	const char *path = in_dir("f");
+	struct err e = { 0 };
+	struct stat st;
+
+	(void)state;
+	mode_t mask = umask(0077);
+	assert_ok(file_replace(path, "one", 3, 0644, &e), e);
+	assert_content(path, "one");
+	assert_int_equal(stat(path, &st), 0);
+	/* The mode that was asked for, whatever the umask. */
+	assert_int_equal(st.st_mode & 07777, 0644);
+	assert_ok(file_replace(path, "", 0, 0600, &e), e);
+	umask(mask);
+	assert_content(path, "");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(count_entries(), 1);
+}
+
+/* Who has the old file open keeps the old bytes. */
+static void replaces_at_once(void **state)
+{
+	const char *path = in_dir("f");
+	struct err e = { 0 };
+	char old[4] = { 0 };
+
+	(void)state;
+	assert_ok(file_replace(path, "old", 3, 0600, &e), e);
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_ok(file_replace(path, "new", 3, 0600, &e), e);
+	assert_int_equal(read(fd, old, 3), 3);
+	assert_string_equal(old, "old");
+	close(fd);
+	assert_content(path, "new");
+	unlink(path);
+}
+
+static void replaces_in_an_open_directory(void **state)
+{
+	struct err e = { 0 };
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_ok(file_replace_at(fd, "x", "abc", 3, 0600, (int64_t)getuid(),
+			  (int64_t)getgid(), &e),
+		e);
+	assert_content(in_dir("x"), "abc");
+	assert_rc(file_replace_at(fd, "a/b", "", 0, 0600, -1, -1, &e),
+		RC_INVALID);
+	assert_rc(file_replace_at(fd, "", "", 0, 0600, -1, -1, &e), RC_INVALID);
+	close(fd);
+	unlink(in_dir("x"));
+}
+
+static void a_failed_replacement_leaves_nothing(void **state)
+{
+	struct err e = { 0 };
+	char name[300];
+
+	(void)state;
+	/* A directory cannot be replaced by a file. */
+	assert_int_equal(mkdir(in_dir("d"), 0700), 0);
+	assert_rc(file_replace(in_dir("d"), "x", 1, 0600, &e), RC_IO);
+	assert_non_null(strstr(e.text, "cannot replace d"));
+	assert_int_equal(count_entries(), 1);
+	rmdir(in_dir("d"));
+
+	assert_rc(file_replace(in_dir("no/f"), "x", 1, 0600, &e), RC_NOT_FOUND);
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_rc(file_replace(in_dir(name), "x", 1, 0600, &e), RC_INVALID);
+	assert_int_equal(count_entries(), 0);
+}
+
+static void refuses_what_is_no_file(void **state)
+{
+	struct buf b;
+	struct err e = { 0 };
+
+	(void)state;
+	buf_init(&b, 10);
+	assert_rc(file_read(in_dir("none"), &b, &e), RC_NOT_FOUND);
+	assert_non_null(strstr(e.text, "/none does not exist"));
+	assert_rc(file_read(dir, &b, &e), RC_INVALID);
+	assert_non_null(strstr(e.text, "is a directory"));
+	/* Would block for ever if it waited for a writer. */
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	assert_rc(file_read(in_dir("fifo"), &b, &e), RC_INVALID);
+	assert_non_null(strstr(e.text, "is a special file"));
+	unlink(in_dir("fifo"));
+	buf_free(&b);
+}
+
+static void reads_up_to_its_limit(void **state)
+{
+	const char *path = in_dir("f");
+	struct buf b;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_ok(file_replace(path, "0123456789", 10, 0600, &e), e);
+	buf_init(&b, 10);
+	buf_add(&b, "before");
+	assert_ok(file_read(path, &b, &e), e);
+	assert_string_equal(buf_str(&b), "0123456789");
+	buf_free(&b);
+	buf_init(&b, 9);
+	assert_rc(file_read(path, &b, &e), RC_TOO_LARGE);
+	assert_non_null(strstr(e.text, "more than 9 bytes"));
+	buf_free(&b);
+	unlink(path);
+	/* Its size is said to be 0, and is not. */
+	buf_init(&b, 5);
+	assert_rc(file_read("/proc/self/status", &b, &e), RC_TOO_LARGE);
+	buf_free(&b);
+}
+
+static void reads_large_files(void **state)
+{
+	enum { SIZE = 300000 };
+	char *text = malloc(SIZE);
+	struct buf b;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_non_null(text);
+	for (int i = 0; i < SIZE; i++)
+		text[i] = (char)(i % 251);
+	assert_ok(file_replace(in_dir("f"), text, SIZE, 0600, &e), e);
+	buf_init(&b, SIZE);
+	assert_ok(file_read(in_dir("f"), &b, &e), e);
+	assert_int_equal(b.n, SIZE);
+	assert_memory_equal(b.p, text, SIZE);
+	buf_free(&b);
+	free(text);
+	unlink(in_dir("f"));
+}
+
+static void makes_directories(void **state)
+{
+	struct err e = { 0 };
+	struct stat st;
+
+	(void)state;
+	assert_ok(file_mkdirs(in_dir("a b//c/d/"), &e), e);
+	assert_ok(file_mkdirs(in_dir("a b/c/d"), &e), e);
+	assert_int_equal(stat(in_dir("a b/c/d"), &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	assert_ok(file_replace(in_dir("file"), "", 0, 0600, &e), e);
+	assert_rc(file_mkdirs(in_dir("file/x"), &e), RC_IO);
+	assert_non_null(strstr(e.text, "file: Not a directory"));
+	assert_ok(file_mkdirs("/", &e), e);
+	remove_all(in_dir("a b"));
+	unlink(in_dir("file"));
+}
+
+static void locks_once(void **state)
+{
+	struct err e = { 0 };
+	const char *path = in_dir("lock");
+	int fd = -1;
+	int second = 99;
+
+	(void)state;
+	assert_ok(file_lock(path, "muster serve, pid 17 on host", &fd, &e), e);
+	/* The same process is refused too, and told by whom. */
+	assert_rc(file_lock(path, "me", &second, &e), RC_BUSY);
+	assert_non_null(
+		strstr(e.text, "is held by muster serve, pid 17 on host"));
+	assert_int_equal(second, 99);
+	/* Another descriptor of the file, closed, does not drop the lock. */
+	int other = open(path, O_RDWR);
+	close(other);
+	assert_rc(file_lock(path, "me", &second, &e), RC_BUSY);
+	close(fd);
+	assert_ok(file_lock(path, "next\x1b[31m\nline two", &fd, &e), e);
+	assert_rc(file_lock(path, "me", &second, &e), RC_BUSY);
+	assert_true(strstr(e.text, "is held by next?[31m") &&
+		!strstr(e.text, "line two"));
+	close(fd);
+	assert_content(path, "next\x1b[31m\nline two\n");
+	unlink(path);
+}
+
+static void locks_between_processes(void **state)
+{
+	struct err e = { 0 };
+	const char *path = in_dir("lock");
+	int go[2], status;
+	int fd = -1;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		bool locked = file_lock(path, "child", &fd, &e) == RC_OK;
+		if (write(go[1], locked ? "y" : "n", 1) != 1)
+			_exit(2);
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(read(go[0], &byte, 1), 1);
+	assert_int_equal(byte, 'y');
+	assert_rc(file_lock(path, "parent", &fd, &e), RC_BUSY);
+	assert_non_null(strstr(e.text, "is held by child"));
+	/* Even a killed process lets it go. */
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_ok(file_lock(path, "parent", &fd, &e), e);
+	close(fd);
+	close(go[0]);
+	close(go[1]);
+	assert_rc(file_lock(in_dir("no/lock"), "x", &fd, &e), RC_NOT_FOUND);
+	unlink(path);
+}
+
+static void paths(void **state)
+{
+	static const struct {
+		const char *base, *path, *want;
+	} joins[] = {
+		{ "a", "b", "a/b" },
+		{ "a/", "b/c", "a/b/c" },
+		{ "/", "b", "/b" },
+		{ "a", "/b", "/b" },
+		{ "", "b", "b" },
+	};
+	static const struct {
+		const char *path, *want;
+	} dirs[] = {
+		{ "a/b", "a" },
+		{ "a/b/c", "a/b" },
+		{ "a", "." },
+		{ "", "." },
+		{ "/", "/" },
+		{ "/a", "/" },
+		{ "//a", "/" },
+		{ "a//b", "a" },
+		{ "a/b/", "a" },
+		{ "a/", "." },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
+		char *got = path_join(joins[i].base, joins[i].path);
+		assert_string_equal(got, joins[i].want);
+		free(got);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		char *got = path_dir(dirs[i].path);
+		assert_string_equal(got, dirs[i].want);
+		free(got);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			replaces_and_reads, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			replaces_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			replaces_in_an_open_directory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_failed_replacement_leaves_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			refuses_what_is_no_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			reads_up_to_its_limit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			reads_large_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			makes_directories, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(locks_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			locks_between_processes, set_up, tear_down),
+		cmocka_unit_test(paths),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,466 @@
+/*
+ * tests/unit/test_json.c: what is JSON and what is not, reading values,
+ * finding places, writing.
+ */
+#include "tests/unit/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/limits.h"
+
+#include "base/poison.h"
+
+static struct json *parse(const char *text)
+{
+	struct json *doc = NULL;
+	struct err e = { 0 };
+
+	assert_ok(json_parse_any(text, strlen(text), NULL, &doc, &e), e);
+	return doc;
+}
+
+/* What a text looks like after being read and written. */
+static void assert_round(const char *text, const char *want)
+{
+	struct json *doc = parse(text);
+	struct buf b;
+
+	buf_init(&b, 10000);
+	js_write(json_root(doc), &b);
+	assert_string_equal(buf_str(&b), want);
+	buf_free(&b);
+	json_free(doc);
+}
+
+static void refuses(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{ "", "1:1: found the end of the text, expected a value" },
+		{ " \n ", "2:2: found the end of the text, expected a value" },
+		{ "{\"a\":1,}",
+			"1:8: found '}', expected a key in double quotes" },
+		{ "{\"a\":1",
+			"1:7: found the end of the text, expected ',' or '}'" },
+		{ "{\"a\":[1 2]}", "1:9: found '2', expected ',' or ']'" },
+		{ "{\"a\":[1,]}", "1:9: found ']', expected a value" },
+		{ "{\"a\" 1}", "1:6: found '1', expected ':' after a key" },
+		{ "{'a':1}",
+			"1:2: found ''', expected a key in double quotes" },
+		{ "{\"a\":'b'}", "1:6: found ''', expected a value" },
+		{ "{\"a\":NaN}", "1:6: found 'N', expected a value" },
+		{ "{\"a\":-Infinity}", "1:7: found 'I', expected a digit" },
+		{ "{\"a\":TRUE}", "1:6: found 'T', expected a value" },
+		{ "{\"a\":tru}", "1:6: found 't', expected a value" },
+		{ "{\"a\":01}", "1:7: found a number that starts with 0" },
+		{ "{\"a\":1.}", "1:8: found '}', expected a digit" },
+		{ "{\"a\":1e}", "1:8: found '}', expected a digit" },
+		{ "{\"a\":+1}", "1:6: found '+', expected a value" },
+		{ "{\"a\":1} x",
+			"1:9: found 'x', expected the end of the text" },
+		{ "{}{}", "1:3: found '{', expected the end of the text" },
+		{ "{ // c\n}",
+			"1:3: found '/', expected a key in double quotes" },
+		{ "{\"a\":\"b\n\"}",
+			"1:8: found a control character in a string" },
+		{ "{\"a\":\"b", "1:6: found a string that does not end" },
+		{ "{\"a\":\"\\x\"}",
+			"1:7: found an escape that JSON does not have" },
+		{ "{\"a\":\"\\u12g4\"}",
+			"1:7: found \\u without four hex digits" },
+		{ "{\"a\":\"\\u12", "1:7: found \\u without four hex digits" },
+		{ "{\"a\":\"\\",
+			"1:7: found an escape that JSON does not have" },
+		{ "{\"user\\u0000x\":1}",
+			"1:7: found \\u0000, which is refused" },
+		{ "{\"a\":\"\\\\\\u0000\"}",
+			"1:9: found \\u0000, which is refused" },
+		{ "{\"a\":\"\xC0\xAF\"}", "1:7: found text that is not UTF-8" },
+		{ "{\"a\":\"\xED\xA0\x80\"}",
+			"1:7: found text that is not UTF-8" },
+		{ "{\n\t\"\xC3\xA9\": x}", "2:7: found 'x', expected a value" },
+		{ "{\"a\":\x01}",
+			"1:6: found the control character 0x01, "
+			"expected a value" },
+		{ "\xEF\xBB\xBF{}",
+			"1:1: found a byte order mark, expected a value" },
+		{ "[1]", "1:1: found an array, expected an object" },
+		{ "\n \"x\"", "2:2: found a string, expected an object" },
+		{ "null", "1:1: found null, expected an object" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct json *doc = NULL;
+		struct err e = { 0 };
+		const char *text = cases[i].text;
+		assert_rc(json_parse(text, strlen(text), NULL, &doc, &e),
+			RC_INVALID);
+		assert_string_equal(e.text, cases[i].want);
+		assert_null(doc);
+	}
+}
+
+static void refuses_a_nul(void **state)
+{
+	static const char inside[] = "{\"a\":\"b\0c\"}";
+	static const char between[] = "{\"a\":\0001}";
+	struct json *doc = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_rc(json_parse(inside, sizeof(inside) - 1, "f.json", &doc, &e),
+		RC_INVALID);
+	assert_string_equal(
+		e.text, "f.json:1:8: found a control character in a string");
+	assert_rc(json_parse(between, sizeof(between) - 1, "f.json", &doc, &e),
+		RC_INVALID);
+	assert_string_equal(e.text,
+		"f.json:1:6: found the control character 0x00, expected a "
+		"value");
+	/* Behind the document. */
+	assert_rc(json_parse("{}", 3, NULL, &doc, &e), RC_INVALID);
+	assert_null(doc);
+}
+
+/* The text need not end in a NUL, and bytes behind it do not count. */
+static void reads_only_its_bytes(void **state)
+{
+	static const char text[] = "12345}";
+	char *copy = malloc(2);
+	struct json *doc = NULL;
+	struct err e = { 0 };
+	int64_t v = 0;
+
+	(void)state;
+	assert_ok(json_parse_any(text, 3, NULL, &doc, &e), e);
+	assert_true(js_i64(json_root(doc), 0, 1000, &v));
+	assert_int_equal(v, 123);
+	json_free(doc);
+	assert_non_null(copy);
+	memcpy(copy, "{}", 2);
+	assert_ok(json_parse(copy, 2, NULL, &doc, &e), e);
+	json_free(doc);
+	assert_rc(json_parse(copy, 1, NULL, &doc, &e), RC_INVALID);
+	free(copy);
+}
+
+static void limits_depth(void **state)
+{
+	char text[2 * 65 + 2];
+	struct json *doc = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t depth = 64; depth <= 65; depth++) {
+		memset(text, '[', depth);
+		text[depth] = '1';
+		memset(text + depth + 1, ']', depth);
+		enum rc rc =
+			json_parse_any(text, 2 * depth + 1, NULL, &doc, &e);
+		assert_rc(rc, depth == 64 ? RC_OK : RC_INVALID);
+		if (depth == 64)
+			json_free(doc);
+	}
+	assert_string_equal(e.text, "1:65: found too many levels of nesting");
+}
+
+static void limits_values(void **state)
+{
+	size_t n = 2 * (size_t)LIMIT_JSON_VALUES + 1;
+	char *text = malloc(n);
+	struct json *doc = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	/* The array itself and one value too many. */
+	assert_non_null(text);
+	for (size_t i = 0; i < n; i++)
+		text[i] = i % 2 ? '1' : ',';
+	text[0] = '[';
+	text[n - 1] = ']';
+	assert_rc(json_parse_any(text, n, NULL, &doc, &e), RC_INVALID);
+	assert_non_null(strstr(e.text, "more values than are read at once"));
+	free(text);
+}
+
+static void reads_typed_values(void **state)
+{
+	struct json *doc = parse("{\"s\":\"text\",\"n\":null,\"i\":-7,"
+				 "\"b\":true,\"d\":1.5,\"o\":{\"k\":\"v\"},"
+				 "\"a\":[1,\"two\",null],\"digits\":\"12\"}");
+	struct js root = json_root(doc);
+	struct js a = js_get(root, "a");
+	int64_t i = 99;
+	bool b = false;
+
+	(void)state;
+	assert_int_equal(js_type(root), JS_OBJ);
+	assert_string_equal(js_get_str(root, "s"), "text");
+	assert_null(js_get_str(root, "i"));
+	assert_null(js_get_str(root, "none"));
+	assert_string_equal(js_get_str(js_get(root, "o"), "k"), "v");
+
+	/* Missing, null and wrong type are told apart. */
+	assert_true(js_has(root, "n"));
+	assert_null(js_get(root, "n").v);
+	assert_false(js_has(root, "none"));
+	assert_false(js_has(a, "n"));
+	assert_int_equal(js_type(js_get(root, "n")), JS_NULL);
+	assert_int_equal(js_type(js_get(root, "d")), JS_DOUBLE);
+
+	/* No coercion, whatever json-c would do. */
+	assert_false(js_get_i64(root, "digits", &i));
+	assert_false(js_get_i64(root, "b", &i));
+	assert_false(js_get_i64(root, "d", &i));
+	assert_false(js_get_i64(root, "n", &i));
+	assert_int_equal(i, 99);
+	assert_true(js_get_i64(root, "i", &i));
+	assert_int_equal(i, -7);
+	assert_false(js_get_bool(root, "s", &b));
+	assert_false(js_get_bool(root, "i", &b));
+	assert_true(js_get_bool(root, "b", &b));
+	assert_true(b);
+
+	assert_int_equal(js_len(a), 3);
+	assert_string_equal(js_str(js_at(a, 1)), "two");
+	assert_null(js_at(a, 2).v);
+	assert_null(js_at(a, 3).v);
+	assert_null(js_at(a, SIZE_MAX).v);
+	json_free(doc);
+}
+
+/* json-c aborts the program on most of these. */
+static void survives_wrong_types(void **state)
+{
+	static const char *const texts[] = { "1", "1.5", "\"x\"", "true",
+		"null", "[]", "{}" };
+	int64_t i;
+	bool b;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+		struct json *doc = parse(texts[k]);
+		struct js v = json_root(doc);
+		assert_int_equal(js_len(v), 0);
+		assert_null(js_at(v, 0).v);
+		assert_null(js_get(v, "a").v);
+		assert_null(js_get_str(v, "a"));
+		assert_false(js_has(v, "a"));
+		assert_false(js_get_i64(v, "a", &i));
+		assert_false(js_get_bool(v, "a", &b));
+		assert_true(js_each(v, NULL, NULL));
+		json_free(doc);
+	}
+	json_free(NULL);
+}
+
+static void checks_the_range_of_integers(void **state)
+{
+	static const struct {
+		const char *text;
+		bool fits;
+	} cases[] = {
+		{ "9007199254740991", true },
+		{ "-9007199254740991", true },
+		{ "9007199254740992", false },
+		{ "-9007199254740992", false },
+		{ "9223372036854775808", false },
+		{ "18446744073709551615", false },
+		{ "99999999999999999999999", false },
+		{ "-99999999999999999999999", false },
+		{ "1e3", false },
+		{ "1.0", false },
+		{ "-0", true },
+	};
+	int64_t v;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[64];
+		snprintf(text, sizeof(text), "{\"v\":%s}", cases[i].text);
+		struct json *doc = parse(text);
+		assert_int_equal(
+			js_get_i64(json_root(doc), "v", &v), cases[i].fits);
+		/* Not even the widest range takes a saturated number. */
+		if (strlen(cases[i].text) > 18)
+			assert_false(js_i64(js_get(json_root(doc), "v"),
+				INT64_MIN, INT64_MAX, &v));
+		json_free(doc);
+	}
+	struct json *doc = parse("5");
+	assert_false(js_i64(json_root(doc), 6, 10, &v));
+	assert_false(js_i64(json_root(doc), 0, 4, &v));
+	assert_true(js_i64(json_root(doc), 5, 5, &v));
+	json_free(doc);
+}
+
+static void names_types(void **state)
+{
+	(void)state;
+	assert_string_equal(js_type_name(JS_STR), "a string");
+	assert_string_equal(js_type_name(JS_OBJ), "an object");
+	assert_string_equal(js_type_name(JS_NULL), "null");
+}
+
+static bool collect(const char *key, struct js v, void *arg)
+{
+	struct buf *b = arg;
+
+	buf_addf(b, "%s=", key);
+	js_write(v, b);
+	buf_addc(b, ' ');
+	return strcmp(key, "stop") != 0;
+}
+
+static void walks_members(void **state)
+{
+	struct json *doc = parse("{\"z\":1,\"a\":null,\"stop\":[],\"y\":2}");
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1000);
+	assert_false(js_each(json_root(doc), collect, &b));
+	assert_string_equal(buf_str(&b), "z=1 a=null stop=[] ");
+	json_free(doc);
+	buf_clear(&b);
+	doc = parse("{\"b\":true,\"a\":{}}");
+	assert_true(js_each(json_root(doc), collect, &b));
+	assert_string_equal(buf_str(&b), "b=true a={} ");
+	json_free(doc);
+	buf_free(&b);
+}
+
+static void writes_what_it_read(void **state)
+{
+	(void)state;
+	assert_round(" { \"a\" : [ 1 , 2.50 , 1e400 , null ] } ",
+		"{\"a\":[1,2.50,1e400,null]}");
+	assert_round("\"a\\/b \\u00e9\\n\"", "\"a/b \xC3\xA9\\n\"");
+	assert_round("\"\\ud83d\\ude00\"", "\"\xF0\x9F\x98\x80\"");
+	/* Half a pair is no character. */
+	assert_round("\"\\ud800\"", "\"\xEF\xBF\xBD\"");
+	assert_round("\"\\\\u0000\"", "\"\\\\u0000\"");
+	assert_round("-9223372036854775808", "-9223372036854775808");
+	assert_round("18446744073709551615", "18446744073709551615");
+	assert_round("0.1", "0.1");
+	assert_round("false", "false");
+	assert_round("null", "null");
+	assert_round("12", "12");
+	assert_round("[]", "[]");
+	assert_round("{\"a\":1,\"b\":2,\"a\":3}", "{\"a\":3,\"b\":2}");
+}
+
+static void locates(void **state)
+{
+	static const char text[] =
+		"{\n"
+		"  \"people\": [\n"
+		"    {\"id\": \"a\"},\n"
+		"    {\"id\": \"\xC3\xA9\", \"reportsTo\": 7}\n"
+		"  ],\n"
+		"  \"a.b\": {\"c\": [[1, 2]]},\n"
+		"  \"peop\": 1, \"x\": 1, \"x\": 2, \"\": 3\n"
+		"}\n";
+	static const struct {
+		const char *path;
+		int line, column;
+		bool found;
+	} cases[] = {
+		{ "", 1, 1, true },
+		{ "people", 2, 13, true },
+		{ "people[0]", 3, 5, true },
+		{ "people[1].id", 4, 12, true },
+		{ "people[1].reportsTo", 4, 30, true },
+		{ "people[2]", 2, 13, false },
+		{ "people[1].none", 4, 5, false },
+		{ "people[1].id.x", 4, 12, false },
+		{ "a.b.c[0][1]", 6, 21, true },
+		{ "peop", 7, 11, true },
+		{ "x", 7, 27, true },
+		{ "none.at.all", 1, 1, false },
+		{ "[0]", 1, 1, false },
+	};
+	int line, column;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		bool found = json_locate(
+			text, sizeof(text) - 1, cases[i].path, &line, &column);
+		assert_int_equal(found, cases[i].found);
+		assert_int_equal(line, cases[i].line);
+		assert_int_equal(column, cases[i].column);
+	}
+	assert_false(json_locate("{\"a\":", 5, "a", &line, &column));
+}
+
+static void builds(void **state)
+{
+	struct json *doc = parse("{\"k\":[1,2]}");
+	struct buf b;
+	struct jb jb;
+
+	(void)state;
+	buf_init(&b, 1000);
+	jb_init(&jb, &b);
+	jb_obj(&jb, NULL);
+	jb_str(&jb, "s", "a\"b");
+	jb_str(&jb, "none", NULL);
+	jb_int(&jb, "i", INT64_MIN);
+	jb_arr(&jb, "list");
+	jb_bool(&jb, NULL, true);
+	jb_obj(&jb, NULL);
+	jb_end_obj(&jb);
+	jb_obj(&jb, NULL);
+	jb_null(&jb, "k\n");
+	jb_end_obj(&jb);
+	jb_end_arr(&jb);
+	jb_js(&jb, "doc", json_root(doc));
+	jb_js(&jb, "missing", js_get(json_root(doc), "x"));
+	jb_raw(&jb, "raw", "{\"x\":0}");
+	jb_bool(&jb, "last", false);
+	jb_end_obj(&jb);
+	assert_rc(buf_rc(&b), RC_OK);
+	assert_string_equal(buf_str(&b),
+		"{\"s\":\"a\\\"b\",\"none\":null,\"i\":-9223372036854775808,"
+		"\"list\":[true,{},{\"k\\n\":null}],\"doc\":{\"k\":[1,2]},"
+		"\"missing\":null,\"raw\":{\"x\":0},\"last\":false}");
+	json_free(doc);
+	buf_free(&b);
+
+	/* Too small a buffer: told once, at the end. */
+	buf_init(&b, 8);
+	jb_init(&jb, &b);
+	jb_arr(&jb, NULL);
+	for (int i = 0; i < 31; i++)
+		jb_arr(&jb, NULL);
+	for (int i = 0; i < 32; i++)
+		jb_end_arr(&jb);
+	assert_rc(buf_rc(&b), RC_TOO_LARGE);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(refuses_a_nul),
+		cmocka_unit_test(reads_only_its_bytes),
+		cmocka_unit_test(limits_depth),
+		cmocka_unit_test(limits_values),
+		cmocka_unit_test(reads_typed_values),
+		cmocka_unit_test(survives_wrong_types),
+		cmocka_unit_test(checks_the_range_of_integers),
+		cmocka_unit_test(names_types),
+		cmocka_unit_test(walks_members),
+		cmocka_unit_test(writes_what_it_read),
+		cmocka_unit_test(locates),
+		cmocka_unit_test(builds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,557 @@
+/*
+ * tests/unit/test_store.c: the open store: whose file it is, who holds it,
+ * transactions, threads, and what a killed process leaves.
+ */
+#include "tests/unit/store_fixture.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "store/store_priv.h"
+
+#include "base/poison.h"
+
+static const char *note(struct store_fixture *f, const char *name)
+{
+	const char *value = "unset";
+
+	assert_ok(store_note_get(f->s, name, &f->a, &value, &f->e), f->e);
+	return value;
+}
+
+static void assert_note(
+	struct store_fixture *f, const char *name, const char *want)
+{
+	const char *value = note(f, name);
+
+	if (!want) {
+		assert_null(value);
+		return;
+	}
+	assert_non_null(value);
+	assert_string_equal(value, want);
+}
+
+static void assert_words(const struct store_fixture *f, const char *words)
+{
+	if (!strstr(f->e.text, words))
+		fail_msg("\"%s\" does not say \"%s\"", f->e.text, words);
+}
+
+static void test_notes(void **state)
+{
+	struct store_fixture *f = *state;
+
+	assert_note(f, "sync", NULL);
+	WRITE(f, store_note_set(f->s, "sync", "s1", &f->e));
+	assert_note(f, "sync", "s1");
+	WRITE(f,
+		store_note_set(
+			f->s, "sync", "s2 'quoted' \"so\" \xc3\xa4", &f->e));
+	assert_note(f, "sync", "s2 'quoted' \"so\" \xc3\xa4");
+	WRITE(f, store_note_set(f->s, "empty", "", &f->e));
+	assert_note(f, "empty", "");
+	WRITE(f, store_note_set(f->s, "sync", NULL, &f->e));
+	assert_note(f, "sync", NULL);
+}
+
+static void test_rollback(void **state)
+{
+	struct store_fixture *f = *state;
+
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_note_set(f->s, "a", "2", &f->e), f->e);
+	assert_ok(store_note_set(f->s, "b", "2", &f->e), f->e);
+	assert_note(f, "a", "2"); /* who writes sees what was written */
+	store_rollback(f->s);
+	assert_note(f, "a", "1");
+	assert_note(f, "b", NULL);
+	store_rollback(f->s); /* nothing is open: nothing happens */
+	WRITE(f, store_note_set(f->s, "a", "3", &f->e));
+	assert_note(f, "a", "3");
+}
+
+static void test_reopening_keeps(void **state)
+{
+	struct store_fixture *f = *state;
+
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_note_set(f->s, "b", "1", &f->e), f->e);
+	store_rollback(f->s);
+	store_fixture_reopen(f);
+	assert_note(f, "a", "1");
+	assert_note(f, "b", NULL);
+	/* All was written back: the log is gone. */
+	store_close(f->s);
+	f->s = NULL;
+	char wal[300];
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	assert_int_not_equal(access(wal, F_OK), 0);
+}
+
+static void test_settings(void **state)
+{
+	struct store_fixture *f = *state;
+	struct stat st;
+
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(
+		store_fixture_sql(f, "PRAGMA application_id"), 0x6d737472);
+	assert_int_equal(store_fixture_sql(f, "PRAGMA user_version"), 1);
+	/* 1 when it is as expected; asked of the store's own connection. */
+	static const struct {
+		const char *sql;
+		const char *want;
+	} settings[] = {
+		{ "PRAGMA journal_mode", "wal" },
+		{ "PRAGMA synchronous", "2" },
+		{ "PRAGMA foreign_keys", "1" },
+		{ "PRAGMA trusted_schema", "0" },
+		{ "PRAGMA busy_timeout", "5000" },
+		{ "PRAGMA mmap_size", "0" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		sqlite3_stmt *q = NULL;
+		assert_int_equal(sqlite3_prepare_v2(f->s->db, settings[i].sql,
+					 -1, &q, NULL),
+			SQLITE_OK);
+		assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+		assert_string_equal(
+			sqlite3_column_text(q, 0), settings[i].want);
+		sqlite3_finalize(q);
+	}
+	/* A name in double quotes is no string. */
+	sqlite3_stmt *q = NULL;
+	assert_int_not_equal(
+		sqlite3_prepare_v2(f->s->db, "SELECT \"nosuch\"", -1, &q, NULL),
+		SQLITE_OK);
+	assert_null(q);
+}
+
+static void test_check_writes(void **state)
+{
+	struct store_fixture *f = *state;
+	char wal[300];
+	struct stat before, after;
+
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	assert_ok(store_check(f->s, &f->e), f->e);
+	assert_int_equal(stat(wal, &before), 0);
+	clock_sleep_ms(2);
+	assert_ok(store_check(f->s, &f->e), f->e);
+	assert_int_equal(stat(wal, &after), 0);
+	assert_true(after.st_size > before.st_size);
+}
+
+/* A file that may not grow is a full disk. */
+static void test_check_fails_when_nothing_can_be_written(void **state)
+{
+	struct store_fixture *f = *state;
+	struct rlimit before, none;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	none = before;
+	none.rlim_cur = 1;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	enum rc rc = store_check(f->s, &f->e);
+	enum rc begun = store_begin(f->s, &f->e);
+	enum rc set = store_note_set(f->s, "a", "1", &f->e);
+	enum rc committed = store_commit(f->s, &f->e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+
+	assert_rc(rc, RC_IO);
+	assert_rc(begun, RC_OK);
+	assert_rc(set, RC_OK);
+	assert_rc(committed, RC_IO);
+	assert_words(f, f->path);
+	assert_note(f, "a", NULL);
+	/* And it goes on once there is room. */
+	assert_ok(store_check(f->s, &f->e), f->e);
+}
+
+static void test_second_open_names_the_holder(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store *second = NULL;
+	char pid[40];
+
+	assert_rc(store_open(f->path, &second, &f->e), RC_BUSY);
+	assert_null(second);
+	snprintf(pid, sizeof(pid), "pid %ld on ", (long)getpid());
+	assert_words(f, pid);
+	assert_words(f, " since 20");
+	assert_words(f, f->path);
+	assert_words(f, "in use");
+	/* The first one is none the worse for it. */
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	store_fixture_reopen(f);
+	assert_note(f, "a", "1");
+}
+
+static void test_newer_version(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store *s = NULL;
+
+	store_close(f->s);
+	f->s = NULL;
+	store_fixture_sql(f, "PRAGMA user_version = 9");
+	assert_rc(store_open(f->path, &s, &f->e), RC_VERSION);
+	assert_null(s);
+	assert_words(f, "newer muster");
+	assert_words(f, "9");
+	assert_words(f, f->path);
+	assert_rc(store_open_readonly(f->path, &s, &f->e), RC_VERSION);
+	assert_words(f, "newer muster");
+	/* Unharmed: it opens again where it is understood. */
+	store_fixture_sql(f, "PRAGMA user_version = 1");
+	assert_ok(store_open(f->path, &f->s, &f->e), f->e);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	struct err e = { 0 };
+
+	assert_ok(file_replace(path, text, strlen(text), 0600, &e), e);
+}
+
+static void test_not_ours(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store *s = NULL;
+
+	snprintf(f->path, sizeof(f->path), "%s/text", f->dir);
+	write_file(f->path,
+		"This is a letter to my grandmother, not a "
+		"database, and it is long enough to be read as "
+		"the header of one, which it is not.\n");
+	assert_rc(store_open(f->path, &s, &f->e), RC_CORRUPT);
+	assert_words(f, "not a database");
+	assert_words(f, f->path);
+	assert_rc(store_open_readonly(f->path, &s, &f->e), RC_CORRUPT);
+
+	snprintf(f->path, sizeof(f->path), "%s/other.db", f->dir);
+	store_fixture_sql(f, "CREATE TABLE photo (name TEXT)");
+	assert_rc(store_open(f->path, &s, &f->e), RC_CORRUPT);
+	assert_words(f, "another program");
+	/* It was not even turned to another journal mode. */
+	assert_int_equal(
+		store_fixture_sql(f, "SELECT count(*) FROM sqlite_schema"), 1);
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT journal_mode = 'delete' "
+				 "FROM pragma_journal_mode"),
+		1);
+	assert_rc(store_open_readonly(f->path, &s, &f->e), RC_CORRUPT);
+	assert_null(s);
+}
+
+static void test_damaged(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store *s = NULL;
+
+	store_close(f->s);
+	f->s = NULL;
+	int fd = open(f->path, O_RDWR);
+	assert_true(fd >= 0);
+	char rubbish[4000];
+	memset(rubbish, 0xa5, sizeof(rubbish));
+	/* Behind the header, where the first page's schema is. */
+	assert_int_equal(pwrite(fd, rubbish, sizeof(rubbish), 100), 4000);
+	close(fd);
+	assert_rc(store_open(f->path, &s, &f->e), RC_CORRUPT);
+	assert_words(f, "backup");
+	assert_null(s);
+}
+
+static void test_no_directory(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store *s = NULL;
+
+	snprintf(f->path, sizeof(f->path), "%s/nosuch/muster.db", f->dir);
+	assert_rc(store_open(f->path, &s, &f->e), RC_IO);
+	char dir[300];
+	snprintf(dir, sizeof(dir), "%s/nosuch cannot be written", f->dir);
+	assert_words(f, dir);
+	assert_rc(store_open_readonly(f->path, &s, &f->e), RC_NOT_FOUND);
+	assert_null(s);
+	/* A directory is no database. */
+	assert_rc(store_open(f->dir, &s, &f->e), RC_IO);
+	assert_null(s);
+	char lock[300];
+	snprintf(lock, sizeof(lock), "%s.lock", f->dir);
+	unlink(lock);
+}
+
+/* Root may write anywhere, so a child becomes nobody. */
+static void test_unwritable_directory(void **state)
+{
+	struct store_fixture *f = *state;
+	int status = 0;
+
+	if (geteuid() != 0)
+		return;
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char path[300];
+		struct store *s = NULL;
+		struct err e = { 0 };
+		snprintf(path, sizeof(path), "%s/new.db", f->dir);
+		if (setuid(65534) != 0)
+			_exit(1);
+		enum rc rc = store_open(path, &s, &e);
+		_exit(rc == RC_IO && strstr(e.text, f->dir) ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void assert_read(struct store_fixture *f, const char *want)
+{
+	struct store *r = NULL;
+	const char *value = NULL;
+
+	assert_ok(store_open_readonly(f->path, &r, &f->e), f->e);
+	assert_ok(store_note_get(r, "a", &f->a, &value, &f->e), f->e);
+	assert_non_null(value);
+	assert_string_equal(value, want);
+	struct store_snapshot all;
+	assert_ok(store_snapshot(r, &f->a, &all, &f->e), f->e);
+	/* Writing is refused. */
+	assert_rc(store_begin(r, &f->e), RC_FORBIDDEN);
+	assert_rc(store_check(r, &f->e), RC_FORBIDDEN);
+	store_rollback(r);
+	store_close(r);
+}
+
+static void test_readonly_while_open(void **state)
+{
+	struct store_fixture *f = *state;
+
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	assert_read(f, "1");
+	/* Also in the middle of a write, of which nothing is seen. */
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_note_set(f->s, "a", "2", &f->e), f->e);
+	assert_read(f, "1");
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	assert_read(f, "2");
+}
+
+static void test_readonly_when_closed(void **state)
+{
+	struct store_fixture *f = *state;
+
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	store_close(f->s);
+	f->s = NULL;
+	assert_read(f, "1");
+	/* The reader's traces do not keep the service from starting. */
+	assert_ok(store_open(f->path, &f->s, &f->e), f->e);
+	assert_note(f, "a", "1");
+}
+
+static void test_readonly_of_none(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store *r = NULL;
+
+	snprintf(f->path, sizeof(f->path), "%s/none.db", f->dir);
+	assert_rc(store_open_readonly(f->path, &r, &f->e), RC_NOT_FOUND);
+	assert_int_not_equal(access(f->path, F_OK), 0);
+	write_file(f->path, "");
+	assert_rc(store_open_readonly(f->path, &r, &f->e), RC_NOT_FOUND);
+	/* An empty file is a place for a new one. */
+	struct store *s = NULL;
+	assert_ok(store_open(f->path, &s, &f->e), f->e);
+	store_close(s);
+	/* One from before a migration is not read. */
+	store_fixture_sql(f, "PRAGMA user_version = 0");
+	assert_rc(store_open_readonly(f->path, &r, &f->e), RC_CORRUPT);
+	assert_null(r);
+}
+
+/* A change without a transaction is a mistake in the program, and stops it. */
+static void test_write_without_begin(void **state)
+{
+	struct store_fixture *f = *state;
+	int status = 0;
+
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		signal(SIGABRT, SIG_DFL);
+		int null = open("/dev/null", O_WRONLY);
+		dup2(null, 2);
+		enum rc rc = store_note_set(f->s, "a", "1", NULL);
+		_exit((int)rc);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+	assert_note(f, "a", NULL);
+}
+
+enum { THREADS = 8, ROUNDS = 100 };
+
+/* Reads and writes a counter; a lost update would show in the sum. */
+static void *count_up(void *arg)
+{
+	struct store *s = arg;
+	char text[24];
+	enum rc rc = RC_OK;
+
+	for (int i = 0; rc == RC_OK && i < ROUNDS; i++) {
+		struct arena a = { 0 };
+		const char *value = NULL;
+		rc = store_begin(s, NULL);
+		if (rc != RC_OK)
+			break;
+		rc = store_note_get(s, "sum", &a, &value, NULL);
+		long sum = value ? strtol(value, NULL, 10) : 0;
+		snprintf(text, sizeof(text), "%ld", sum + 1);
+		if (rc == RC_OK)
+			rc = store_note_set(s, "sum", text, NULL);
+		if (rc == RC_OK && i % 10 != 9)
+			rc = store_commit(s, NULL);
+		else
+			store_rollback(s);
+		arena_free(&a);
+
+		struct store_txn_counts counts;
+		if (rc == RC_OK)
+			rc = store_txn_counts(s, &counts, NULL);
+	}
+	return rc == RC_OK ? NULL : s;
+}
+
+static void test_threads(void **state)
+{
+	struct store_fixture *f = *state;
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, count_up, f->s), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		void *failed = NULL;
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_note(f, "sum", "720"); /* 8 times 90 commits of 100 rounds */
+}
+
+/* Commits numbers for ever and tells each once it is committed. */
+static _Noreturn void commit_until_killed(const char *path, int tell)
+{
+	struct store *s = NULL;
+	char text[24];
+
+	if (store_open(path, &s, NULL) != RC_OK)
+		_exit(1);
+	for (int64_t i = 1;; i++) {
+		snprintf(text, sizeof(text), "%lld", (long long)i);
+		if (store_begin(s, NULL) != RC_OK ||
+			store_note_set(s, "first", text, NULL) != RC_OK ||
+			store_txn_count(s, false, 1, 0, i, NULL) != RC_OK ||
+			store_note_set(s, "last", text, NULL) != RC_OK ||
+			store_commit(s, NULL) != RC_OK ||
+			write(tell, &i, sizeof(i)) != sizeof(i))
+			_exit(2);
+	}
+}
+
+static int64_t kill_in_the_middle(const char *path, int64_t after)
+{
+	int fds[2], status = 0;
+	int64_t told = 0, last = 0;
+
+	assert_int_equal(pipe(fds), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fds[0]);
+		commit_until_killed(path, fds[1]);
+	}
+	close(fds[1]);
+	while (last < after && read(fds[0], &told, sizeof(told)) > 0)
+		last = told;
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	while (read(fds[0], &told, sizeof(told)) == sizeof(told))
+		last = told;
+	close(fds[0]);
+	return last;
+}
+
+static void test_killed(void **state)
+{
+	struct store_fixture *f = *state;
+	int64_t all = 0;
+
+	for (int64_t round = 1; round <= 8; round++) {
+		store_close(f->s);
+		f->s = NULL;
+		int64_t told = kill_in_the_middle(f->path, round * 7);
+		assert_ok(store_open(f->path, &f->s, &f->e), f->e);
+
+		/* What was told is there; the one after it may be. */
+		int64_t first = strtoll(note(f, "first"), NULL, 10);
+		int64_t last = strtoll(note(f, "last"), NULL, 10);
+		assert_int_equal(first, last);
+		assert_in_range(last, told, told + 1);
+		struct store_txn_counts counts;
+		assert_ok(store_txn_counts(f->s, &counts, &f->e), f->e);
+		assert_int_equal(counts.seen, all + last);
+		all += last;
+	}
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT integrity_check = 'ok' "
+				 "FROM pragma_integrity_check"),
+		1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(test_notes),
+		STORE_TEST(test_rollback),
+		STORE_TEST(test_reopening_keeps),
+		STORE_TEST(test_settings),
+		STORE_TEST(test_check_writes),
+		STORE_TEST(test_check_fails_when_nothing_can_be_written),
+		STORE_TEST(test_second_open_names_the_holder),
+		STORE_TEST(test_newer_version),
+		STORE_TEST(test_not_ours),
+		STORE_TEST(test_damaged),
+		STORE_TEST(test_no_directory),
+		STORE_TEST(test_unwritable_directory),
+		STORE_TEST(test_readonly_while_open),
+		STORE_TEST(test_readonly_when_closed),
+		STORE_TEST(test_readonly_of_none),
+		STORE_TEST(test_write_without_begin),
+		STORE_TEST(test_threads),
+		STORE_TEST(test_killed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,257 @@
+/*
+ * tests/unit/test_store_migrate.c: schemas: what is applied, when a backup is
+ * made, and that it does not matter in how many steps one came to the newest.
+ */
+#include "tests/unit/store_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/store_priv.h"
+
+#include "base/poison.h"
+
+#define LINES(...)                                                             \
+	(const char *const[])                                                  \
+	{                                                                      \
+		__VA_ARGS__, NULL                                              \
+	}
+
+static const struct migration made_up[] = {
+	{ 1, "0001_one.sql",
+		LINES("-- a comment\n", "CREATE TABLE one (\n", "a TEXT);\n",
+			"INSERT INTO one VALUES ('kept');\n") },
+	{ 2, "0002_two.sql", LINES("ALTER TABLE one ADD COLUMN b TEXT;\n") },
+	{ 3, "0003_three.sql", LINES("CREATE TABLE three (c TEXT);\n") },
+	{ 4, "0004_wrong.sql",
+		LINES("CREATE TABLE four (d TEXT);\n",
+			"DROP TABLE nosuch;\n") },
+};
+
+/* A database beside the fixture's. */
+static sqlite3 *open_other(struct store_fixture *f, const char *name)
+{
+	sqlite3 *db = NULL;
+
+	snprintf(f->path, sizeof(f->path), "%s/%s", f->dir, name);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	return db;
+}
+
+static int64_t number(sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *q = NULL;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+	int64_t ret = sqlite3_column_int64(q, 0);
+	sqlite3_finalize(q);
+	return ret;
+}
+
+static void bring_to(struct store_fixture *f, sqlite3 *db,
+	const struct migration *list, size_t n)
+{
+	int version = -1;
+
+	assert_ok(migrate_identify(db, f->path, 99, &version, &f->e), f->e);
+	assert_ok(migrate(db, f->path, version, list, n, &f->e), f->e);
+	assert_int_equal(
+		number(db, "PRAGMA user_version"), list[n - 1].version);
+	assert_int_equal(number(db, "PRAGMA application_id"), 0x6d737472);
+}
+
+static bool backup_exists(const struct store_fixture *f, int version)
+{
+	char path[300];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s.v%d.bak", f->path, version);
+	if (stat(path, &st) != 0)
+		return false;
+	assert_int_equal(st.st_mode & 0777, 0600);
+	return true;
+}
+
+static void test_steps(void **state)
+{
+	struct store_fixture *f = *state;
+	sqlite3 *db = open_other(f, "steps.db");
+
+	bring_to(f, db, made_up, 1);
+	assert_false(backup_exists(f, 0)); /* there was nothing to lose */
+	bring_to(f, db, made_up, 1);
+	assert_false(backup_exists(f, 1)); /* nor anything to do */
+	bring_to(f, db, made_up, 3);
+	assert_true(backup_exists(f, 1));
+	assert_false(backup_exists(f, 2)); /* one for all steps of a start */
+	assert_int_equal(
+		number(db, "SELECT count(*) FROM one WHERE a = 'kept'"), 1);
+	assert_int_equal(number(db, "SELECT count(c) FROM three"), 0);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+
+	/* The backup is a database of the version before. */
+	db = open_other(f, "steps.db.v1.bak");
+	int version = -1;
+	assert_ok(migrate_identify(db, f->path, 3, &version, &f->e), f->e);
+	assert_int_equal(version, 1);
+	assert_int_equal(
+		number(db, "SELECT count(*) FROM one WHERE a = 'kept'"), 1);
+	assert_int_equal(
+		number(db, "SELECT count(*) FROM pragma_table_info('one')"), 1);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void test_failure_changes_nothing(void **state)
+{
+	struct store_fixture *f = *state;
+	sqlite3 *db = open_other(f, "fails.db");
+
+	bring_to(f, db, made_up, 3);
+	/* Twice: the second attempt finds the first one's backup. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_not_equal(
+			migrate(db, f->path, 3, made_up, 4, &f->e), RC_OK);
+		assert_non_null(strstr(f->e.text, "0004_wrong.sql"));
+		assert_non_null(strstr(f->e.text, "nosuch"));
+		assert_int_equal(number(db, "PRAGMA user_version"), 3);
+		assert_int_equal(number(db,
+					 "SELECT count(*) FROM sqlite_schema "
+					 "WHERE name = 'four'"),
+			0);
+		assert_true(backup_exists(f, 3));
+		/* No transaction is left open. */
+		assert_int_equal(sqlite3_get_autocommit(db), 1);
+	}
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void test_backup_cannot_be_made(void **state)
+{
+	struct store_fixture *f = *state;
+	sqlite3 *db = open_other(f, "blocked.db");
+	char path[300];
+
+	bring_to(f, db, made_up, 1);
+	snprintf(path, sizeof(path), "%s.v1.bak", f->path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_rc(migrate(db, f->path, 1, made_up, 3, &f->e), RC_IO);
+	assert_non_null(strstr(f->e.text, path));
+	assert_int_equal(number(db, "PRAGMA user_version"), 1);
+	assert_int_equal(rmdir(path), 0);
+	bring_to(f, db, made_up, 3);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* The schema as text, in the fixture's arena. */
+static const char *schema(struct store_fixture *f, sqlite3 *db)
+{
+	sqlite3_stmt *q = NULL;
+
+	assert_int_equal(
+		sqlite3_prepare_v2(db,
+			"SELECT group_concat(sql, ';') FROM "
+			"(SELECT sql FROM sqlite_schema ORDER BY type, name)",
+			-1, &q, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+	const char *text = column_text(q, 0, &f->a);
+	sqlite3_finalize(q);
+	assert_non_null(text);
+	return text;
+}
+
+static void test_fresh_is_migrated(void **state)
+{
+	struct store_fixture *f = *state;
+
+	const char *fresh = schema(f, f->s->db);
+	sqlite3 *db = open_other(f, "stepwise.db");
+	for (size_t i = 1; i <= n_migrations; i++)
+		bring_to(f, db, migrations, i);
+	assert_string_equal(schema(f, db), fresh);
+	assert_non_null(strstr(fresh, "CREATE TABLE membership"));
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void test_order(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < n_migrations; i++) {
+		assert_int_equal(migrations[i].version, (int)i + 1);
+		int number = 0;
+		for (const char *p = migrations[i].name; *p != '_'; p++)
+			number = number * 10 + (*p - '0');
+		assert_int_equal(number, migrations[i].version);
+	}
+}
+
+/* Every table is strict, and keyed by text means without a rowid. */
+static void test_tables(void **state)
+{
+	struct store_fixture *f = *state;
+
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT count(*) FROM pragma_table_list "
+				 "WHERE schema = 'main' AND name NOT LIKE "
+				 "'sqlite%' AND NOT strict"),
+		0);
+	assert_int_equal(
+		store_fixture_sql(f,
+			"SELECT count(*) FROM pragma_table_list AS t, "
+			"pragma_table_info(t.name) AS c "
+			"WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' "
+			"AND c.pk = 1 AND c.type = 'TEXT' AND NOT t.wr"),
+		0);
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT count(*) FROM pragma_table_info("
+				 "'membership') WHERE type = 'TEXT' AND name "
+				 "IN ('room_id', 'user_id', 'membership')"),
+		3);
+}
+
+/* Rows are found by an index, or read because all of them are wanted. */
+static void test_no_statement_searches(void **state)
+{
+	struct store_fixture *f = *state;
+
+	for (size_t i = 0; i < SQL_STATEMENTS; i++) {
+		const char *sql = sqlite3_sql(f->s->statements[i]);
+		bool all = strstr(sql, "count(*)") || strstr(sql, "ORDER BY") ||
+			strstr(sql, "declared = 0 ") ||
+			strstr(sql, "transaction_count") ||
+			strstr(sql, "id FROM journal");
+		char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql);
+		sqlite3_stmt *q = NULL;
+		assert_non_null(explain);
+		assert_int_equal(
+			sqlite3_prepare_v2(f->s->db, explain, -1, &q, NULL),
+			SQLITE_OK);
+		while (sqlite3_step(q) == SQLITE_ROW) {
+			const char *how =
+				(const char *)sqlite3_column_text(q, 3);
+			if (!all && strncmp(how, "SCAN", 4) == 0)
+				fail_msg("%s: %s", sql, how);
+		}
+		sqlite3_finalize(q);
+		sqlite3_free(explain);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(test_steps),
+		STORE_TEST(test_failure_changes_nothing),
+		STORE_TEST(test_backup_cannot_be_made),
+		STORE_TEST(test_fresh_is_migrated),
+		STORE_TEST(test_order),
+		STORE_TEST(test_tables),
+		STORE_TEST(test_no_statement_searches),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
