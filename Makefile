@@ -75,9 +75,45 @@ $(B)/tests/test_%: $(B)/tests/unit/test_%.o $(HELPERS) $(ARCHIVES)
 
 units: $(UNITS)
 
+# --- what people call --------------------------------------------------------
+
+help:
+	@echo "make            build/muster and build/muster-agent"
+	@echo "make demo       a homeserver, nine agents, a human (KEEP=1: stays)"
+	@echo "make test       installs, builds and runs everything"
+	@echo "make lint       formatting, warnings, analyzers, layers"
+	@echo "make install    DESTDIR= PREFIX=/usr/local"
+	@echo "make clean"
+
+demo:
+	@sh scripts/ensure-packages.sh build test
+	@sh scripts/ensure-venv.sh
+	@$(MAKE) --no-print-directory -s all
+	@build/venv/bin/python scripts/demo.py
+
+test:
+	@sh scripts/ensure-packages.sh build test
+	@sh scripts/ensure-venv.sh
+	@$(MAKE) --no-print-directory -s B=build/asan SAN=address,undefined \
+	    CFLAGS='-O1 -g' all units
+	@$(MAKE) --no-print-directory -s B=build/tsan SAN=thread \
+	    CFLAGS='-O1 -g' all
+	@build/venv/bin/python tests/run
+
+lint:
+	@sh scripts/ensure-packages.sh build test lint
+	@B=$(B) sh scripts/lint.sh
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
+	    $(DESTDIR)$(MANDIR)/man5
+	install -m 0755 $(B)/muster $(B)/muster-agent $(DESTDIR)$(BINDIR)/
+	install -m 0644 docs/man/*.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 0644 docs/man/*.5 $(DESTDIR)$(MANDIR)/man5/
+
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all units clean
+.PHONY: all units help demo test lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -118,8 +118,10 @@ static bool refuse_route(struct request *r, const char *path,
 
 	*m = route_find(t, path, method);
 	r->route = m->route;
-	if (m->route)
+	if (m->route) {
+		r->call.route = m->route->pattern;
 		return false;
+	}
 	if (m->path_known) {
 		route_allow(t, path, &r->allow);
 		http_call_fail(&r->call, MHD_HTTP_METHOD_NOT_ALLOWED,
@@ -286,7 +288,6 @@ static enum MHD_Result request_begin(struct request *r, const char *path,
 	r->call.method = method;
 	r->refused = refuse(r, path, method, &h, framed);
 	if (!r->refused) {
-		r->call.route = r->route->pattern;
 		buf_init(&r->body, r->route->max_body);
 		return MHD_YES;
 	}

@@ -1,7 +1,8 @@
 /*
- * base/json.c: json-c's home. json-c aborts on a wrong type and bends values
- * from one type to another; so only this file calls it, looks at the type
- * first, and gives it only text that our own scanner took.
+ * base/json.c: json-c's home. Its objects hold a document; the text is read by
+ * our own scanner (json_scan.c) and written by js_write(). json-c aborts on a
+ * wrong type and bends values from one type to another: only this file calls
+ * it, and looks at the type first.
  */
 #include "base/json.h"
 
@@ -14,6 +15,7 @@
 
 #include "base/json_priv.h"
 #include "base/limits.h"
+#include "base/str.h"
 
 #include "base/poison.h"
 
@@ -21,56 +23,140 @@ struct json {
 	struct json_object *root;
 };
 
-/* json-c counts a scalar as a level of its own. */
-#define TOKENER_DEPTH (LIMIT_JSON_DEPTH + 2)
+#define ARRAY_ROOM 4 /* json-c's own 32 cost 256 bytes even for [] */
 
-/* The text has been checked: what fails here is memory. */
-static enum rc build(
-	const char *p, size_t n, struct json_object **ret, struct err *e)
+struct builder {
+	struct json_object *root;
+	struct json_object *open[LIMIT_JSON_DEPTH];
+	size_t depth;
+	struct buf key; /* of the member that comes next */
+	struct buf text;
+};
+
+/* Puts v (NULL: null) where it belongs, and owns it also on failure. */
+static bool attach(struct builder *b, struct json_object *v)
 {
-	struct json_tokener *t = json_tokener_new_ex(TOKENER_DEPTH);
+	int rc = 0;
 
-	if (!t)
-		return err_nomem(e);
-	json_tokener_set_flags(t, JSON_TOKENER_STRICT);
-	struct json_object *root = json_tokener_parse_ex(t, p, (int)n);
-	enum json_tokener_error error = json_tokener_get_error(t);
-	size_t end = json_tokener_get_parse_end(t);
-	if (error == json_tokener_continue && !root && end == n) {
-		/* A number at the top ends only with the byte after it. */
-		root = json_tokener_parse_ex(t, "\n", 1);
-		error = json_tokener_get_error(t);
+	if (b->depth == 0) {
+		b->root = v;
+		return true;
 	}
-	json_tokener_free(t);
-	if (error == json_tokener_success && end == n) {
-		*ret = root;
-		return RC_OK;
+	struct json_object *parent = b->open[b->depth - 1];
+	if (json_object_get_type(parent) == json_type_array)
+		rc = json_object_array_add(parent, v);
+	else if (buf_rc(&b->key) == RC_OK)
+		rc = json_object_object_add(parent, buf_str(&b->key), v);
+	else
+		rc = -1;
+	if (rc != 0)
+		json_object_put(v);
+	return rc == 0;
+}
+
+/* A value that json-c gives as NULL when out of memory. */
+static bool attach_new(struct builder *b, struct json_object *v)
+{
+	return v && attach(b, v);
+}
+
+static bool open_container(struct builder *b, struct json_object *v)
+{
+	if (!attach_new(b, v))
+		return false;
+	b->open[b->depth++] = v;
+	return true;
+}
+
+static bool add_string(struct builder *b, const char *p, size_t n)
+{
+	if (memchr(p, '\\', n)) {
+		buf_clear(&b->text);
+		json_unescape(&b->text, p, n);
+		if (buf_rc(&b->text) != RC_OK)
+			return false;
+		p = buf_str(&b->text);
+		n = b->text.n;
 	}
-	json_object_put(root);
-	return err_nomem(e);
+	return attach_new(b, json_object_new_string_len(p, (int)n));
+}
+
+/* A number that is no int64_t: only its spelling is kept, beside v. */
+static bool add_spelling(
+	struct builder *b, struct json_object *v, const char *p, size_t n)
+{
+	char *text = v ? strndup(p, n) : NULL;
+
+	if (!text) {
+		json_object_put(v);
+		return false;
+	}
+	json_object_set_userdata(v, text, json_object_free_userdata);
+	return attach(b, v);
+}
+
+static bool add_integer(struct builder *b, const char *p, size_t n)
+{
+	struct str s = { p, n };
+	int64_t v = 0;
+
+	if (str_eq(s, "-0") || str_i64(s, INT64_MIN, INT64_MAX, &v))
+		return attach_new(b, json_object_new_int64(v));
+	return add_spelling(b, json_object_new_int64(0), p, n);
+}
+
+static bool take(void *arg, enum json_token t, const char *p, size_t n)
+{
+	struct builder *b = arg;
+
+	switch (t) {
+	case JSON_OPEN_OBJ:
+		return open_container(b, json_object_new_object());
+	case JSON_OPEN_ARR:
+		return open_container(b, json_object_new_array_ext(ARRAY_ROOM));
+	case JSON_CLOSE:
+		b->depth--;
+		break;
+	case JSON_KEY:
+		buf_clear(&b->key);
+		json_unescape(&b->key, p, n);
+		break;
+	case JSON_STRING:
+		return add_string(b, p, n);
+	case JSON_INTEGER:
+		return add_integer(b, p, n);
+	case JSON_FRACTION:
+		return add_spelling(b, json_object_new_double(0), p, n);
+	case JSON_WORD:
+		if (*p == 'n')
+			return attach(b, NULL);
+		return attach_new(b, json_object_new_boolean(*p == 't'));
+	}
+	return true;
 }
 
 static enum rc parse(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e)
 {
-	size_t end;
+	struct builder b = { 0 };
 
 	if (n > INT_MAX)
 		return err_set(e, RC_INVALID, "%s: %zu bytes are too many",
 			where ? where : "JSON", n);
-	enum rc rc = json_check(p, n, where, &end, e);
-	if (rc != RC_OK)
-		return rc;
 	struct json *doc = calloc(1, sizeof(*doc));
 	if (!doc)
 		return err_nomem(e);
-	rc = build(p, end, &doc->root, e);
-	if (rc != RC_OK) {
-		free(doc);
-		return rc;
-	}
-	*ret = doc;
-	return RC_OK;
+	buf_init(&b.key, n);
+	buf_init(&b.text, n);
+	enum rc rc = json_scan(p, n, where, take, &b, e);
+	doc->root = b.root;
+	buf_wipe(&b.key);
+	buf_wipe(&b.text);
+	if (rc != RC_OK)
+		json_free(doc);
+	else
+		*ret = doc;
+	return rc;
 }
 
 enum rc json_parse_any(const char *p, size_t n, const char *where,
@@ -189,11 +275,11 @@ const char *js_get_str(struct js v, const char *key)
 
 bool js_i64(struct js v, int64_t min, int64_t max, int64_t *ret)
 {
-	if (js_type(v) != JS_INT)
+	/* A spelling beside it: too large for an int64_t. */
+	if (js_type(v) != JS_INT || json_object_get_userdata(v.v))
 		return false;
 	int64_t n = json_object_get_int64(v.v);
-	/* json-c gives the nearest end for what does not fit. */
-	if (n == INT64_MIN || n == INT64_MAX || n < min || n > max)
+	if (n < min || n > max)
 		return false;
 	*ret = n;
 	return true;
@@ -230,15 +316,14 @@ bool js_each(struct js v, bool (*fn)(const char *key, struct js v, void *arg),
 	return true;
 }
 
-static void write_int(struct js v, struct buf *out)
+static void write_number(struct js v, struct buf *out)
 {
-	int64_t n = json_object_get_int64(v.v);
+	const char *spelling = json_object_get_userdata(v.v);
 
-	/* json-c keeps what is over INT64_MAX as unsigned. */
-	if (n == INT64_MAX)
-		buf_addf(out, "%" PRIu64, json_object_get_uint64(v.v));
+	if (spelling)
+		buf_add(out, spelling);
 	else
-		buf_addf(out, "%" PRId64, n);
+		buf_addf(out, "%" PRId64, json_object_get_int64(v.v));
 }
 
 struct members {
@@ -293,11 +378,8 @@ void js_write(struct js v, struct buf *out)
 		buf_add(out, json_object_get_boolean(v.v) ? "true" : "false");
 		break;
 	case JS_INT:
-		write_int(v, out);
-		break;
 	case JS_DOUBLE:
-		/* The parser leaves a double its own spelling. */
-		buf_add(out, json_object_get_userdata(v.v));
+		write_number(v, out);
 		break;
 	case JS_STR:
 		buf_add_json_str(out, json_object_get_string(v.v));

@@ -1,18 +1,35 @@
 /*
- * base/json_priv.h: the scanner of JSON text that json.c checks with before
- * json-c sees a byte, and that finds places in it. Allocates nothing.
+ * base/json_priv.h: the scanner of JSON text, which json.c builds its
+ * documents from.
  */
 #ifndef BASE_JSON_PRIV_H
 #define BASE_JSON_PRIV_H
 
 #include "base/json.h"
 
+enum json_token {
+	JSON_OPEN_OBJ,
+	JSON_OPEN_ARR,
+	JSON_CLOSE,
+	JSON_KEY, /* as it stands between the quotes, as is a string */
+	JSON_STRING,
+	JSON_INTEGER,
+	JSON_FRACTION, /* a number with a point or an exponent */
+	JSON_WORD,     /* true, false, null */
+};
+
+/* Takes the token whose text is p[0..n); false when out of memory. */
+typedef bool json_take(void *arg, enum json_token t, const char *p, size_t n);
+
 /*
- * p is one JSON value (RFC 8259, UTF-8, no NUL in any form, within the limits
- * of base/limits.h); *end is where it ends, white space not counted. On
- * failure RC_INVALID, "line:column: found …, expected …".
+ * Goes through p, one JSON value (RFC 8259, UTF-8, no NUL in any form, within
+ * the limits of base/limits.h). RC_INVALID, "line:column: found …, expected …"
+ * when it is none; RC_NOMEM when `take` says false.
  */
-MUST_CHECK enum rc json_check(const char *p, size_t n, const char *where,
-	size_t *end, struct err *e);
+MUST_CHECK enum rc json_scan(const char *p, size_t n, const char *where,
+	json_take *take, void *arg, struct err *e);
+
+/* Adds what a key or string token stands for. */
+void json_unescape(struct buf *out, const char *p, size_t n);
 
 #endif

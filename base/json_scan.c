@@ -1,8 +1,9 @@
 /*
- * base/json_scan.c: a scanner of JSON text. It decides what is JSON (json-c
- * takes single quotes, NaN, raw control characters and broken UTF-8, and cuts
- * a key at its \u0000), says where the text is wrong, and finds the place of a
- * value by its path.
+ * base/json_scan.c: the scanner of JSON text. It decides what is JSON, says
+ * where a text is wrong, and finds the place of a value by its path. It stands
+ * in for json-c's tokener, which takes single quotes, NaN, raw control
+ * characters and broken UTF-8, cuts a key at its \u0000, and crashes when
+ * memory is short.
  */
 #include "base/json_priv.h"
 
@@ -20,8 +21,11 @@ struct scan {
 	size_t i; /* where we are; after a failure, what is wrong */
 	int depth;
 	size_t values;
-	const char *problem;  /* a whole sentence, or */
-	const char *expected; /* what should have been found */
+	const char *problem; /* what was found, or */
+	const char
+		*expected; /* what should have been found, or out of memory */
+	json_take *take;   /* NULL: only the place is wanted */
+	void *arg;
 	/* The deepest value on the path looked for. */
 	const char *path;
 	size_t place;
@@ -40,6 +44,12 @@ static bool problem(struct scan *s, const char *what)
 {
 	s->problem = what;
 	return false;
+}
+
+/* Hands over the token between two places. */
+static bool token(struct scan *s, enum json_token t, size_t start, size_t end)
+{
+	return !s->take || s->take(s->arg, t, s->p + start, end - start);
 }
 
 /* The byte we are at; -1 at the end. */
@@ -86,8 +96,8 @@ static bool scan_escape(struct scan *s)
 	return true;
 }
 
-/* At the opening quote. */
-static bool scan_string(struct scan *s)
+/* At the opening quote; t is JSON_KEY or JSON_STRING. */
+static bool scan_string(struct scan *s, enum json_token t)
 {
 	size_t start = s->i++;
 
@@ -99,7 +109,7 @@ static bool scan_string(struct scan *s)
 		}
 		if (c == '"') {
 			s->i++;
-			return true;
+			return token(s, t, start + 1, s->i - 1);
 		}
 		if (c == '\\') {
 			if (!scan_escape(s))
@@ -127,8 +137,19 @@ static bool scan_digits(struct scan *s)
 	return true;
 }
 
+static bool scan_exponent(struct scan *s)
+{
+	s->i++;
+	if (peek(s) == '+' || peek(s) == '-')
+		s->i++;
+	return scan_digits(s);
+}
+
 static bool scan_number(struct scan *s)
 {
+	enum json_token t = JSON_INTEGER;
+	size_t start = s->i;
+
 	if (peek(s) == '-')
 		s->i++;
 	if (peek(s) == '0') {
@@ -139,17 +160,17 @@ static bool scan_number(struct scan *s)
 		return false;
 	}
 	if (peek(s) == '.') {
+		t = JSON_FRACTION;
 		s->i++;
 		if (!scan_digits(s))
 			return false;
 	}
 	if (peek(s) == 'e' || peek(s) == 'E') {
-		s->i++;
-		if (peek(s) == '+' || peek(s) == '-')
-			s->i++;
-		return scan_digits(s);
+		t = JSON_FRACTION;
+		if (!scan_exponent(s))
+			return false;
 	}
-	return true;
+	return token(s, t, start, s->i);
 }
 
 static bool scan_word(struct scan *s)
@@ -161,16 +182,17 @@ static bool scan_word(struct scan *s)
 		if (s->n - s->i >= len &&
 			memcmp(s->p + s->i, words[k], len) == 0) {
 			s->i += len;
-			return true;
+			return token(s, JSON_WORD, s->i - len, s->i);
 		}
 	}
 	return expected(s, "a value");
 }
 
-/* What is left of the path behind this key; NULL when it is not on it. */
+/* What is left of the path behind this key; NULL when it is not on it, as an
+ * empty key never is. */
 static const char *path_key(const char *path, const char *key, size_t n)
 {
-	if (!path || !*path || strncmp(path, key, n) != 0)
+	if (!path || n == 0 || strncmp(path, key, n) != 0)
 		return NULL;
 	path += n;
 	if (*path == '.')
@@ -198,7 +220,7 @@ static bool scan_member(struct scan *s, const char *path)
 	if (peek(s) != '"')
 		return expected(s, "a key in double quotes");
 	size_t start = s->i + 1;
-	if (!scan_string(s))
+	if (!scan_string(s, JSON_KEY))
 		return false;
 	const char *rest = path_key(path, s->p + start, s->i - 1 - start);
 	skip_space(s);
@@ -219,6 +241,8 @@ static bool scan_container(struct scan *s, const char *path)
 	if (++s->depth > LIMIT_JSON_DEPTH)
 		return problem(s, "too many levels of nesting");
 	s->i++;
+	if (!token(s, object ? JSON_OPEN_OBJ : JSON_OPEN_ARR, s->i - 1, s->i))
+		return false;
 	skip_space(s);
 	while (count > 0 || peek(s) != close) {
 		bool ok = object ? scan_member(s, path)
@@ -237,7 +261,7 @@ static bool scan_container(struct scan *s, const char *path)
 	}
 	s->i++;
 	s->depth--;
-	return true;
+	return token(s, JSON_CLOSE, s->i - 1, s->i);
 }
 
 /* At a value; path is what is left of the path looked for, NULL off it. */
@@ -254,18 +278,17 @@ static bool scan_value(struct scan *s, const char *path)
 	if (c == '{' || c == '[')
 		return scan_container(s, path);
 	if (c == '"')
-		return scan_string(s);
+		return scan_string(s, JSON_STRING);
 	if (c == '-' || is_digit(c))
 		return scan_number(s);
 	return scan_word(s);
 }
 
-static bool scan_text(struct scan *s, size_t *end)
+static bool scan_text(struct scan *s)
 {
 	skip_space(s);
 	if (!scan_value(s, s->path))
 		return false;
-	*end = s->i;
 	skip_space(s);
 	return s->i == s->n || expected(s, "the end of the text");
 }
@@ -290,15 +313,17 @@ static void describe(const struct scan *s, char *out, size_t room)
 		snprintf(out, room, "'%.*s'", (int)len, s->p + s->i);
 }
 
-enum rc json_check(
-	const char *p, size_t n, const char *where, size_t *end, struct err *e)
+enum rc json_scan(const char *p, size_t n, const char *where, json_take *take,
+	void *arg, struct err *e)
 {
-	struct scan s = { .p = p, .n = n };
+	struct scan s = { .p = p, .n = n, .take = take, .arg = arg };
 	char found[48];
 	int line, column;
 
-	if (scan_text(&s, end))
+	if (scan_text(&s))
 		return RC_OK;
+	if (!s.problem && !s.expected)
+		return err_nomem(e);
 	text_place(p, s.i, &line, &column);
 	const char *colon = where ? ":" : "";
 	if (!where)
@@ -315,9 +340,67 @@ bool json_locate(
 	const char *p, size_t n, const char *path, int *line, int *column)
 {
 	struct scan s = { .p = p, .n = n, .path = path };
-	size_t end;
-	bool valid = scan_text(&s, &end);
+	bool valid = scan_text(&s);
 
 	text_place(p, s.place, line, column);
 	return valid && s.reached == strlen(path);
+}
+
+/* The four hex digits at p, which the scanner has seen. */
+static uint32_t hex4(const char *p)
+{
+	uint32_t v = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		uint32_t c = (unsigned char)p[i];
+		v = v << 4 | (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+	}
+	return v;
+}
+
+/* At \uXXXX; returns how many bytes it takes. Half of a surrogate pair is no
+ * character and becomes U+FFFD. */
+static size_t unescape_unicode(struct buf *out, const char *p, size_t n)
+{
+	char utf8[4];
+	size_t used = 6;
+	uint32_t cp = hex4(p + 2);
+
+	if (cp >= 0xD800 && cp <= 0xDFFF) {
+		uint32_t low = 0;
+		if (cp < 0xDC00 && n >= 12 && p[6] == '\\' && p[7] == 'u')
+			low = hex4(p + 8);
+		if (low >= 0xDC00 && low <= 0xDFFF) {
+			cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
+			used = 12;
+		} else {
+			cp = 0xFFFD;
+		}
+	}
+	buf_addn(out, utf8, utf8_put(utf8, cp));
+	return used;
+}
+
+void json_unescape(struct buf *out, const char *p, size_t n)
+{
+	static const char names[] = "bfnrt";
+	static const char values[] = "\b\f\n\r\t";
+
+	while (n > 0) {
+		const char *at = memchr(p, '\\', n);
+		size_t run = at ? (size_t)(at - p) : n;
+		buf_addn(out, p, run);
+		p += run;
+		n -= run;
+		if (n == 0)
+			break;
+		size_t used = 2;
+		const char *name = strchr(names, p[1]);
+		if (p[1] == 'u')
+			used = unescape_unicode(out, p, n);
+		else
+			buf_addc(out, name ? values[name - names] : p[1]);
+		p += used;
+		n -= used;
+	}
 }

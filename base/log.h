@@ -23,7 +23,13 @@ struct log_pair {
 	int64_t number;
 };
 
-#define LS(k, v) ((struct log_pair){ .key = (k), .text = (v) ? (v) : "" })
+/* NULL is shown as nothing. A function, so that an array may be given. */
+static inline const char *log_text(const char *v)
+{
+	return v ? v : "";
+}
+
+#define LS(k, v) ((struct log_pair){ .key = (k), .text = log_text(v) })
 #define LI(k, v) ((struct log_pair){ .key = (k), .number = (int64_t)(v) })
 
 void log_setup(enum log_level level, enum log_format format);

@@ -31,8 +31,7 @@ static int64_t generation_of(struct str name)
 	struct str number = str_cut(&name, '.', NULL);
 	int64_t generation;
 	if (!str_eq(name, "json") ||
-		!str_i64(number, 1, JSON_INT_MAX, &generation) ||
-		number.p[0] == '0')
+		!str_i64(number, 1, JSON_INT_MAX, &generation))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (str_eq(kind, kinds[i]))

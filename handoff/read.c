@@ -71,6 +71,13 @@ static enum rc read_all(
 	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
 }
 
+static const char *kind_of(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "a directory";
+	return S_ISFIFO(mode) ? "a pipe" : "a device";
+}
+
 static enum rc read_regular(
 	int dirfd, const char *name, struct buf *out, struct err *e)
 {
@@ -86,9 +93,7 @@ static enum rc read_regular(
 	else if (!S_ISREG(st.st_mode))
 		rc = err_set(e, RC_CORRUPT,
 			"%s: is %s, expected a regular file", name,
-			S_ISDIR(st.st_mode)            ? "a directory"
-				: S_ISFIFO(st.st_mode) ? "a pipe"
-						       : "a device");
+			kind_of(st.st_mode));
 	else
 		rc = read_all(fd, name, out, e);
 	close(fd);
@@ -172,59 +177,72 @@ static enum rc check_format(struct js file, struct err *e)
 	return rc;
 }
 
-static enum rc decode(struct js file, struct handoff *ret, struct err *e)
+/* What the file says; borrowed from its document. */
+struct fields {
+	int64_t generation, issued_ms;
+	const char *user_id, *device_id, *homeserver, *token, *sum;
+};
+
+static enum rc read_fields(struct js file, struct fields *f, struct err *e)
 {
 	static const char name[] = HANDOFF_FILE;
-	int64_t generation = 0, issued_ms = 0;
-	const char *user_id = NULL, *device_id = NULL, *homeserver = NULL;
-	const char *token = NULL, *sum = NULL;
+	const struct {
+		const char *key;
+		size_t max;
+		const char **ret;
+	} texts[] = {
+		{ "user_id", LIMIT_ID, &f->user_id },
+		{ "device_id", LIMIT_ID, &f->device_id },
+		{ "homeserver", LIMIT_HANDOFF_FILE, &f->homeserver },
+		{ "access_token", LIMIT_HANDOFF_FILE, &f->token },
+		{ "sha256", SHA256_HEX - 1, &f->sum },
+	};
+	enum rc rc = handoff_get_number(
+		file, name, "generation", 1, &f->generation, e);
+	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(texts); i++)
+		rc = handoff_get_text(file, name, texts[i].key, texts[i].max,
+			texts[i].ret, e);
+	if (rc == RC_OK)
+		rc = handoff_get_number(
+			file, name, "issued_ms", 0, &f->issued_ms, e);
+	return rc;
+}
+
+static enum rc check_digest(
+	const struct handoff *h, const char *sum, struct err *e)
+{
+	char want[SHA256_HEX];
+	handoff_digest(h, want);
+	if (text_eq(sum, want))
+		return RC_OK;
+	return err_set(e, RC_CORRUPT,
+		HANDOFF_FILE ": \"sha256\" is not that of its fields: damaged, "
+			     "or written by something else");
+}
+
+static enum rc decode(struct js file, struct handoff *ret, struct err *e)
+{
+	struct fields f = { 0 };
+	struct secret token = { 0 };
+	struct handoff h = { 0 };
 
 	enum rc rc = check_format(file, e);
 	if (rc == RC_OK)
-		rc = handoff_get_number(
-			file, name, "generation", 1, &generation, e);
-	if (rc == RC_OK)
-		rc = handoff_get_text(
-			file, name, "user_id", LIMIT_ID, &user_id, e);
-	if (rc == RC_OK)
-		rc = handoff_get_text(
-			file, name, "device_id", LIMIT_ID, &device_id, e);
-	if (rc == RC_OK)
-		rc = handoff_get_text(file, name, "homeserver",
-			LIMIT_HANDOFF_FILE, &homeserver, e);
-	if (rc == RC_OK)
-		rc = handoff_get_text(file, name, "access_token",
-			LIMIT_HANDOFF_FILE, &token, e);
-	if (rc == RC_OK)
-		rc = handoff_get_number(
-			file, name, "issued_ms", 0, &issued_ms, e);
-	if (rc == RC_OK)
-		rc = handoff_get_text(
-			file, name, "sha256", SHA256_HEX - 1, &sum, e);
+		rc = read_fields(file, &f, e);
 	if (rc != RC_OK)
 		return rc;
-
-	struct secret secret = { 0 };
-	struct handoff h = { 0 };
-	rc = secret_set(&secret, token, strlen(token));
+	/* The fields are good, so only memory can be wanting. */
+	rc = secret_set(&token, f.token, strlen(f.token));
 	if (rc == RC_OK)
-		rc = handoff_set(&h, generation, user_id, device_id, homeserver,
-			&secret, issued_ms);
-	secret_fini(&secret);
-	if (rc != RC_OK)
-		return err_nomem(e);
-
-	char want[SHA256_HEX];
-	handoff_digest(&h, want);
-	if (!text_eq(sum, want)) {
+		rc = handoff_set(&h, f.generation, f.user_id, f.device_id,
+			f.homeserver, &token, f.issued_ms);
+	secret_fini(&token);
+	rc = rc == RC_OK ? check_digest(&h, f.sum, e) : err_nomem(e);
+	if (rc == RC_OK)
+		*ret = h;
+	else
 		handoff_fini(&h);
-		return err_set(e, RC_CORRUPT,
-			"%s: \"sha256\" is not that of its fields: damaged, "
-			"or written by something else",
-			name);
-	}
-	*ret = h;
-	return RC_OK;
+	return rc;
 }
 
 enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e)

@@ -222,6 +222,7 @@ enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 		.body = call->body,
 		.body_n = call->body != NULL ? strlen(call->body) : 0,
 		.timeout_ms = hs->timeout_ms,
+		.once = call->once,
 	};
 	int64_t spent = 0;
 	for (int attempt = 1;; attempt++) {

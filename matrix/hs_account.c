@@ -41,8 +41,12 @@ static bool registered(struct js root, const char *localpart)
 enum rc hs_register(struct hs *hs, const char *localpart,
 	const struct secret *password, struct err *e)
 {
-	struct hs_call call = { .method = "POST",
-		.path = HS_CLIENT "/register" };
+	struct hs_call call = {
+		.method = "POST",
+		.path = HS_CLIENT "/register",
+		/* The second would find the name taken, as if by others. */
+		.once = true,
+	};
 	struct buf body;
 	struct jb b;
 	body_begin(&body, &b);
@@ -184,6 +188,7 @@ static enum rc try_stage(struct hs *hs, const struct human *h,
 			.path = HS_CLIENT "/register",
 			.anonymous = true,
 			.body = buf_str(&body),
+			.once = true,
 		};
 		rc = hs_exchange(hs, &call, e);
 	} else {

@@ -38,6 +38,7 @@ struct hs_call {
 	const char *as;
 	bool anonymous;   /* without the token */
 	const char *body; /* JSON; NULL: none */
+	bool once;        /* must not be done twice */
 };
 
 /* --- hs.c ------------------------------------------------------------- */

@@ -221,6 +221,7 @@ static bool prepare_request(struct http *h, const struct http_request *q,
 		SET(CURLOPT_POSTFIELDS, q->body);
 	}
 	SET(CURLOPT_CUSTOMREQUEST, q->method);
+	SET(CURLOPT_FRESH_CONNECT, q->once ? 1L : 0L);
 	return true;
 }
 #undef SET

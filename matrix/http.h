@@ -29,6 +29,7 @@ struct http_request {
 	const char *body;            /* NULL: none; JSON otherwise */
 	size_t body_n;
 	int timeout_ms; /* 0: 30 s */
+	bool once;      /* sent at most once, on a connection of its own */
 };
 
 struct http_answer {
@@ -55,8 +56,8 @@ void http_answer_free(struct http_answer *a);
  * means that there is an answer). RC_NETWORK: no connection, broken
  * connection, name or certificate, in words; RC_TIMEOUT; RC_TOO_LARGE;
  * RC_STOPPING; RC_INVALID: no http URL, or a token that is no header value.
- * Never names the token. A connection that was kept and turns out to be closed
- * is replaced without a word.
+ * Never names the token. When a connection that was kept breaks before any
+ * byte of the answer, the request is sent again on a new one, unless `once`.
  */
 MUST_CHECK enum rc http_do(struct http *h, const struct http_request *q,
 	struct http_answer *a, struct err *e);

@@ -438,6 +438,7 @@ enum rc register_conduit(
 	if (rc == RC_OK) {
 		register_say(o, "registering \"%s\" in #admins:%s as %s",
 			o->reg->id, o->server_name, v.session.user_id);
+		register_forget(o);
 		rc = send_command(&v, e);
 	}
 	if (rc == RC_OK)

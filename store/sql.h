@@ -234,14 +234,11 @@
 	  "SELECT seen, repeated, events, quarantined, last_ms "               \
 	  "FROM transaction_count")                                            \
 	X(QUARANTINE_ADD,                                                      \
-	  "INSERT INTO quarantine (size, txn_id, event_index, reason, "        \
-	  "received_ms, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")               \
+	  "INSERT INTO quarantine (txn_id, event_index, reason, "              \
+	  "received_ms, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")                   \
 	X(QUARANTINE_TRIM,                                                     \
-	  "DELETE FROM quarantine WHERE id IN (SELECT id FROM (SELECT id, "    \
-	  "row_number() OVER newest AS place, "                                \
-	  "sum(size) OVER newest AS total FROM quarantine WINDOW newest AS "   \
-	  "(ORDER BY id DESC)) "                                               \
-	  "WHERE place > 1000 OR (place > 1 AND total > ?1))")                 \
+	  "DELETE FROM quarantine WHERE id <= "                                \
+	  "(SELECT max(id) FROM quarantine) - ?1")                             \
 	X(QUARANTINE_LIST,                                                     \
 	  "SELECT id, txn_id, event_index, bytes, reason, received_ms "        \
 	  "FROM quarantine ORDER BY id")                                       \

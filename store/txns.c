@@ -43,14 +43,17 @@ enum rc store_txn_add(struct store *s, const char *txn_id,
 enum rc store_quarantine_add(
 	struct store *s, const struct store_quarantined *q, struct err *e)
 {
+	if (strlen(q->bytes) > LIMIT_EVENT)
+		return err_set(e, RC_TOO_LARGE,
+			"%zu bytes for the quarantine, which takes %zu",
+			strlen(q->bytes), LIMIT_EVENT);
 	enum rc rc = store_write(s, SQL_QUARANTINE_ADD,
-		ARGS(N((int64_t)strlen(q->bytes)), T(q->txn_id), N(q->index),
-			T(q->reason), N(q->received_ms), T(q->bytes)),
+		ARGS(T(q->txn_id), N(q->index), T(q->reason), N(q->received_ms),
+			T(q->bytes)),
 		e);
-
 	if (rc == RC_OK)
-		rc = store_write(s, SQL_QUARANTINE_TRIM,
-			ARGS(N((int64_t)LIMIT_QUARANTINE)), e);
+		rc = store_write(
+			s, SQL_QUARANTINE_TRIM, ARGS(N(LIMIT_QUARANTINE)), e);
 	return rc;
 }
 

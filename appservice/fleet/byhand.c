@@ -70,8 +70,9 @@ static void read_agent(
 	d->person.team = node_text(ld, file, label, v, "team");
 	d->person.deployed = true;
 	if (level)
-		d->person.level = level_of(ld,
-			node_place(file, yaml_get(v, "level")), label, level);
+		d->person.level =
+			level_of(ld, node_place(file, yaml_get(v, "level")),
+				label, level, false);
 	if (boss) {
 		d->reports_to = roster_id(ld, boss, true);
 		d->manager_at = node_place(file, yaml_get(v, "manager"));

@@ -101,7 +101,8 @@ static bool check_source(struct load *ld)
 
 static bool has_memory(const struct load *ld)
 {
-	return arena_ok(ld->keep) && arena_ok(&ld->scratch);
+	return arena_ok(ld->keep) && arena_ok(&ld->scratch) &&
+		arena_ok(&ld->report->arena);
 }
 
 static void load_all(struct load *ld)

@@ -95,9 +95,10 @@ char *name_fold(struct arena *a, const char *name);
 char *name_of_localpart(struct arena *a, const char *localpart);
 /* The word that was probably meant; NULL: none is near. */
 const char *nearest_word(const char *word, const char *const *words, size_t n);
-/* The one of the four levels; else NULL and a finding. */
-const char *level_of(
-	struct load *ld, struct place at, const char *label, const char *text);
+/* The one of the levels (CEO only where `chief` allows it); else NULL and a
+ * finding. */
+const char *level_of(struct load *ld, struct place at, const char *label,
+	const char *text, bool chief);
 
 /* node.c: reading our own nodes and the fleet's configuration. */
 

@@ -124,18 +124,21 @@ const char *nearest_word(const char *word, const char *const *words, size_t n)
 	return best;
 }
 
-const char *level_of(
-	struct load *ld, struct place at, const char *label, const char *text)
+const char *level_of(struct load *ld, struct place at, const char *label,
+	const char *text, bool chief)
 {
+	if (chief && text_eq(text, "CEO"))
+		return "CEO";
 	for (size_t i = 0; i < N_LEVELS; i++) {
 		if (text_eq(text, fleet_levels[i]))
 			return fleet_levels[i];
 	}
 	const char *near = nearest_word(text, fleet_levels, N_LEVELS);
 	fault(ld, at,
-		"%s.level: \"%s\" is no level: expected VP, Director, "
+		"%s.level: \"%s\" is no level: expected %sVP, Director, "
 		"Manager or IC%s%s%s",
-		label, text, near ? " (did you mean " : "", near ? near : "",
+		label, text, chief ? "CEO, " : "",
+		near ? " (did you mean " : "", near ? near : "",
 		near ? "?)" : "");
 	return NULL;
 }

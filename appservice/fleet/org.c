@@ -175,9 +175,9 @@ static const char *entry_text(
 static const char *entry_level(const struct entry *en)
 {
 	const char *text = entry_text(en, "level", true);
-	if (!text || text_eq(text, "CEO"))
-		return text;
-	return level_of(en->ld, entry_place(en, "level"), en->label, text);
+	return text ? level_of(en->ld, entry_place(en, "level"), en->label,
+			      text, true)
+		    : NULL;
 }
 
 static void entry_read(const struct entry *en)

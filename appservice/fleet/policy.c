@@ -69,6 +69,15 @@ static int by_part(const void *a, const void *b)
 	return c ? c : text_order(x->department, y->department);
 }
 
+/* alias_part(), remembering when memory ran out. */
+static const char *part_of(struct policy *p, const char *name)
+{
+	const char *part = alias_part(&p->ld->scratch, name);
+	if (!part)
+		p->ld->scratch.failed = true;
+	return part;
+}
+
 /* Marks the teams whose alias another department's team would have too. */
 static void mark_shared(struct policy *p)
 {
@@ -80,7 +89,7 @@ static void mark_shared(struct policy *p)
 		struct group *g = &p->groups[i];
 		if (!g->team)
 			continue;
-		g->part = alias_part(a, g->team);
+		g->part = part_of(p, g->team);
 		list[n++] = g;
 	}
 	if (!arena_ok(a) || !n)
@@ -143,7 +152,7 @@ static char *fill(
 		}
 		const char *v = !g ? "" : dept ? g->department : g->team;
 		if (v && alias)
-			v = alias_part(&p->ld->scratch, v);
+			v = part_of(p, v);
 		buf_add(&out, v ? v : "");
 		s = strchr(s, '}') + 1;
 	}

@@ -27,39 +27,39 @@ static const struct rule default_rules[] = {
 struct reading {
 	struct load *ld;
 	const struct yaml_node *v;
-	const char *label; /* rooms[3] */
+	const char *label;   /* rooms[3] */
+	const char *members; /* rooms[3].members */
 	struct rule rule;
 };
 
-static void tell(const struct reading *rd, const struct yaml_node *at,
+static void tell(struct load *ld, const char *label, const struct yaml_node *at,
 	const char *key, const char *what)
 {
-	fault(rd->ld, node_place(rd->ld->self_file, at), "%s.%s: %s", rd->label,
-		key, what);
+	fault(ld, node_place(ld->self_file, at), "%s.%s: %s", label, key, what);
 }
 
 /* What stands between braces: *dept and *team say which were met. */
-static bool braces_ok(const struct reading *rd, const struct yaml_node *at,
-	const char *key, const char *text, bool *dept, bool *team)
+static bool braces_ok(struct load *ld, const char *label,
+	const struct yaml_node *at, const char *key, const char *text,
+	bool *dept, bool *team)
 {
-	static const char *const known[] = { "department", "team" };
 	for (const char *p = strchr(text, '{'); p; p = strchr(p, '{')) {
 		const char *end = strchr(p, '}');
 		size_t n = end ? (size_t)(end - p - 1) : 0;
 		struct str word = { p + 1, n };
 		if (!end) {
-			tell(rd, at, key, "a { without its }");
+			tell(ld, label, at, key, "a { without its }");
 			return false;
 		}
-		if (str_eq(word, known[0])) {
+		if (str_eq(word, "department")) {
 			*dept = true;
-		} else if (str_eq(word, known[1])) {
+		} else if (str_eq(word, "team")) {
 			*team = true;
 		} else {
-			fault(rd->ld, node_place(rd->ld->self_file, at),
+			fault(ld, node_place(ld->self_file, at),
 				"%s.%s: \"{%.*s}\" is unknown: expected "
 				"{department} or {team}",
-				rd->label, key, (int)n, p + 1);
+				label, key, (int)n, p + 1);
 			return false;
 		}
 		p = end;
@@ -76,38 +76,39 @@ static void read_alias(struct reading *rd)
 		node_text(rd->ld, rd->ld->self_file, rd->label, rd->v, "alias");
 	if (!r->alias) {
 		if (yaml_is_null(at))
-			tell(rd, at ? at : rd->v, "alias", "is missing");
+			tell(rd->ld, rd->label, at ? at : rd->v, "alias",
+				"is missing");
 		return;
 	}
 	bool odd = *r->alias == '#';
 	for (const char *p = r->alias; *p; p++)
 		odd = odd || *p == ':' || (unsigned char)*p <= ' ';
 	if (odd)
-		tell(rd, at, "alias",
+		tell(rd->ld, rd->label, at, "alias",
 			"expected only what stands between # and :, without "
 			"white space");
-	if (!braces_ok(rd, at, "alias", r->alias, &dept, &team))
+	if (!braces_ok(rd->ld, rd->label, at, "alias", r->alias, &dept, &team))
 		return;
 	r->by_team = team;
 	r->by_department = dept && !team;
 }
 
 /* A text that may name what the alias names. */
-static const char *read_template(
-	struct reading *rd, const struct yaml_node *map, const char *key)
+static const char *read_template(struct reading *rd, const char *label,
+	const struct yaml_node *map, const char *key)
 {
+	struct load *ld = rd->ld;
 	bool dept = false, team = false;
 	const struct rule *r = &rd->rule;
-	const char *text =
-		node_text(rd->ld, rd->ld->self_file, rd->label, map, key);
+	const char *text = node_text(ld, ld->self_file, label, map, key);
 	const struct yaml_node *at = yaml_get(map, key);
-	if (!text || !braces_ok(rd, at, key, text, &dept, &team))
+	if (!text || !braces_ok(ld, label, at, key, text, &dept, &team))
 		return text;
 	if (team && !r->by_team)
-		tell(rd, at, key,
+		tell(ld, label, at, key,
 			"{team} can only stand here when it is in the alias");
 	else if (dept && !r->by_team && !r->by_department)
-		tell(rd, at, key,
+		tell(ld, label, at, key,
 			"{department} can only stand here when it (or {team}) "
 			"is in the alias");
 	return text;
@@ -118,13 +119,12 @@ static void add_level(
 {
 	struct place at = node_place(rd->ld->self_file, v);
 	const char *text = yaml_str(v);
-	char label[64];
 	if (!text) {
-		tell(rd, v, "members.level", "expected a level or a list");
+		tell(rd->ld, rd->members, v, "level",
+			"expected a level or a list");
 		return;
 	}
-	snprintf(label, sizeof(label), "%s.members", rd->label);
-	const char *level = level_of(rd->ld, at, label, text);
+	const char *level = level_of(rd->ld, at, rd->members, text, true);
 	if (level)
 		levels[rd->rule.n_levels++] = level;
 }
@@ -144,7 +144,7 @@ static void read_levels(struct reading *rd, const struct yaml_node *v)
 	for (size_t i = 0; list && i < v->n; i++)
 		add_level(rd, v->items[i], levels);
 	if (list && !v->n)
-		tell(rd, v, "members.level", "the list is empty");
+		tell(rd->ld, rd->members, v, "level", "the list is empty");
 }
 
 static void read_members(struct reading *rd)
@@ -153,30 +153,28 @@ static void read_members(struct reading *rd)
 		"team" };
 	struct rule *r = &rd->rule;
 	const struct yaml_node *v = yaml_get(rd->v, "members");
-	char label[64];
-	snprintf(label, sizeof(label), "%s.members", rd->label);
 	if (yaml_is_null(v)) {
-		tell(rd, v ? v : rd->v, "members",
+		tell(rd->ld, rd->label, v ? v : rd->v, "members",
 			"is missing: who is in the room, such as "
 			"{everyone: true}");
 		return;
 	}
-	if (!node_is_map(rd->ld, rd->ld->self_file, label, v, known,
+	if (!node_is_map(rd->ld, rd->ld->self_file, rd->members, v, known,
 		    ARRAY_LEN(known)))
 		return;
 	const struct yaml_node *everyone = yaml_get(v, "everyone");
 	if (!yaml_is_null(everyone) &&
 		(!yaml_bool(everyone, &r->everyone) || !r->everyone))
-		tell(rd, everyone, "members.everyone",
+		tell(rd->ld, rd->members, everyone, "everyone",
 			"expected true (leave it out otherwise)");
 	read_levels(rd, yaml_get(v, "level"));
-	r->department = read_template(rd, v, "department");
-	r->team = read_template(rd, v, "team");
+	r->department = read_template(rd, rd->members, v, "department");
+	r->team = read_template(rd, rd->members, v, "team");
 	bool any = false;
 	for (size_t i = 0; i < v->n; i++)
 		any = any || !yaml_is_null(v->items[i]);
 	if (!any)
-		tell(rd, v, "members",
+		tell(rd->ld, rd->label, v, "members",
 			"is empty: expected everyone, level, department or "
 			"team");
 }
@@ -186,19 +184,20 @@ static void read_rule(
 {
 	static const char *const known[] = { "alias", "name", "topic",
 		"members", "strict" };
-	char label[32];
+	char label[32], members[48];
 	snprintf(label, sizeof(label), "rooms[%zu]", i);
-	struct reading rd = { .ld = ld, .v = v, .label = label };
+	snprintf(members, sizeof(members), "%s.members", label);
+	struct reading rd = { ld, v, label, members, { .alias = NULL } };
 	rd.rule.place = node_place(ld->self_file, v);
 	if (!node_is_map(ld, ld->self_file, label, v, known, ARRAY_LEN(known)))
 		return;
 	read_alias(&rd);
-	rd.rule.name = read_template(&rd, v, "name");
-	rd.rule.topic = read_template(&rd, v, "topic");
+	rd.rule.name = read_template(&rd, label, v, "name");
+	rd.rule.topic = read_template(&rd, label, v, "topic");
 	read_members(&rd);
 	const struct yaml_node *strict = yaml_get(v, "strict");
 	if (!yaml_is_null(strict) && !yaml_bool(strict, &rd.rule.strict))
-		tell(&rd, strict, "strict", "expected true or false");
+		tell(ld, label, strict, "strict", "expected true or false");
 	*ret = rd.rule;
 }
 

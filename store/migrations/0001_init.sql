@@ -126,7 +126,6 @@ INSERT INTO transaction_count VALUES (1, 0, 0, 0, 0, 0);
 
 CREATE TABLE quarantine (
 	id INTEGER PRIMARY KEY AUTOINCREMENT,
-	size INTEGER NOT NULL,
 	txn_id TEXT NOT NULL,
 	event_index INTEGER NOT NULL CHECK (event_index >= -1),
 	reason TEXT NOT NULL,

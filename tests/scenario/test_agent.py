@@ -705,6 +705,7 @@ def test_new_generation_into_the_file(up):
     assert len(run.children()) == 1
     (up.tmp / "go").touch()
     assert run.ends() == 0
+    assert run.stderr().count(" delivered to ") == 1
     assert "generation 2 delivered" in run.stderr()
 
 
@@ -719,6 +720,7 @@ def test_new_generation_is_not_for_an_environment(up):
     (up.tmp / "go").touch()
     assert run.ends() == 0
     assert run.stderr().count("generation 2 is there") == 1
+    assert "generation 1 is there" not in run.stderr()
     assert up.ack(2) is None
     assert len(up.hs.asked) == looks
 

@@ -200,6 +200,13 @@ class Client:
         return self.ok("GET", f"{V3}/rooms/{quote(room)}/messages",
                        query={"dir": "b", "limit": limit})["chunk"]
 
+    def sync(self, since=None, timeout=0):
+        """One /sync as this user; `timeout` in ms is how long it may wait."""
+        query = {"timeout": timeout}
+        if since:
+            query["since"] = since
+        return self.ok("GET", f"{V3}/sync", query=query)
+
     def account_data(self, kind):
         got = self.get(
             f"/user/{quote(self.user_id)}/account_data/{quote(kind)}")

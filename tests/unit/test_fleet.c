@@ -483,7 +483,7 @@ static void test_org_fields(void **state)
 		"null");
 	assert_found(&c,
 		"org.json:5:27: people[2].level: \"Directer\" is no level: "
-		"expected VP, Director, Manager or IC (did you mean "
+		"expected CEO, VP, Director, Manager or IC (did you mean "
 		"Director?)");
 	assert_found(&c,
 		"org.json:6:19: people[2].department: expected a text, found "

@@ -133,6 +133,40 @@ static void replaces_a_closed_connection(void **state)
 	assert_int_equal(script_connections(f->server), 2);
 }
 
+static void a_broken_kept_connection_is_replaced_once(void **state)
+{
+	struct fixture *f = *state;
+	script_say(f->server, 200, "", "first");
+	script_reset(f->server);
+	script_say(f->server, 200, "", "third");
+	assert_ok(get(f), f->e);
+	assert_ok(get(f), f->e);
+	assert_string_equal(buf_str(&f->answer.body), "third");
+	assert_int_equal(script_requests(f->server), 3);
+
+	script_reset(f->server);
+	script_reset(f->server);
+	assert_rc(get(f), RC_NETWORK);
+	assert_int_equal(script_requests(f->server), 5);
+}
+
+static void once_is_once(void **state)
+{
+	struct fixture *f = *state;
+	script_say(f->server, 200, "", "{}");
+	assert_ok(get(f), f->e);
+	script_reset(f->server);
+	struct http_request q = {
+		.method = "POST",
+		.url = f->url,
+		.body = "{}",
+		.body_n = 2,
+		.once = true,
+	};
+	assert_rc(http_do(f->http, &q, &f->answer, &f->e), RC_NETWORK);
+	assert_int_equal(script_requests(f->server), 2);
+}
+
 static void a_reset_is_a_network_error(void **state)
 {
 	struct fixture *f = *state;
@@ -294,6 +328,8 @@ int main(void)
 		CASE(reads_status_head_and_body),
 		CASE(keeps_the_connection),
 		CASE(replaces_a_closed_connection),
+		CASE(a_broken_kept_connection_is_replaced_once),
+		CASE(once_is_once),
 		CASE(a_reset_is_a_network_error),
 		CASE(nobody_listens),
 		CASE(a_silent_server_times_out),

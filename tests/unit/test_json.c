@@ -286,7 +286,7 @@ static void checks_the_range_of_integers(void **state)
 		struct json *doc = parse(text);
 		assert_int_equal(
 			js_get_i64(json_root(doc), "v", &v), cases[i].fits);
-		/* Not even the widest range takes a saturated number. */
+		/* Not even the widest range takes what is no int64_t. */
 		if (strlen(cases[i].text) > 18)
 			assert_false(js_i64(js_get(json_root(doc), "v"),
 				INT64_MIN, INT64_MAX, &v));
@@ -346,7 +346,7 @@ static void writes_what_it_read(void **state)
 	assert_round("\"\\ud800\"", "\"\xEF\xBF\xBD\"");
 	assert_round("\"\\\\u0000\"", "\"\\\\u0000\"");
 	assert_round("-9223372036854775808", "-9223372036854775808");
-	assert_round("18446744073709551615", "18446744073709551615");
+	assert_round("-99999999999999999999999", "-99999999999999999999999");
 	assert_round("0.1", "0.1");
 	assert_round("false", "false");
 	assert_round("null", "null");

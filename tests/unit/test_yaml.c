@@ -84,7 +84,7 @@ static void reads_nothing(void **state)
 
 static void scalars(void **state)
 {
-	struct yaml_doc doc = parse("[null, ~, , 'null', true, 'true', yes,"
+	struct yaml_doc doc = parse("[null, ~, Null, 'null', true, 'true', yes,"
 				    " False, 12, '12', -3, 012, 0x10, 1.5]");
 	const struct yaml_node *const *v =
 		(const struct yaml_node *const *)doc.root->items;

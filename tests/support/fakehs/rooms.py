@@ -187,7 +187,7 @@ class Rooms:
         for alias in list(old.aliases):
             world.set_alias(alias, new, r.user)
         if not self.conduit:
-            self._move_canonical(r, old, new)
+            self._finish_upgrade(r, old, new)
         levels = old.content("m.room.power_levels")
         level = max(50, levels.get("users_default", 0) + 1)
         try:
@@ -197,13 +197,17 @@ class Rooms:
             pass
         return {"replacement_room": new.room_id}
 
-    def _move_canonical(self, r, old, new):
+    def _finish_upgrade(self, r, old, new):
         content = old.content("m.room.canonical_alias")
         old.aliases = []
         if content:
             self.world.append(old, r.user, "m.room.canonical_alias", {}, "")
             self.world.append(
                 new, r.user, "m.room.canonical_alias", content, "")
+        if old.twelve and not new.twelve:
+            # It lent the creator power for the time of the copying.
+            self.world.append(new, r.user, "m.room.power_levels",
+                              new.content("m.room.power_levels"), "")
 
     @staticmethod
     def _transferred(kind, old, new, creator):

@@ -1,0 +1,372 @@
+"""The program under test: its configuration in a folder of its own, its verbs,
+its service, and what it leaves behind."""
+
+import copy
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import subprocess
+
+import yaml
+
+from support.process import Daemon, environment, free_port, wait_until
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+
+# What a sanitizer says when it has found something.
+FINDINGS = re.compile(
+    r"ERROR: (?:Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer"
+    r"|runtime error: ")
+
+
+def binary(name="muster"):
+    variable = name.upper().replace("-", "_") + "_BIN"
+    return os.path.abspath(
+        os.environ.get(variable) or os.path.join(TOP, "build", name))
+
+
+def person(localpart, level, team=None, manager=None,
+           department="Engineering", server="fleet.test", name=None):
+    """One of an organisation, as org.json has them."""
+    def full(local):
+        return local and f"@{local}:{server}"
+    return {"name": name or localpart.replace(".", " ").title(),
+            "title": level, "level": level, "department": department,
+            "team": team, "matrixId": full(localpart),
+            "reportsTo": full(manager), "directReports": []}
+
+
+def small_org(server="fleet.test"):
+    """A human and six agents: two departments, two teams, every level."""
+    def one(*args, **more):
+        return person(*args, server=server, **more)
+    return {"departments": [], "people": [
+        one("carla.ceo", "CEO", department="Executive"),
+        one("vera.vp", "VP", manager="carla.ceo"),
+        one("dirk.dir", "Director", "Platform", "vera.vp"),
+        one("mona.man", "Manager", "Platform", "dirk.dir"),
+        one("ian.ic", "IC", "Platform", "mona.man"),
+        one("iris.ic", "IC", "Platform", "mona.man"),
+        one("sam.sales", "VP", "Field Sales", "carla.ceo",
+            department="Sales")]}
+
+
+def reference_fleet():
+    """The folder of the reference fleet's files, or None."""
+    return os.environ.get("MUSTER_FIXTURES")
+
+
+def merged(base, over):
+    """base with over's keys laid over it, level by level."""
+    out = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = merged(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"<exit {self.code}\n{self.out}\n{self.err}>"
+
+
+class Muster:
+    """A folder with a muster.yaml, and the program run on it."""
+
+    def __init__(self, dir, homeserver, org=None, fleet=None, **settings):
+        """`homeserver` has url and server_name. The fleet is `org`, by
+        default small_org(), or what `fleet` (the section of that name) says;
+        `settings` are laid over the rest: reconcile={"interval": "1s"}."""
+        self.dir = str(dir)
+        os.makedirs(self.dir, exist_ok=True)
+        self.server_name = homeserver.server_name
+        self.port = free_port()
+        self.env = {}  # more of it for every run
+        self._results = []
+        self.daemon = Daemon("muster serve", self.path("serve.log"))
+        if fleet is None:
+            self.write_org(org or small_org(self.server_name))
+            fleet = {"org": "org.json"}
+        listen = f"127.0.0.1:{self.port}"
+        self.config = merged({
+            "homeserver": {"url": homeserver.url,
+                           "server_name": homeserver.server_name},
+            "appservice": {"listen": listen, "url": f"http://{listen}"},
+            "fleet": fleet}, settings)
+        if homeserver.kind == "conduit":
+            self.config["homeserver"].setdefault("admin", {
+                "user": "operator",
+                "password": {"file": "secrets/admin-password"}})
+            self.write("secrets/admin-password", "operator's password\n")
+        self.write_config()
+
+    # -- files
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def write(self, name, text):
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def read(self, name):
+        with open(self.path(name), encoding="utf-8") as f:
+            return f.read()
+
+    def write_org(self, org):
+        self.org = org
+        self.write("org.json", json.dumps(org, indent=1))
+
+    def write_config(self, **settings):
+        """Lays these over the configuration and writes it."""
+        self.config = merged(self.config, settings)
+        self.write("muster.yaml", yaml.safe_dump(
+            self.config, sort_keys=False, allow_unicode=True))
+
+    def without(self, *localparts):
+        """The organisation without these people."""
+        gone = {f"@{p}:{self.server_name}" for p in localparts}
+        org = copy.deepcopy(self.org)
+        org["people"] = [
+            p for p in org["people"] if p["matrixId"] not in gone]
+        return org
+
+    def agents(self):
+        """The localparts of everybody in the organisation but the CEO."""
+        return [p["matrixId"][1:].split(":")[0] for p in self.org["people"]
+                if p["level"] != "CEO"]
+
+    def full_id(self, localpart):
+        return f"@{localpart}:{self.server_name}"
+
+    @property
+    def registration(self):
+        """What the registration file says."""
+        return yaml.safe_load(self.read(
+            self.config["appservice"].get("registration",
+                                          "registration.yaml")))
+
+    @property
+    def registration_path(self):
+        return self.path(self.config["appservice"].get(
+            "registration", "registration.yaml"))
+
+    # -- verbs
+
+    def _environment(self):
+        return environment(**self.env)
+
+    def run(self, *words, timeout=60, expect=None, input=None):
+        """A verb; `expect`: the exit status that it must have."""
+        argv = [binary(), "-c", self.path("muster.yaml"), *words]
+        try:
+            done = subprocess.run(
+                argv, env=self._environment(), cwd=self.dir, timeout=timeout,
+                capture_output=True, text=True, errors="replace",
+                input=input or "")
+        except subprocess.TimeoutExpired as e:
+            raise AssertionError(
+                f"{words} took more than {timeout} s: {e.stdout} {e.stderr}"
+            ) from None
+        result = Result(done.returncode, done.stdout, done.stderr)
+        self._results.append((words, result))
+        if expect is not None:
+            assert result.code == expect, f"{words}: {result}"
+        return result
+
+    def json(self, *words, timeout=60):
+        """A verb's --json document."""
+        result = self.run(*words, "--json", timeout=timeout)
+        assert result.code in (0, 3), f"{words}: {result}"
+        return result.json
+
+    # -- the service
+
+    def start(self, ready=True, bound=60):
+        """`serve` in the background; by default until it is ready."""
+        self.daemon.launch(
+            [binary(), "-c", self.path("muster.yaml"), "serve"],
+            env=self._environment(), cwd=self.dir)
+        if ready:
+            self.wait_ready(bound)
+        return self
+
+    def _ask_status(self):
+        result = self.run("status", "--json", timeout=20)
+        self._results.pop()  # the same again and again
+        return result.json if result.code in (0, 3) and result.out else {}
+
+    def wait_ready(self, bound=60):
+        def ready():
+            status = self._ask_status()
+            return status.get("ready") is True and status
+        return self.daemon.wait_for(ready, bound, "it is ready")
+
+    def wait_settled(self, bound=60):
+        """Until what is, is what should be: ready, and no step in the plan.
+        The last status."""
+        status = self.wait_ready(bound)
+
+        def settled():
+            plan = self.run("plan", "--json", timeout=20)
+            self._results.pop()
+            return plan.code == 0 and plan.json["steps"] == []
+        self.daemon.wait_for(settled, bound, "the plan is empty")
+        return status
+
+    def running(self):
+        return self.daemon.running()
+
+    def stop(self, bound=20):
+        """SIGTERM, and its exit status must be 0."""
+        code = self.daemon.stop(bound)
+        assert code in (None, 0), f"serve ended with {code}\n{self.tail()}"
+        return code
+
+    def kill(self):
+        self.daemon.kill()
+
+    def restart(self, ready=True):
+        self.stop()
+        return self.start(ready)
+
+    def signal(self, number):
+        self.daemon.signal(number)
+
+    def tail(self, lines=40):
+        return self.daemon.tail(lines)
+
+    # -- what it leaves behind
+
+    def query(self, sql, *values):
+        """Rows of the store."""
+        path = self.path(self.config.get("store", {}).get("path", "muster.db"))
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        try:
+            return db.execute(sql, values).fetchall()
+        finally:
+            db.close()
+
+    @property
+    def runtime(self):
+        return self.path(self.config.get("handoff", {}).get("root", "runtime"))
+
+    def runtime_dir(self, localpart):
+        """Where the agent's files are; None when there is nothing yet."""
+        if not os.path.isdir(self.runtime):
+            return None
+        for department in sorted(os.listdir(self.runtime)):
+            path = os.path.join(self.runtime, department, localpart)
+            if os.path.isdir(path):
+                return path
+        return None
+
+    def handoff(self, localpart):
+        """What was handed to an agent, checked for being whole; or None."""
+        folder = self.runtime_dir(localpart)
+        try:
+            with open(os.path.join(folder or "", "matrix.json"),
+                      encoding="utf-8") as f:
+                got = json.load(f)
+        except FileNotFoundError:
+            return None
+        parts = [str(got[k]) for k in ("generation", "user_id", "device_id",
+                                       "homeserver", "access_token")]
+        digest = hashlib.sha256(
+            "".join(p + "\n" for p in parts).encode()).hexdigest()
+        assert got["sha256"] == digest, "a hand-off file that is not whole"
+        return got
+
+    def wait_handoff(self, localpart, generation=None, bound=60):
+        def there():
+            got = self.handoff(localpart)
+            return got and generation in (None, got["generation"]) and got
+        return wait_until(there, bound, f"a token for {localpart}")
+
+    def handoff_names(self, localpart):
+        folder = self.runtime_dir(localpart)
+        return sorted(os.listdir(folder)) if folder else []
+
+    def answer_as_agent(self, localpart, kind="ack", generation=None):
+        """Writes what the agent's side writes: ack.<n>.json or
+        paused.<n>.json, whole at once."""
+        got = self.handoff(localpart)
+        generation = generation or got["generation"]
+        path = os.path.join(
+            self.runtime_dir(localpart), f"{kind}.{generation}.json")
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
+            json.dump({"generation": generation, "user_id": got["user_id"],
+                       "device_id": got["device_id"], "at_ms": 1,
+                       "agent": "test"}, f)
+        os.rename(path + ".tmp", path)
+
+    # -- everything it ever said
+
+    def output(self):
+        """All that any run printed."""
+        parts = [self.daemon.output()]
+        for words, result in self._results:
+            parts += [f"$ muster {' '.join(words)}", result.out, result.err]
+        return "\n".join(parts)
+
+    def secrets(self):
+        """Every secret that it has now: what nothing may show."""
+        found = set()
+        if os.path.exists(self.registration_path):
+            found |= {self.registration["as_token"],
+                      self.registration["hs_token"]}
+        for folder, _, names in os.walk(self.path("secrets")):
+            for name in names:
+                found.add(self.read(os.path.join(folder, name)).strip())
+        for folder, _, names in os.walk(self.runtime):
+            if "matrix.json" in names:
+                with open(os.path.join(folder, "matrix.json"),
+                          encoding="utf-8") as f:
+                    found.add(json.load(f)["access_token"])
+        return {s for s in found if s}
+
+    def assert_no_secret_shown(self, more=()):
+        """Neither printed, nor in the store."""
+        said = self.output()
+        for secret in self.secrets() | set(more):
+            assert secret not in said, f"printed: {secret[:6]}..."
+        store = self.config.get("store", {}).get("path", "muster.db")
+        for suffix in ("", "-wal"):
+            if os.path.exists(self.path(store + suffix)):
+                with open(self.path(store + suffix), "rb") as f:
+                    kept = f.read()
+                for secret in self.secrets() | set(more):
+                    assert secret.encode() not in kept, (
+                        f"in {store}{suffix}: {secret[:6]}...")
+
+    def assert_no_findings(self):
+        """No sanitizer complained."""
+        found = FINDINGS.search(self.output())
+        assert not found, self.output()[found.start():][:6000]
+
+    def close(self):
+        """The end of a test: whatever still runs ends, and its sanitizers
+        had nothing to say."""
+        try:
+            self.daemon.stop()
+        finally:
+            self.daemon.kill()
+        self.assert_no_findings()

@@ -1,0 +1,670 @@
+/*
+ * The calls of the homeserver client: what each sends, as whom, and what it
+ * takes from the answer.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/hs_fixture.h"
+
+#include "base/poison.h"
+
+/* --- the server -------------------------------------------------------- */
+
+static void versions(void **state)
+{
+	struct fixture *f = *state;
+	char server[64] = "?";
+	script_say(f->server, 200, "Server: Synapse/1.100\r\n",
+		"{\"versions\":[\"v1.12\"]}");
+	assert_ok(hs_versions(f->hs, server, &f->e), f->e);
+	assert_string_equal(server, "Synapse/1.100");
+	expect_sent(f, "GET /_matrix/client/versions", "");
+	assert_false(sent_any_token(f));
+
+	say(f, 200, "{\"versions\":[]}");
+	assert_ok(hs_versions(f->hs, NULL, &f->e), f->e);
+
+	say(f, 200, "{\"ok\":true}");
+	assert_rc(hs_versions(f->hs, server, &f->e), RC_REMOTE);
+	assert_string_equal(server, "Synapse/1.100");
+}
+
+static enum hs_kind detect(struct fixture *f)
+{
+	enum hs_kind kind = HS_UNKNOWN;
+	assert_ok(hs_detect(f->hs, &kind, &f->e), f->e);
+	assert_false(sent_any_token(f));
+	return kind;
+}
+
+static void detects_by_header(void **state)
+{
+	struct fixture *f = *state;
+	script_say(f->server, 200, "Server: Synapse/1.100\r\n",
+		"{\"versions\":[]}");
+	assert_int_equal(detect(f), HS_SYNAPSE);
+	script_say(f->server, 200, "Server: Dendrite/0.13\r\n",
+		"{\"versions\":[]}");
+	assert_int_equal(detect(f), HS_DENDRITE);
+	assert_int_equal(script_requests(f->server), 2);
+}
+
+static void detects_by_greeting(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 200, "{\"versions\":[]}");
+	say(f, 200, "Hello from Conduit!");
+	assert_int_equal(detect(f), HS_CONDUIT);
+	expect_sent(f, "GET /", "");
+
+	say(f, 200, "{\"versions\":[]}");
+	say(f, 200, "hewwo from tuwunel woof!");
+	assert_int_equal(detect(f), HS_TUWUNEL);
+}
+
+static void detects_by_name(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 200, "{\"versions\":[]}");
+	say(f, 404, "<html>");
+	say(f, 200, "{\"name\":\"Tuwunel\",\"version\":\"1.9.0\"}");
+	assert_int_equal(detect(f), HS_TUWUNEL);
+	expect_sent(f, "GET /_tuwunel/server_version", "");
+
+	say(f, 200, "{\"versions\":[]}");
+	say(f, 200, "hewwo from conduwuit woof!");
+	say(f, 404, "{\"errcode\":\"M_UNRECOGNIZED\"}");
+	assert_int_equal(detect(f), HS_UNKNOWN);
+
+	enum hs_kind kind = HS_SYNAPSE;
+	say(f, 200, "{\"versions\":[]}");
+	break_connections(f);
+	assert_rc(hs_detect(f->hs, &kind, &f->e), RC_NETWORK);
+	assert_int_equal(kind, HS_SYNAPSE);
+}
+
+static void kinds_have_names(void **state)
+{
+	(void)state;
+	assert_string_equal(hs_kind_name(HS_CONDUIT), "conduit");
+	assert_string_equal(hs_kind_name(HS_UNKNOWN), "unknown");
+	assert_int_equal(hs_kind_of("tuwunel"), HS_TUWUNEL);
+	assert_int_equal(hs_kind_of("dendrite"), HS_DENDRITE);
+	assert_int_equal(hs_kind_of("Synapse"), HS_UNKNOWN);
+}
+
+static void default_room_version(void **state)
+{
+	struct fixture *f = *state;
+	char version[32];
+	say(f, 200,
+		"{\"capabilities\":{\"m.room_versions\":{\"default\":\"12\"}}"
+		"}");
+	assert_ok(hs_default_room_version(f->hs, AGENT, version, &f->e), f->e);
+	assert_string_equal(version, "12");
+	expect_sent(f, "GET " V3 "/capabilities" AS_AGENT, "");
+	say(f, 200, "{\"capabilities\":{}}");
+	assert_ok(hs_default_room_version(f->hs, NULL, version, &f->e), f->e);
+	assert_string_equal(version, "");
+}
+
+static void whoami(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_whoami who;
+	say(f, 200,
+		"{\"user_id\":\"@a:hs\",\"device_id\":\"D\",\"is_guest\":"
+		"true}");
+	assert_ok(hs_whoami(f->hs, AGENT, &who, &f->e), f->e);
+	assert_string_equal(who.user_id, "@a:hs");
+	assert_string_equal(who.device_id, "D");
+	assert_true(who.guest);
+	expect_sent(f, "GET " V3 "/account/whoami" AS_AGENT, "");
+	assert_true(sent_token(f));
+
+	say(f, 200, "{\"user_id\":\"@bot:hs\"}");
+	assert_ok(hs_whoami(f->hs, NULL, &who, &f->e), f->e);
+	assert_string_equal(who.user_id, "@bot:hs");
+	assert_string_equal(who.device_id, "");
+	assert_false(who.guest);
+	expect_sent(f, "GET " V3 "/account/whoami", "");
+
+	say(f, 200, "{\"user_id\":7}");
+	assert_rc(hs_whoami(f->hs, NULL, &who, &f->e), RC_REMOTE);
+	assert_non_null(strstr(f->e.text, "user_id"));
+	assert_string_equal(who.user_id, "@bot:hs");
+}
+
+static void ping(void **state)
+{
+	struct fixture *f = *state;
+	int64_t ms = -1;
+	say(f, 200, "{\"duration_ms\":12}");
+	assert_ok(hs_ping(f->hs, "muster 1", "t1", &ms, &f->e), f->e);
+	assert_int_equal(ms, 12);
+	expect_sent(f, "POST /_matrix/client/v1/appservice/muster%201/ping",
+		"{\"transaction_id\":\"t1\"}");
+
+	say(f, 502,
+		"{\"errcode\":\"M_CONNECTION_FAILED\","
+		"\"error\":\"M_CONNECTION_FAILED: refused\"}");
+	assert_rc(hs_ping(f->hs, "m", "t2", &ms, &f->e), RC_REMOTE);
+	assert_string_equal(f->e.text,
+		"POST /_matrix/client/v1/appservice/m/ping: 502 "
+		"M_CONNECTION_FAILED: refused");
+	assert_int_equal(ms, 12);
+}
+
+/* --- accounts ---------------------------------------------------------- */
+
+static void registering(void **state)
+{
+	struct fixture *f = *state;
+	struct secret password = { 0 };
+	assert_rc(secret_set(&password, "pa\"ss", 5), RC_OK);
+
+	say(f, 200, "{\"user_id\":\"@agent-7:hs\",\"device_id\":null}");
+	assert_ok(hs_register(f->hs, "agent-7", NULL, &f->e), f->e);
+	expect_sent(f, "POST " V3 "/register",
+		"{\"type\":\"m.login.application_service\","
+		"\"username\":\"agent-7\",\"inhibit_login\":true}");
+	assert_true(sent_token(f));
+
+	say(f, 200, "{\"user_id\":\"@agent-7:hs\"}");
+	assert_ok(hs_register(f->hs, "agent-7", &password, &f->e), f->e);
+	expect_sent(f, "POST " V3 "/register",
+		"{\"type\":\"m.login.application_service\","
+		"\"username\":\"agent-7\",\"inhibit_login\":true,"
+		"\"password\":\"pa\\\"ss\"}");
+
+	say(f, 200, "{\"user_id\":\"@agent-8:hs\"}");
+	assert_rc(hs_register(f->hs, "agent-7", NULL, &f->e), RC_REMOTE);
+	say(f, 400, "{\"errcode\":\"M_USER_IN_USE\",\"error\":\"taken\"}");
+	assert_rc(hs_register(f->hs, "agent-7", NULL, &f->e), RC_EXISTS);
+	secret_fini(&password);
+}
+
+static void logging_in(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_session s = { 0 };
+	say(f, 200,
+		"{\"user_id\":\"@a:hs\",\"access_token\":\"tok\","
+		"\"device_id\":\"MUSTER\"}");
+	assert_ok(
+		hs_login(f->hs, "@a:hs", "MUSTER", "muster", &s, &f->e), f->e);
+	assert_string_equal(s.user_id, "@a:hs");
+	assert_string_equal(s.device_id, "MUSTER");
+	assert_string_equal(secret_bytes(&s.token), "tok");
+	expect_sent(f, "POST " V3 "/login",
+		"{\"type\":\"m.login.application_service\",\"identifier\":"
+		"{\"type\":\"m.id.user\",\"user\":\"@a:hs\"},"
+		"\"device_id\":\"MUSTER\","
+		"\"initial_device_display_name\":\"muster\"}");
+	assert_true(sent_token(f));
+	secret_fini(&s.token);
+}
+
+static void a_login_answer_must_be_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_session s = { .user_id = "before" };
+	const char *bad[] = {
+		"{\"user_id\":\"@a:hs\",\"device_id\":\"D\"}",
+		"{\"user_id\":\"@a:hs\",\"access_token\":\"tok\"}",
+		"{\"access_token\":\"tok\",\"device_id\":\"D\"}",
+		"{\"user_id\":\"@b:hs\",\"access_token\":\"tok\","
+		"\"device_id\":\"D\"}",
+		"{\"user_id\":\"@a:hs\",\"access_token\":\"tok\"",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		say(f, 200, bad[i]);
+		assert_rc(hs_login(f->hs, "@a:hs", NULL, NULL, &s, &f->e),
+			RC_REMOTE);
+		assert_null(strstr(f->e.text, "tok\""));
+	}
+	assert_string_equal(s.user_id, "before");
+	assert_null(s.token.bytes);
+}
+
+static void logging_in_by_password(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_session s = { 0 };
+	struct secret password = { 0 };
+	assert_rc(secret_set(&password, "pw", 2), RC_OK);
+	say(f, 200,
+		"{\"user_id\":\"@admin:hs\",\"access_token\":\"tok\","
+		"\"device_id\":\"D\"}");
+	assert_ok(
+		hs_login_password(f->hs, "admin", &password, &s, &f->e), f->e);
+	assert_string_equal(s.user_id, "@admin:hs");
+	expect_sent(f, "POST " V3 "/login",
+		"{\"type\":\"m.login.password\",\"identifier\":"
+		"{\"type\":\"m.id.user\",\"user\":\"admin\"},"
+		"\"password\":\"pw\","
+		"\"initial_device_display_name\":\"muster\"}");
+	assert_false(sent_any_token(f));
+
+	/* The token is used from now on. */
+	assert_rc(hs_use_token(f->hs, &s.token), RC_OK);
+	say(f, 200, "{}");
+	assert_ok(hs_logout(f->hs, &f->e), f->e);
+	expect_sent(f, "POST " V3 "/logout", "{}");
+	assert_non_null(strstr(script_text(f->server, 1),
+		"\r\nAuthorization: Bearer tok\r\n"));
+	secret_fini(&s.token);
+	secret_fini(&password);
+}
+
+#define SESSION                                                                \
+	"{\"user_id\":\"@h:hs\",\"access_token\":\"t\",\"device_id\":\"D\"}"
+
+static void registering_a_human(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_session s = { 0 };
+	struct secret password = { 0 }, ticket = { 0 };
+	assert_rc(secret_set(&password, "pw", 2), RC_OK);
+	assert_rc(secret_set(&ticket, "let-me-in", 9), RC_OK);
+
+	say(f, 200, SESSION);
+	assert_ok(hs_register_password(f->hs, "h", &password, NULL, &s, &f->e),
+		f->e);
+	assert_string_equal(s.user_id, "@h:hs");
+	expect_sent(f, "POST " V3 "/register",
+		"{\"username\":\"h\",\"password\":\"pw\","
+		"\"initial_device_display_name\":\"muster\","
+		"\"auth\":{\"type\":\"m.login.dummy\"}}");
+	assert_false(sent_any_token(f));
+	secret_fini(&s.token);
+
+	/* Conduit needs the token alone, Synapse the dummy stage after it. */
+	say(f, 401,
+		"{\"flows\":[],\"session\":\"S\","
+		"\"completed\":[\"m.login.registration_token\"]}");
+	say(f, 200, SESSION);
+	assert_ok(
+		hs_register_password(f->hs, "h", &password, &ticket, &s, &f->e),
+		f->e);
+	assert_string_equal(script_body(f->server, 1),
+		"{\"username\":\"h\",\"password\":\"pw\","
+		"\"initial_device_display_name\":\"muster\","
+		"\"auth\":{\"type\":\"m.login.registration_token\","
+		"\"token\":\"let-me-in\"}}");
+	expect_sent(f, "POST " V3 "/register",
+		"{\"username\":\"h\",\"password\":\"pw\","
+		"\"initial_device_display_name\":\"muster\","
+		"\"auth\":{\"type\":\"m.login.dummy\",\"session\":\"S\"}}");
+	secret_fini(&s.token);
+
+	/* A wrong token is not tried again. */
+	say(f, 401, "{\"flows\":[],\"session\":\"S\",\"completed\":[]}");
+	assert_rc(
+		hs_register_password(f->hs, "h", &password, &ticket, &s, &f->e),
+		RC_UNAUTHORIZED);
+	assert_int_equal(script_requests(f->server), 4);
+	say(f, 400, "{\"errcode\":\"M_USER_IN_USE\"}");
+	assert_rc(hs_register_password(f->hs, "h", &password, NULL, &s, &f->e),
+		RC_EXISTS);
+	secret_fini(&password);
+	secret_fini(&ticket);
+}
+
+static void devices(void **state)
+{
+	struct fixture *f = *state;
+	bool has = false;
+	size_t n = 0;
+	const char *two = "{\"devices\":[{\"device_id\":\"A\"},"
+			  "{\"device_id\":\"MUSTER\"}]}";
+	say(f, 200, two);
+	assert_ok(hs_device(f->hs, AGENT, "MUSTER", &has, &n, &f->e), f->e);
+	assert_true(has);
+	assert_int_equal(n, 2);
+	expect_sent(f, "GET " V3 "/devices" AS_AGENT, "");
+	say(f, 200, two);
+	assert_ok(hs_device(f->hs, AGENT, "muster", &has, &n, &f->e), f->e);
+	assert_false(has);
+	say(f, 200, "{\"devices\":{}}");
+	assert_rc(hs_device(f->hs, AGENT, "A", &has, &n, &f->e), RC_REMOTE);
+	assert_int_equal(n, 2);
+}
+
+static void display_names(void **state)
+{
+	struct fixture *f = *state;
+	const char *name = "x";
+	say(f, 200, "{\"displayname\":\"Ada\"}");
+	assert_ok(hs_display_name(f->hs, AGENT, &f->arena, &name, &f->e), f->e);
+	assert_string_equal(name, "Ada");
+	expect_sent(f,
+		"GET " V3 "/profile/%40agent-a%2Bb%3D2f%2Fc%3Ahs.example"
+		"%3A8448/displayname",
+		"");
+	const char *none[] = { "{}", "{\"displayname\":null}",
+		"{\"displayname\":\"\"}" };
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		say(f, 200, none[i]);
+		name = "x";
+		assert_ok(
+			hs_display_name(f->hs, AGENT, &f->arena, &name, &f->e),
+			f->e);
+		assert_null(name);
+	}
+	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	name = "x";
+	assert_ok(hs_display_name(f->hs, AGENT, &f->arena, &name, &f->e), f->e);
+	assert_null(name);
+
+	say(f, 200, "{}");
+	assert_ok(hs_set_display_name(
+			  f->hs, "@a:hs", "@a:hs", "A \"B\" \xc3\xa9", &f->e),
+		f->e);
+	expect_sent(f,
+		"PUT " V3 "/profile/%40a%3Ahs/displayname?user_id=%40a%3Ahs",
+		"{\"displayname\":\"A \\\"B\\\" \xc3\xa9\"}");
+}
+
+static void account_data(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 200, "{ \"@b:hs\" : [ \"!r/x\" ] }");
+	assert_ok(hs_account_data(f->hs, "@a:hs", "m.direct", &f->text, &f->e),
+		f->e);
+	assert_string_equal(buf_str(&f->text), "{\"@b:hs\":[\"!r/x\"]}");
+	expect_sent(f,
+		"GET " V3 "/user/%40a%3Ahs/account_data/m.direct"
+		"?user_id=%40a%3Ahs",
+		"");
+	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	assert_rc(hs_account_data(f->hs, "@a:hs", "m.x", &f->text, &f->e),
+		RC_NOT_FOUND);
+	assert_string_equal(buf_str(&f->text), "{\"@b:hs\":[\"!r/x\"]}");
+
+	say(f, 200, "{}");
+	assert_ok(hs_set_account_data(
+			  f->hs, "@a:hs", "m.direct", "{\"x\":[]}", &f->e),
+		f->e);
+	expect_sent(f,
+		"PUT " V3 "/user/%40a%3Ahs/account_data/m.direct"
+		"?user_id=%40a%3Ahs",
+		"{\"x\":[]}");
+}
+
+static void the_own_user_is_asked_once(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 200, "{\"user_id\":\"@own:hs\"}");
+	say(f, 200, "{}");
+	say(f, 200, "{}");
+	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
+	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
+	assert_int_equal(script_requests(f->server), 3);
+	expect_sent(f, "GET " V3 "/user/%40own%3Ahs/account_data/m.x", "");
+
+	/* Another token is another user. */
+	assert_rc(hs_use_token(f->hs, &f->token), RC_OK);
+	say(f, 200, "{\"user_id\":\"@other:hs\"}");
+	say(f, 200, "{}");
+	assert_ok(hs_set_account_data(f->hs, NULL, "m.x", "{}", &f->e), f->e);
+	expect_sent(f, "PUT " V3 "/user/%40other%3Ahs/account_data/m.x", "{}");
+}
+
+/* --- rooms ------------------------------------------------------------- */
+
+static void making_and_finding_rooms(void **state)
+{
+	struct fixture *f = *state;
+	const char *id = NULL;
+	say(f, 200, "{\"room_id\":\"!abc\"}");
+	assert_ok(hs_create_room(f->hs, AGENT, "{\"name\":\"x\"}", &f->arena,
+			  &id, &f->e),
+		f->e);
+	assert_string_equal(id, "!abc");
+	expect_sent(f, "POST " V3 "/createRoom" AS_AGENT, "{\"name\":\"x\"}");
+	say(f, 200, "{\"room_id\":\"abc\"}");
+	assert_rc(hs_create_room(f->hs, NULL, "{}", &f->arena, &id, &f->e),
+		RC_REMOTE);
+	say(f, 400, "{\"errcode\":\"M_ROOM_IN_USE\"}");
+	assert_rc(hs_create_room(f->hs, NULL, "{}", &f->arena, &id, &f->e),
+		RC_EXISTS);
+	assert_string_equal(id, "!abc");
+
+	say(f, 200, "{\"room_id\":\"!r:hs\",\"servers\":[]}");
+	assert_ok(hs_resolve_alias(f->hs, "#a/b c:hs", &f->arena, &id, &f->e),
+		f->e);
+	assert_string_equal(id, "!r:hs");
+	expect_sent(f, "GET " V3 "/directory/room/%23a%2Fb%20c%3Ahs", "");
+	assert_false(sent_any_token(f));
+
+	say(f, 200, "{}");
+	assert_ok(hs_set_alias(f->hs, "#a:hs", "!r:hs", &f->e), f->e);
+	expect_sent(f, "PUT " V3 "/directory/room/%23a%3Ahs",
+		"{\"room_id\":\"!r:hs\"}");
+	say(f, 409, "{\"errcode\":\"M_UNKNOWN\"}");
+	assert_rc(hs_set_alias(f->hs, "#a:hs", "!r:hs", &f->e), RC_EXISTS);
+}
+
+static void what_must_not_be_done_twice(void **state)
+{
+	struct fixture *f = *state;
+	const char *id = NULL;
+	say(f, 200, "{}");
+	assert_ok(hs_join(f->hs, NULL, "!r", &f->e), f->e);
+	script_reset(f->server);
+	assert_rc(hs_create_room(f->hs, NULL, "{}", &f->arena, &id, &f->e),
+		RC_NETWORK);
+	script_reset(f->server);
+	assert_rc(hs_register(f->hs, "a", NULL, &f->e), RC_NETWORK);
+	assert_int_equal(script_requests(f->server), 3);
+}
+
+static void coming_and_going(void **state)
+{
+	struct fixture *f = *state;
+	script_otherwise(f->server, 200, "{}");
+	assert_ok(hs_invite(f->hs, NULL, "!r:hs", "@a:hs", &f->e), f->e);
+	expect_sent(f, "POST " V3 "/rooms/%21r%3Ahs/invite",
+		"{\"user_id\":\"@a:hs\"}");
+	assert_ok(hs_join(f->hs, AGENT, "!r", &f->e), f->e);
+	expect_sent(f, "POST " V3 "/rooms/%21r/join" AS_AGENT, "{}");
+	assert_ok(hs_leave(f->hs, AGENT, "!r", &f->e), f->e);
+	expect_sent(f, "POST " V3 "/rooms/%21r/leave" AS_AGENT, "{}");
+	assert_ok(hs_kick(f->hs, NULL, "!r", "@a:hs", "gone", &f->e), f->e);
+	expect_sent(f, "POST " V3 "/rooms/%21r/kick",
+		"{\"user_id\":\"@a:hs\",\"reason\":\"gone\"}");
+	assert_ok(hs_kick(f->hs, NULL, "!r", "@a:hs", NULL, &f->e), f->e);
+	expect_sent(
+		f, "POST " V3 "/rooms/%21r/kick", "{\"user_id\":\"@a:hs\"}");
+}
+
+static void joined(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_ids ids = { 0 };
+	say(f, 200, "{\"joined_rooms\":[\"!a\",\"!b:hs\"]}");
+	assert_ok(hs_joined_rooms(f->hs, AGENT, &f->arena, &ids, &f->e), f->e);
+	assert_int_equal(ids.n, 2);
+	assert_string_equal(ids.ids[0], "!a");
+	assert_string_equal(ids.ids[1], "!b:hs");
+	expect_sent(f, "GET " V3 "/joined_rooms" AS_AGENT, "");
+	say(f, 200, "{\"joined_rooms\":\"!a\"}");
+	assert_rc(hs_joined_rooms(f->hs, NULL, &f->arena, &ids, &f->e),
+		RC_REMOTE);
+	assert_int_equal(ids.n, 2);
+
+	say(f, 200,
+		"{\"joined\":{\"@a:hs\":{\"display_name\":null},"
+		"\"@:hs\":{}}}");
+	assert_ok(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
+		f->e);
+	assert_int_equal(ids.n, 2);
+	assert_string_equal(ids.ids[0], "@a:hs");
+	assert_string_equal(ids.ids[1], "@:hs");
+	expect_sent(f, "GET " V3 "/rooms/%21r/joined_members", "");
+	say(f, 200, "{\"joined\":{}}");
+	assert_ok(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
+		f->e);
+	assert_int_equal(ids.n, 0);
+	say(f, 200, "{}");
+	assert_rc(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
+		RC_REMOTE);
+}
+
+static void members(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_members m = { 0 };
+	say(f, 200,
+		"{\"chunk\":["
+		"{\"type\":\"m.room.member\",\"state_key\":\"@a:hs\","
+		"\"event_id\":\"$1\",\"origin_server_ts\":1700000000123,"
+		"\"content\":{\"membership\":\"join\"}},"
+		"null,7,{\"type\":\"m.room.member\"},"
+		"{\"type\":\"m.room.member\",\"state_key\":\"@x:hs\","
+		"\"content\":[]},"
+		"{\"type\":\"m.room.name\",\"state_key\":\"\","
+		"\"content\":{\"membership\":\"join\"}},"
+		"{\"type\":\"m.room.member\",\"state_key\":\"@b:hs\","
+		"\"origin_server_ts\":\"soon\","
+		"\"content\":{\"membership\":\"ban\"}}]}");
+	assert_ok(
+		hs_members(f->hs, AGENT, "!r:hs", &f->arena, &m, &f->e), f->e);
+	expect_sent(f, "GET " V3 "/rooms/%21r%3Ahs/members" AS_AGENT, "");
+	assert_int_equal(m.n, 2);
+	assert_string_equal(m.items[0].user_id, "@a:hs");
+	assert_string_equal(m.items[0].membership, "join");
+	assert_string_equal(m.items[0].event_id, "$1");
+	assert_true(m.items[0].origin_ts == INT64_C(1700000000123));
+	assert_string_equal(m.items[1].user_id, "@b:hs");
+	assert_string_equal(m.items[1].membership, "ban");
+	assert_string_equal(m.items[1].event_id, "");
+	assert_int_equal(m.items[1].origin_ts, 0);
+	say(f, 200, "{\"chunk\":null}");
+	assert_rc(
+		hs_members(f->hs, NULL, "!r", &f->arena, &m, &f->e), RC_REMOTE);
+	assert_int_equal(m.n, 2);
+}
+
+static void room_state(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 200, "{\"name\":\"x/y\"}");
+	assert_ok(
+		hs_state(f->hs, NULL, "!r", "m.room.name", "", &f->text, &f->e),
+		f->e);
+	assert_string_equal(buf_str(&f->text), "{\"name\":\"x/y\"}");
+	expect_sent(f, "GET " V3 "/rooms/%21r/state/m.room.name", "");
+	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	assert_rc(hs_state(f->hs, AGENT, "!r", "m.room.member", "@a:hs",
+			  &f->text, &f->e),
+		RC_NOT_FOUND);
+	expect_sent(f,
+		"GET " V3 "/rooms/%21r/state/m.room.member/%40a%3Ahs" AS_AGENT,
+		"");
+	say(f, 200, "{\"event_id\":\"$1\"}");
+	assert_ok(hs_set_state(f->hs, NULL, "!r", "m.room.topic", "",
+			  "{\"topic\":\"t\"}", &f->e),
+		f->e);
+	expect_sent(f, "PUT " V3 "/rooms/%21r/state/m.room.topic",
+		"{\"topic\":\"t\"}");
+}
+
+static void what_does_not_fit_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct buf small;
+	buf_init(&small, 8);
+	buf_add(&small, "before");
+	say(f, 200, "{\"name\":\"longer than eight\"}");
+	assert_rc(hs_state(f->hs, NULL, "!r", "t", "", &small, &f->e),
+		RC_TOO_LARGE);
+	assert_string_equal(buf_str(&small), "before");
+	buf_free(&small);
+}
+
+static void messages(void **state)
+{
+	struct fixture *f = *state;
+	const char *id = NULL;
+	say(f, 200, "{\"event_id\":\"$e\"}");
+	assert_ok(hs_send_text(f->hs, AGENT, "!r", "muster-1", "a\nb",
+			  &f->arena, &id, &f->e),
+		f->e);
+	assert_string_equal(id, "$e");
+	expect_sent(f,
+		"PUT " V3 "/rooms/%21r/send/m.room.message/muster-1" AS_AGENT,
+		"{\"msgtype\":\"m.text\",\"body\":\"a\\nb\"}");
+	say(f, 200, "{}");
+	assert_rc(hs_send_text(
+			  f->hs, NULL, "!r", "t", "x", &f->arena, &id, &f->e),
+		RC_REMOTE);
+
+	say(f, 200, "{\"event_id\":\"$x\"}");
+	assert_ok(hs_redact(f->hs, NULL, "!r", "$a/b+c", "t2", "why", &f->e),
+		f->e);
+	expect_sent(f, "PUT " V3 "/rooms/%21r/redact/%24a%2Fb%2Bc/t2",
+		"{\"reason\":\"why\"}");
+}
+
+static void recent_messages(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_messages m = { 0 };
+	say(f, 200,
+		"{\"chunk\":["
+		"{\"type\":\"m.room.message\",\"event_id\":\"$2\","
+		"\"sender\":\"@conduit:hs\",\"content\":"
+		"{\"msgtype\":\"m.text\",\"body\":\"two\"}},"
+		"{\"type\":\"m.room.message\",\"event_id\":\"$r\","
+		"\"sender\":\"@a:hs\",\"content\":{}},"
+		"{\"type\":\"m.room.message\",\"event_id\":\"$i\","
+		"\"sender\":\"@a:hs\",\"content\":"
+		"{\"msgtype\":\"m.image\",\"body\":\"cat\"}},"
+		"{\"type\":\"m.room.message\",\"event_id\":\"$1\","
+		"\"sender\":\"@b:hs\",\"content\":"
+		"{\"msgtype\":\"m.notice\",\"body\":\"one\"}}]}");
+	assert_ok(hs_recent_messages(f->hs, "!r", 10, &f->arena, &m, &f->e),
+		f->e);
+	expect_sent(f, "GET " V3 "/rooms/%21r/messages?dir=b&limit=10", "");
+	assert_int_equal(m.n, 2);
+	assert_string_equal(m.items[0].event_id, "$2");
+	assert_string_equal(m.items[0].sender, "@conduit:hs");
+	assert_string_equal(m.items[0].body, "two");
+	assert_string_equal(m.items[1].body, "one");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(versions),
+		CASE(detects_by_header),
+		CASE(detects_by_greeting),
+		CASE(detects_by_name),
+		CASE(kinds_have_names),
+		CASE(default_room_version),
+		CASE(whoami),
+		CASE(ping),
+		CASE(registering),
+		CASE(logging_in),
+		CASE(a_login_answer_must_be_whole),
+		CASE(logging_in_by_password),
+		CASE(registering_a_human),
+		CASE(devices),
+		CASE(display_names),
+		CASE(account_data),
+		CASE(the_own_user_is_asked_once),
+		CASE(making_and_finding_rooms),
+		CASE(what_must_not_be_done_twice),
+		CASE(coming_and_going),
+		CASE(joined),
+		CASE(members),
+		CASE(room_state),
+		CASE(what_does_not_fit_is_an_error),
+		CASE(messages),
+		CASE(recent_messages),
+	};
+	return RUN_HS(tests);
+}
