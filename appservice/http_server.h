@@ -77,8 +77,8 @@ MUST_CHECK enum rc http_server_start(const struct http_server_options *o,
 	struct http_server **ret, struct err *e);
 /* The port that it listens on (for port 0); 0 for a Unix socket. */
 int http_server_port(const struct http_server *s);
-/* Takes no new connection, waits up to wait_ms for running requests, stops
- * and frees. NULL is fine. */
+/* Answers new requests 503, waits up to wait_ms for running ones, stops and
+ * frees. NULL is fine. */
 void http_server_stop(struct http_server *s, int wait_ms);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/json_priv.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -21,16 +22,17 @@
 
 struct json {
 	struct json_object *root;
+	struct arena arena; /* keys, and spellings of numbers */
 };
 
 #define ARRAY_ROOM 4 /* json-c's own 32 cost 256 bytes even for [] */
 
 struct builder {
-	struct json_object *root;
+	struct json *doc;
 	struct json_object *open[LIMIT_JSON_DEPTH];
 	size_t depth;
-	struct buf key; /* of the member that comes next */
-	struct buf text;
+	const char *key; /* of the member that comes next */
+	struct buf text; /* scratch */
 };
 
 /* Puts v (NULL: null) where it belongs, and owns it also on failure. */
@@ -39,16 +41,15 @@ static bool attach(struct builder *b, struct json_object *v)
 	int rc = 0;
 
 	if (b->depth == 0) {
-		b->root = v;
+		b->doc->root = v;
 		return true;
 	}
 	struct json_object *parent = b->open[b->depth - 1];
 	if (json_object_get_type(parent) == json_type_array)
 		rc = json_object_array_add(parent, v);
-	else if (buf_rc(&b->key) == RC_OK)
-		rc = json_object_object_add(parent, buf_str(&b->key), v);
-	else
-		rc = -1;
+	else /* with a key of ours: json-c leaks its copy on a failure */
+		rc = json_object_object_add_ex(
+			parent, b->key, v, JSON_C_OBJECT_KEY_IS_CONSTANT);
 	if (rc != 0)
 		json_object_put(v);
 	return rc == 0;
@@ -68,46 +69,57 @@ static bool open_container(struct builder *b, struct json_object *v)
 	return true;
 }
 
-static bool add_string(struct builder *b, const char *p, size_t n)
+/* What a key or string token stands for; not NUL-terminated. */
+static bool unescape(struct builder *b, struct str *s)
 {
-	if (memchr(p, '\\', n)) {
-		buf_clear(&b->text);
-		json_unescape(&b->text, p, n);
-		if (buf_rc(&b->text) != RC_OK)
-			return false;
-		p = buf_str(&b->text);
-		n = b->text.n;
-	}
-	return attach_new(b, json_object_new_string_len(p, (int)n));
+	if (!memchr(s->p, '\\', s->n))
+		return true;
+	buf_clear(&b->text);
+	json_unescape(&b->text, s->p, s->n);
+	*s = (struct str){ buf_str(&b->text), b->text.n };
+	return buf_rc(&b->text) == RC_OK;
+}
+
+static bool add_string(struct builder *b, struct str s)
+{
+	return unescape(b, &s) &&
+		attach_new(b, json_object_new_string_len(s.p, (int)s.n));
+}
+
+static bool take_key(struct builder *b, struct str s)
+{
+	if (!unescape(b, &s))
+		return false;
+	b->key = arena_strndup(&b->doc->arena, s.p, s.n);
+	return b->key != NULL;
 }
 
 /* A number that is no int64_t: only its spelling is kept, beside v. */
-static bool add_spelling(
-	struct builder *b, struct json_object *v, const char *p, size_t n)
+static bool add_spelling(struct builder *b, struct json_object *v, struct str s)
 {
-	char *text = v ? strndup(p, n) : NULL;
+	char *text = arena_strndup(&b->doc->arena, s.p, s.n);
 
-	if (!text) {
+	if (!v || !text) {
 		json_object_put(v);
 		return false;
 	}
-	json_object_set_userdata(v, text, json_object_free_userdata);
+	json_object_set_userdata(v, text, NULL);
 	return attach(b, v);
 }
 
-static bool add_integer(struct builder *b, const char *p, size_t n)
+static bool add_integer(struct builder *b, struct str s)
 {
-	struct str s = { p, n };
 	int64_t v = 0;
 
 	if (str_eq(s, "-0") || str_i64(s, INT64_MIN, INT64_MAX, &v))
 		return attach_new(b, json_object_new_int64(v));
-	return add_spelling(b, json_object_new_int64(0), p, n);
+	return add_spelling(b, json_object_new_int64(0), s);
 }
 
 static bool take(void *arg, enum json_token t, const char *p, size_t n)
 {
 	struct builder *b = arg;
+	struct str s = { p, n };
 
 	switch (t) {
 	case JSON_OPEN_OBJ:
@@ -118,15 +130,13 @@ static bool take(void *arg, enum json_token t, const char *p, size_t n)
 		b->depth--;
 		break;
 	case JSON_KEY:
-		buf_clear(&b->key);
-		json_unescape(&b->key, p, n);
-		break;
+		return take_key(b, s);
 	case JSON_STRING:
-		return add_string(b, p, n);
+		return add_string(b, s);
 	case JSON_INTEGER:
-		return add_integer(b, p, n);
+		return add_integer(b, s);
 	case JSON_FRACTION:
-		return add_spelling(b, json_object_new_double(0), p, n);
+		return add_spelling(b, json_object_new_double(0), s);
 	case JSON_WORD:
 		if (*p == 'n')
 			return attach(b, NULL);
@@ -138,19 +148,15 @@ static bool take(void *arg, enum json_token t, const char *p, size_t n)
 static enum rc parse(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e)
 {
-	struct builder b = { 0 };
-
 	if (n > INT_MAX)
 		return err_set(e, RC_INVALID, "%s: %zu bytes are too many",
 			where ? where : "JSON", n);
 	struct json *doc = calloc(1, sizeof(*doc));
 	if (!doc)
 		return err_nomem(e);
-	buf_init(&b.key, n);
+	struct builder b = { .doc = doc };
 	buf_init(&b.text, n);
 	enum rc rc = json_scan(p, n, where, take, &b, e);
-	doc->root = b.root;
-	buf_wipe(&b.key);
 	buf_wipe(&b.text);
 	if (rc != RC_OK)
 		json_free(doc);
@@ -192,6 +198,7 @@ void json_free(struct json *doc)
 	if (!doc)
 		return;
 	json_object_put(doc->root);
+	arena_free(&doc->arena);
 	free(doc);
 }
 

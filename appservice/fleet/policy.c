@@ -271,8 +271,8 @@ static void make_room(struct policy *p, const struct rule *r,
 	const struct group *g, struct draft **people, size_t n)
 {
 	struct room room = { .topic = NULL, .strict = r->strict };
-	bool full = r->by_team && g->shared && g->department;
-	if (strstr(r->alias, "{department}") && !g->department)
+	bool full = g && r->by_team && g->shared && g->department;
+	if (g && !g->department && strstr(r->alias, "{department}"))
 		return;
 	room.alias_localpart =
 		fill(p, full ? qualify(p, r->alias, '-') : r->alias, g, true);
@@ -310,8 +310,7 @@ static void make_departments(struct policy *p, const struct rule *r)
 				break;
 			n += p->groups[end].n;
 		}
-		if (g->department)
-			make_room(p, r, g, g->people, n);
+		make_room(p, r, g, g->people, n);
 	}
 }
 

@@ -135,7 +135,7 @@ static void get_thirdparty_location(struct http_call *c)
 #define POST_ROUTE(path, fn) ROUTE("POST", path, LIMIT_SMALL_BODY, fn)
 #define GET_ROUTE(path, fn) ROUTE("GET", path, LIMIT_SMALL_BODY, fn)
 
-/* Each path as it is now, and as homeservers before version 1.0 call it. */
+/* Each path as it is now, and as older homeservers call it. */
 #define NOW "/_matrix/app/v1"
 #define THEN "/_matrix/app/unstable"
 

@@ -462,7 +462,7 @@ def talk(hs, dir):
     try:
         hs.start()
         operator = hs.human("alice") and (
-            Client(hs.url).login("operator", "operator's password"))
+            Client(hs.url).login("operator", "operators-password"))
         room = operator.resolve(f"#admins:{SERVER}")
         bot = f"@conduit:{SERVER}"
         answers = []

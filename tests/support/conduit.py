@@ -11,7 +11,7 @@ from support.client import V1, Client, answers
 from support.process import Daemon, environment, free_port, wait_until
 
 ADMIN = "operator"
-ADMIN_PASSWORD = "operator's password"
+ADMIN_PASSWORD = "operators-password"
 
 
 def binary():

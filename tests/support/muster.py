@@ -111,7 +111,7 @@ class Muster:
             self.config["homeserver"].setdefault("admin", {
                 "user": "operator",
                 "password": {"file": "secrets/admin-password"}})
-            self.write("secrets/admin-password", "operator's password\n")
+            self.write("secrets/admin-password", "operators-password\n")
         self.write_config()
 
     # -- files

@@ -250,6 +250,25 @@ static void test_choose_human_vp(void **state)
 	case_free(&c);
 }
 
+/* The organisation knows the chief's name, department and level. */
+static void test_ceo_in_org(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, SMALL_ORG,
+		"ceo: {name: Another Name, matrixId: \"@zoe:example.org\"}\n",
+		"humans: [{id: h, name: First}, {id: h, name: Second}]\n");
+	assert_loaded(&c, 0);
+	assert_int_equal(c.fleet.n_humans, 2);
+	assert_string_equal(c.fleet.humans[0]->name, "First");
+	const struct person *ceo = c.fleet.humans[1];
+	assert_string_equal(ceo->name, "Zoe Chief");
+	assert_string_equal(ceo->department, "Executive");
+	assert_string_equal(ceo->level, "CEO");
+	assert_true(ceo->deployed);
+	case_free(&c);
+}
+
 static void test_ceo_not_in_org(void **state)
 {
 	struct fleet_case c;
@@ -451,6 +470,22 @@ static void test_org_shape(void **state)
 	assert_found(&c,
 		"org.json:2:12: expected \"people\", a list of persons, found "
 		"an object");
+	case_free(&c);
+}
+
+/* Columns count characters, not bytes. */
+static void test_org_columns(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c,
+		"{\"ü\":\"ü\",\"people\":[{\"name\":\"n\",\"level\":\"IC\","
+		"\"department\":\"D\",\"matrixId\":5}]}",
+		NULL, NULL);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"org.json:1:73: people[0].matrixId: expected a text, found an "
+		"integer");
 	case_free(&c);
 }
 
@@ -704,6 +739,7 @@ int main(void)
 		cmocka_unit_test(test_choose_by_chain),
 		cmocka_unit_test(test_choose_disabled),
 		cmocka_unit_test(test_choose_human_vp),
+		cmocka_unit_test(test_ceo_in_org),
 		cmocka_unit_test(test_ceo_not_in_org),
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_by_hand_and_org),
@@ -712,6 +748,7 @@ int main(void)
 		cmocka_unit_test(test_missing_files),
 		cmocka_unit_test(test_server_name),
 		cmocka_unit_test(test_org_shape),
+		cmocka_unit_test(test_org_columns),
 		cmocka_unit_test(test_org_fields),
 		cmocka_unit_test(test_people_checks),
 		cmocka_unit_test(test_circles),

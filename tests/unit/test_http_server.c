@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "appservice/http_server.h"
+#include "appservice/intake/intake.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -1013,6 +1014,52 @@ static void test_threads(void **state)
 	slow_ms = 300;
 }
 
+/* The Application Service API's own routes, with nothing behind them. */
+static void test_intake_routes(void **state)
+{
+	static const struct ask_case cases[] = {
+		{ REQ("POST " V1 "/ping", AUTH), 200, "\r\n\r\n{}" },
+		{ REQ("POST /_matrix/app/unstable/fi.mau.msc2659/ping", AUTH),
+			200, "\r\n\r\n{}" },
+		{ REQ("PUT " V1 "/transactions/1%2F2", AUTH), 503,
+			"M_UNKNOWN" },
+		{ REQ("PUT /transactions/1", AUTH), 503, "M_UNKNOWN" },
+		{ REQ("PUT /transactions/1", ""), 401, "M_MISSING_TOKEN" },
+		{ REQ("GET " V1 "/users/@a/b:hs", AUTH), 404, "M_NOT_FOUND" },
+		{ REQ("GET /rooms/%23a:hs", AUTH), 404, "M_NOT_FOUND" },
+		{ REQ("GET /rooms/%23a:hs", ""), 401, "M_MISSING_TOKEN" },
+		{ REQ("GET " V1 "/thirdparty/user/irc", AUTH), 404,
+			"M_NOT_FOUND" },
+		{ REQ("GET " V1 "/thirdparty/user", AUTH), 400,
+			"M_MISSING_PARAM" },
+		{ REQ("GET " V1 "/thirdparty/user?alias=x", AUTH), 400,
+			"M_MISSING_PARAM" },
+		{ REQ("GET " V1 "/thirdparty/user?userid=x", AUTH), 404,
+			"M_NOT_FOUND" },
+		{ REQ("GET " V1 "/thirdparty/location?alias=x", AUTH), 404,
+			"M_NOT_FOUND" },
+		{ REQ("GET /_matrix/app/unstable/thirdparty/location", AUTH),
+			400, "M_MISSING_PARAM" },
+		{ REQ("POST /users/@a:b", ""), 405, "M_UNRECOGNIZED" },
+		{ REQ("DELETE " V1 "/thirdparty/user", ""), 405,
+			"M_UNRECOGNIZED" },
+		{ REQ("POST "
+		      "/_matrix/app/unstable/org.matrix.msc3983/keys/claim",
+			  AUTH),
+			404, "M_UNRECOGNIZED" },
+	};
+	struct http_server_options o = options();
+	struct intake in = { 0 };
+
+	(void)state;
+	o.routes = intake_routes;
+	o.n_routes = intake_n_routes;
+	o.arg = &in;
+	struct http_server *s = start(&o);
+	run_cases(s, cases, ARRAY_LEN(cases));
+	http_server_stop(s, 1000);
+}
+
 static void test_errors(void **state)
 {
 	static const struct {
@@ -1087,6 +1134,7 @@ int main(void)
 		cmocka_unit_test(test_stop_waits),
 		cmocka_unit_test(test_stop_gives_up),
 		WITH_SERVER(test_threads),
+		cmocka_unit_test(test_intake_routes),
 		cmocka_unit_test(test_errors),
 	};
 

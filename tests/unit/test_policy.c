@@ -447,6 +447,22 @@ static void test_one_alias_twice(void **state)
 	case_free(&c);
 }
 
+/* Where the other would have no members there is only one room. */
+static void test_one_alias_once(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, NULL, NULL,
+		"agents: [{id: a, level: IC}]\n"
+		"rooms:\n"
+		"  - {alias: x, members: {level: VP}}\n"
+		"  - {alias: x, members: {level: IC}}\n");
+	assert_loaded(&c, 1);
+	assert_members(&c, "#x:example.org", "a");
+	assert_int_equal(c.fleet.n_declared_aliases, 1);
+	case_free(&c);
+}
+
 static void test_alias_length(void **state)
 {
 	struct fleet_case c;
@@ -579,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_human_members),
 		cmocka_unit_test(test_wrong_rules),
 		cmocka_unit_test(test_one_alias_twice),
+		cmocka_unit_test(test_one_alias_once),
 		cmocka_unit_test(test_alias_length),
 		cmocka_unit_test(test_direct_kinds),
 		cmocka_unit_test(test_direct_humans),

@@ -21,13 +21,14 @@
 
 #define SERVER "anycompany.corp"
 
-static char dir[64];
-static char path[128];
+static char dir[200];
+static char path[256];
 
 static int setup(void **state)
 {
 	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/muster-registration-XXXXXX");
+	snprintf(dir, sizeof(dir), "%s/muster-registration-XXXXXX",
+		getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof(path), "%s/registration.yaml", dir);

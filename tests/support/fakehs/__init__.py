@@ -183,7 +183,8 @@ class FakeHS(Accounts, Rooms, Server):
         """A transaction by hand, whatever is in it; the attempt."""
         service = (self.appservices[id] if id
                    else next(iter(self.appservices.values())))
-        return service.send(txn_id, events, raw)
+        return service.send(txn_id, events, json.dumps(
+            {"events": events}).encode() if raw is None else raw)
 
     def wait_delivered(self, bound=10):
         """Until nothing is queued or on its way."""
@@ -229,7 +230,7 @@ class FakeHS(Accounts, Rooms, Server):
             self.operator()
         return Client(self.url).register(localpart, password)
 
-    def operator(self, localpart="operator", password="operator's password"):
+    def operator(self, localpart="operator", password="operators-password"):
         """The server's administrator."""
         return Client(self.url).register(localpart, password)
 
