@@ -61,7 +61,7 @@ static bool cut_base(const struct route_table *t, struct str *path)
 		return false;
 	path->p += n;
 	path->n -= n;
-	return path->n && path->p[0] == '/';
+	return true;
 }
 
 struct route_match route_find(

@@ -79,12 +79,10 @@ enum rc file_read(const char *path, struct buf *out, struct err *e)
 			S_ISDIR(st.st_mode) ? "directory" : "special file");
 		goto out;
 	}
-	if (st.st_size <= 0 || (uintmax_t)st.st_size <= out->max)
-		rc = read_all(fd, path, out, e);
+	rc = read_all(fd, path, out, e);
 	if (rc == RC_OK && buf_rc(out) == RC_NOMEM)
 		rc = err_nomem(e);
-	else if (rc == RC_OK &&
-		(buf_rc(out) != RC_OK || (uintmax_t)st.st_size > out->max))
+	else if (rc == RC_OK && buf_rc(out) != RC_OK)
 		rc = err_set(e, RC_TOO_LARGE,
 			"%s is too large: more than %zu bytes", path, out->max);
 out:

@@ -30,8 +30,6 @@ struct reader {
 	enum rc rc;
 	size_t nodes;
 	int depth;
-	/* The byte of the character at `index`: libyaml counts characters. */
-	size_t index, offset;
 };
 
 static struct yaml_node *read_node(struct reader *r);
@@ -103,21 +101,6 @@ static bool next(struct reader *r)
 	if (!r->have_event)
 		fail_parser(r);
 	return r->have_event;
-}
-
-/* The byte that the event starts with. */
-static char first_byte(struct reader *r)
-{
-	size_t index = r->event.start_mark.index;
-
-	if (index < r->index)
-		r->index = r->offset = 0;
-	for (; r->index < index && r->offset < r->n; r->index++) {
-		uint32_t cp;
-		r->offset +=
-			utf8_next(r->text + r->offset, r->n - r->offset, &cp);
-	}
-	return r->offset < r->n ? r->text[r->offset] : '\0';
 }
 
 static bool is_null_word(const char *s)
@@ -270,8 +253,7 @@ static bool is_plain_yaml(struct reader *r)
 		fail_here(r, "an anchor (&name), which is not supported");
 		return false;
 	}
-	/* libyaml drops a lone "!" before a scalar; only the text shows it. */
-	if (tag || first_byte(r) == '!') {
+	if (tag) {
 		fail_here(r,
 			"a tag (!name), which is not supported; text that "
 			"starts with ! needs quotes");

@@ -1,4 +1,6 @@
 -- Times are integer milliseconds since 1970.
+-- Words are checked by OR, since for IN with more than two of them SQLite
+-- fills a temporary table at every insert, which takes longer than the insert.
 
 -- Small facts by name.
 CREATE TABLE note (
@@ -15,8 +17,10 @@ CREATE TABLE agent (
 	department TEXT,
 	team TEXT,
 	level TEXT,
-	state TEXT NOT NULL CHECK (state IN ('declared', 'registered',
-		'logged_in', 'handed_off', 'acknowledged', 'retired', 'blocked')),
+	state TEXT NOT NULL CHECK (state = 'declared' OR state = 'registered'
+		OR state = 'logged_in' OR state = 'handed_off'
+		OR state = 'acknowledged' OR state = 'retired'
+		OR state = 'blocked'),
 	device_id TEXT,
 	generation INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
 	acked_generation INTEGER NOT NULL DEFAULT 0
@@ -66,11 +70,13 @@ CREATE TABLE direct_mark (
 CREATE TABLE membership (
 	room_id TEXT,
 	user_id TEXT,
-	membership TEXT NOT NULL
-		CHECK (membership IN ('invite', 'join', 'knock', 'leave', 'ban')),
+	membership TEXT NOT NULL CHECK (membership = 'invite'
+		OR membership = 'join' OR membership = 'knock'
+		OR membership = 'leave' OR membership = 'ban'),
 	event_id TEXT,
 	origin_ts INTEGER NOT NULL,
-	source TEXT NOT NULL CHECK (source IN ('event', 'poll', 'action')),
+	source TEXT NOT NULL
+		CHECK (source = 'event' OR source = 'poll' OR source = 'action'),
 	PRIMARY KEY (room_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -92,8 +98,8 @@ CREATE TABLE journal (
 	subject TEXT NOT NULL,
 	room TEXT,
 	reason TEXT,
-	state TEXT NOT NULL
-		CHECK (state IN ('waiting', 'running', 'failed', 'done')),
+	state TEXT NOT NULL CHECK (state = 'waiting' OR state = 'running'
+		OR state = 'failed' OR state = 'done'),
 	attempt INTEGER NOT NULL DEFAULT 0,
 	created_ms INTEGER NOT NULL,
 	updated_ms INTEGER NOT NULL,

@@ -414,3 +414,15 @@ def test_upgrade_keeps_conduits_lapse(conduit_fake, service):
     sender.ok("POST", f"{V3}/rooms/{quote(old)}/upgrade",
               {"new_version": "11"})
     assert sender.resolve(f"#agent-a:{SERVER}") == old
+
+
+def test_registering_again_keeps_what_waits(known):
+    hs, service = known
+    hs.wait_delivered()
+    hs.pause_delivery()
+    room = program(hs, service).create_room()
+    hs.add_appservice(service.path)
+    hs.resume_delivery()
+    hs.wait_delivered()
+    assert [e["type"] for e in service.events()
+            if e["room_id"] == room][:2] == ["m.room.create", "m.room.member"]

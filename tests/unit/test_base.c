@@ -94,7 +94,8 @@ static void arena_failure_is_sticky(void **state)
 
 	(void)state;
 	arena_init(&a);
-	assert_null(arena_array(&a, SIZE_MAX / 2, 4));
+	/* The product is 8 in a size_t. */
+	assert_null(arena_array(&a, SIZE_MAX / 8 + 2, 8));
 	assert_false(arena_ok(&a));
 	assert_null(arena_alloc(&a, 1));
 	arena_free(&a);

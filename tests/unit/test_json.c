@@ -167,6 +167,18 @@ static void limits_depth(void **state)
 			json_free(doc);
 	}
 	assert_string_equal(e.text, "1:65: found too many levels of nesting");
+
+	/* Beside each other they are no levels. */
+	struct buf b;
+	buf_init(&b, 1000);
+	buf_add(&b, "[0");
+	for (int i = 0; i < 70; i++)
+		buf_add(&b, i % 2 ? ",{}" : ",[]");
+	buf_addc(&b, ']');
+	assert_ok(json_parse_any(buf_str(&b), b.n, NULL, &doc, &e), e);
+	assert_int_equal(js_len(json_root(doc)), 71);
+	json_free(doc);
+	buf_free(&b);
 }
 
 static void limits_values(void **state)
@@ -344,6 +356,10 @@ static void writes_what_it_read(void **state)
 	assert_round("\"\\ud83d\\ude00\"", "\"\xF0\x9F\x98\x80\"");
 	/* Half a pair is no character. */
 	assert_round("\"\\ud800\"", "\"\xEF\xBF\xBD\"");
+	assert_round("\"\\ud800\\u0041\"",
+		"\"\xEF\xBF\xBD"
+		"A\"");
+	assert_round("\"\\udc00\\udc00\"", "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");
 	assert_round("\"\\\\u0000\"", "\"\\\\u0000\"");
 	assert_round("-9223372036854775808", "-9223372036854775808");
 	assert_round("-99999999999999999999999", "-99999999999999999999999");
@@ -414,6 +430,7 @@ static void builds(void **state)
 	jb_arr(&jb, "list");
 	jb_bool(&jb, NULL, true);
 	jb_obj(&jb, NULL);
+	jb_int(&jb, "n", 0);
 	jb_end_obj(&jb);
 	jb_obj(&jb, NULL);
 	jb_null(&jb, "k\n");
@@ -427,7 +444,8 @@ static void builds(void **state)
 	assert_rc(buf_rc(&b), RC_OK);
 	assert_string_equal(buf_str(&b),
 		"{\"s\":\"a\\\"b\",\"none\":null,\"i\":-9223372036854775808,"
-		"\"list\":[true,{},{\"k\\n\":null}],\"doc\":{\"k\":[1,2]},"
+		"\"list\":[true,{\"n\":0},{\"k\\n\":null}],\"doc\":{\"k\":[1,2]"
+		"},"
 		"\"missing\":null,\"raw\":{\"x\":0},\"last\":false}");
 	json_free(doc);
 	buf_free(&b);

@@ -191,6 +191,8 @@ static void takes_what_only_looks_wrong(void **state)
 		"\xEF\xBB\xBF"
 		"a: \xC3\xA9\nb: '!'\n",
 		"a: {b: 1}\nb: {b: 1}\n",
+		"[[], {}, [], {}, [], {}, [], {}, [], {}, [], {}, [], {}, [], "
+		"{}, [], {}, [], {}]",
 		"a: 1\r\nb: \"x\"\r\n",
 		"%YAML 1.1\n---\na: 1\n...\n",
 	};

@@ -119,8 +119,7 @@ class FakeHS(Accounts, Rooms, Server):
         with self.lock:
             old = self.appservices.get(service.id)
             if old:
-                service.queue, service.active = old.queue, old.active
-                service.count = old.count
+                service.inherit(old)
             self.appservices[service.id] = service
         if old:
             threading.Thread(target=old.close, daemon=True).start()

@@ -116,6 +116,14 @@ class Appservice:
         with self.changed:
             return not self.queue and self.active is None
 
+    def inherit(self, old):
+        """What another registration of this id left to be sent."""
+        with old.changed:
+            old.closed = True
+            old.changed.notify_all()
+            self.queue, self.active = old.queue, old.active
+            self.count, self.paused = old.count, old.paused
+
     def start(self):
         self.closed = False
         self._thread = threading.Thread(target=self._run, daemon=True)

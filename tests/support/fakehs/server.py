@@ -31,6 +31,7 @@ class Request:
         self.status = None
         self.answer = None
         self.fault = None
+        self.connection = None  # the other side's port: which one it came by
         self.started = time.monotonic()
         self.ended = None
         self.from_test = headers.get("X-From-Test") is not None
@@ -227,6 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
                           dict(urllib.parse.parse_qsl(
                               query, keep_blank_values=True)),
                           self.headers, raw)
+        request.connection = self.client_address[1]
         got, fault = hs.process(request)
         if got is None or (fault and fault.reset):
             self.close_connection = True

@@ -1,0 +1,227 @@
+"""A fleet that is as small as it can be and still has everything: a human and
+three agents, of every kind of room one. What it must look like is written down
+here by hand, and checked on the homeserver's side and on ours."""
+
+import http.client
+import json
+import os
+import socket
+import stat
+
+from support.client import Client
+from support.muster import person
+from support.process import wait_until
+
+SERVER = "fleet.test"
+SENDER = "muster"
+HUMAN = "carla.ceo"
+AGENTS = {  # localpart: (name, level, team, manager)
+    "anna.vp": ("Anna Vp", "VP", None, HUMAN),
+    "ben.man": ("Ben Man", "Manager", "Platform", "anna.vp"),
+    "cleo.ic": ("Cléo \u201cC\u201d Ic", "IC", "Platform", "ben.man")}
+DEPARTMENT = "Engineering"
+ROOMS = {
+    "all-employees": {HUMAN, *AGENTS},
+    "engineering-leadership": {"anna.vp"},
+    "platform-team": {"ben.man", "cleo.ic"}}
+DIRECT = [("anna.vp", HUMAN), ("anna.vp", "ben.man"), ("ben.man", "cleo.ic")]
+
+
+def full(localpart):
+    return f"@{localpart}:{SERVER}"
+
+
+def org():
+    return {"departments": [], "people": [
+        person(HUMAN, "CEO", department="Executive", name="Carla Ceo"),
+        *(person(localpart, level, team, manager, DEPARTMENT, name=name)
+          for localpart, (name, level, team, manager) in AGENTS.items())]}
+
+
+def pairs():
+    """The direct rooms, each as a set of user ids."""
+    return [frozenset(map(full, pair)) for pair in DIRECT]
+
+
+# -- asking the service without starting a program
+
+
+class _Socket(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("muster", timeout=timeout)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(muster, path):
+    """(status, document) of the admin API; OSError when nobody answers."""
+    conn = _Socket(muster.path(
+        muster.config.get("ops", {}).get("socket", "muster.sock")), 20)
+    try:
+        conn.request("GET", path)
+        got = conn.getresponse()
+        return got.status, json.loads(got.read())
+    except http.client.HTTPException as e:
+        raise OSError(str(e)) from e
+    finally:
+        conn.close()
+
+
+def status(muster):
+    return ask(muster, "/v1/status")[1]
+
+
+def steps(muster):
+    """The plan of the running service as (kind, subject, room)."""
+    return [(s["kind"], s["subject"], s["room"])
+            for s in ask(muster, "/v1/plan")[1]["steps"]]
+
+
+def agent(muster, localpart):
+    """An agent's row, of the running service or of the store."""
+    rows = muster.json("agents")
+    return next(r for r in rows if r["user_id"] == full(localpart))
+
+
+def wait_settled(muster, hs, bound=40):
+    """Until the service is ready, has nothing more to do, and has been told
+    everything that happened."""
+    def settled():
+        now = status(muster)
+        left = steps(muster)
+        return (now["ready"] and not left and all(
+            s.idle() for s in hs.appservices.values())
+            and steps(muster) == []) or None
+    return muster.daemon.wait_for(settled, bound, "everything is as declared")
+
+
+# -- looking
+
+
+def room_of(hs, pair):
+    """The rooms of the homeserver that are between these two alone."""
+    return [room for room in hs.world.rooms.values()
+            if not room.aliases and pair == {
+                key for (kind, key) in room.state if kind == "m.room.member"}]
+
+
+def memberships(hs):
+    """{(room id, user id): membership}, but of the admin room."""
+    return {(room.room_id, key): event["content"]["membership"]
+            for room in hs.world.rooms.values()
+            if not (hs.admin and room is hs.admin.room)
+            for (kind, key), event in room.state.items()
+            if kind == "m.room.member"}
+
+
+def stored_memberships(muster):
+    return {(room, user): membership for room, user, membership in
+            muster.query("SELECT room_id, user_id, membership "
+                         "FROM membership")}
+
+
+def events_of(room, localpart):
+    """How a member's state went: ["invite", "join"]"""
+    return [e["content"]["membership"] for e in room.events
+            if e["type"] == "m.room.member"
+            and e["state_key"] == full(localpart)]
+
+
+def assert_accounts(hs):
+    """Each of ours is there, nobody else is, and looks as it should."""
+    known = {SENDER, *AGENTS}
+    others = {full(HUMAN), full("operator"), full("conduit")}
+    assert set(hs.world.users) - others == set(map(full, known))
+    for localpart in known:
+        user = hs.user(localpart)
+        assert user.registered
+        assert bool(user.password) == hs.conduit, localpart
+    for localpart, (name, *_) in AGENTS.items():
+        assert hs.user(localpart).displayname == name
+        assert set(hs.user(localpart).devices) == {"MUSTER"}
+    assert hs.user(SENDER).displayname == "Muster"
+    assert hs.user(SENDER).devices == {}
+
+
+def assert_tokens(hs, muster):
+    """Every agent's file is whole, private, and its token good."""
+    for localpart in AGENTS:
+        path = muster.path("runtime", DEPARTMENT, localpart, "matrix.json")
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        assert os.listdir(os.path.dirname(path)) == ["matrix.json"]
+        got = muster.handoff(localpart)
+        who = Client(hs.url, got["access_token"]).whoami()
+        assert who.status == 200, (localpart, who)
+        assert who.body["user_id"] == full(localpart) == got["user_id"]
+        assert who.body["device_id"] == "MUSTER" == got["device_id"]
+        assert not who.body.get("is_guest")
+        assert got["homeserver"] == muster.config["homeserver"]["url"]
+
+
+def assert_policy_rooms(hs, human="invite"):
+    for alias, members in ROOMS.items():
+        room = hs.room(alias)
+        assert room, f"no room {alias}"
+        assert {key: e["content"]["membership"]
+                for (kind, key), e in room.state.items()
+                if kind == "m.room.member"} == {
+            full(SENDER): "join",
+            **{full(m): human if m == HUMAN else "join" for m in members}}
+        assert room.content("m.room.join_rules")["join_rule"] == "invite"
+        assert room.public is False
+        assert room.power(full(SENDER)) >= 100
+        assert room.power(full(HUMAN)) == 100
+        assert all(room.power(full(a)) == 0 for a in AGENTS)
+        # Nobody sees an invitation twice, or joins twice.
+        for member in members:
+            assert events_of(room, member).count("invite") == 1
+            assert events_of(room, member).count("join") == (
+                member != HUMAN or human == "join")
+
+
+def assert_direct_rooms(hs, human="invite"):
+    """One for each pair, none of the service's user, marked on the agents'
+    sides only."""
+    found = {}
+    for pair in pairs():
+        rooms = room_of(hs, pair)
+        assert len(rooms) == 1, (pair, rooms)
+        room = found[pair] = rooms[0]
+        assert room.creators() & set(map(full, AGENTS))
+        for user in pair:
+            assert room.membership(user) == (
+                human if user == full(HUMAN) else "join")
+        name = room.content("m.room.name").get("name")
+        if full(HUMAN) in pair:
+            other, = pair - {full(HUMAN)}
+            assert name == AGENTS[other[1:].split(":")[0]][0]
+        else:
+            assert name is None
+    for localpart in AGENTS:
+        marks = hs.user(localpart).account_data.get("m.direct", {})
+        assert marks == {
+            other: [found[pair].room_id] for pair in found
+            if full(localpart) in pair
+            for other in pair - {full(localpart)}}
+    if full(HUMAN) in hs.world.users:
+        assert "m.direct" not in hs.user(HUMAN).account_data
+
+
+def assert_as_declared(hs, muster, human="invite"):
+    """All of it, on both sides."""
+    try:
+        assert_accounts(hs)
+        assert_tokens(hs, muster)
+        assert_policy_rooms(hs, human)
+        assert_direct_rooms(hs, human)
+        ours = len(ROOMS) + len(DIRECT)
+        assert len(hs.world.rooms) == ours + hs.conduit, "a room too many"
+        wait_until(lambda: stored_memberships(muster) == memberships(hs), 10,
+                   "the store knows who is in which room")
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{hs.world.snapshot()}\n"
+                             f"{muster.tail(60)}") from e
