@@ -98,7 +98,8 @@ test:
 	    CFLAGS='-O1 -g' all units
 	@$(MAKE) --no-print-directory -s B=build/tsan SAN=thread \
 	    CFLAGS='-O1 -g' all
-	@build/venv/bin/python tests/run
+	@$(PYTHON) examples/make-org.py --check
+	@build/venv/bin/python tests/run build/asan build/tsan
 
 lint:
 	@sh scripts/ensure-packages.sh build test lint

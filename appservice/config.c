@@ -63,9 +63,12 @@ static bool in_range(const struct setting_info *info, int64_t v)
 
 static const char *check_url(const char *text)
 {
-	if (!text_starts(text, "http://") && !text_starts(text, "https://"))
+	size_t scheme = text_starts(text, "https://") ? 8
+		: text_starts(text, "http://")        ? 7
+						      : 0;
+	if (scheme == 0)
 		return "must begin with http:// or https://";
-	const char *host = strchr(text, '/') + 2;
+	const char *host = text + scheme;
 	if (*host == '\0' || *host == '/' || *host == ':')
 		return "has no host";
 	for (const char *p = text; *p; p++)
@@ -431,7 +434,7 @@ enum rc config_load(const char *path, struct config *ret, struct report *report,
 
 void config_free(struct config *c)
 {
-	yaml_free(&c->doc);
+	yaml_doc_free(&c->doc);
 	arena_free(&c->arena);
 	*c = (struct config){ 0 };
 }
@@ -458,7 +461,8 @@ bool config_is_set(const struct config *c, enum setting s)
 
 /* --- secrets -------------------------------------------------------------- */
 
-/* A bare value: no blanks inside, not JSON. Says what is wrong. */
+/* A bare value, not JSON; a password may have blanks inside. Says what is
+ * wrong. */
 static const char *check_secret(const char *p, size_t n)
 {
 	if (n == 0)
@@ -470,9 +474,11 @@ static const char *check_secret(const char *p, size_t n)
 	if (p[0] == '"')
 		return "is a quoted JSON string where the bare value is "
 		       "expected: store it without the quotes";
+	if (p[0] == ' ' || p[n - 1] == ' ')
+		return "begins or ends with a blank";
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)p[i] <= ' ')
-			return "has a blank or control character in it";
+		if ((unsigned char)p[i] < ' ')
+			return "has a control character in it";
 	return NULL;
 }
 

@@ -61,7 +61,7 @@ bool config_is_set(const struct config *c, enum setting s);
 /*
  * The secret itself, read now. Unset in *ret when it is not configured.
  * RC_NOT_FOUND: its file does not exist (the text names it); RC_INVALID: it is
- * empty, has blanks, or is JSON where a bare value is expected.
+ * empty, has blanks around it, or is JSON where a bare value is expected.
  */
 MUST_CHECK enum rc config_secret(const struct config *c, enum setting s,
 	struct secret *ret, struct err *e);

@@ -55,7 +55,7 @@ struct request {
 	bool refused; /* the answer is there before the handler */
 };
 
-/* --- what the headers say ---------------------------------------------------- */
+/* --- what the headers say ------------------------------------------------- */
 
 static enum MHD_Result head_seen(
 	void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -108,7 +108,7 @@ static bool refuse_token(struct request *r, const struct heads *h)
 	return p.wrong || p.malformed || !p.right;
 }
 
-/* --- a request's beginning ---------------------------------------------------- */
+/* --- a request's beginning ------------------------------------------------ */
 
 /* Finds the route; true when there is none and the answer says so. */
 static bool refuse_route(struct request *r, const char *path,
@@ -202,7 +202,7 @@ static struct request *request_new(
 	return r;
 }
 
-/* --- answers -------------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------- */
 
 /* Somebody should look when the homeserver is refused; but strangers must not
  * fill the log. */
@@ -274,7 +274,7 @@ static enum MHD_Result request_answer(struct request *r, bool last)
 	return queued;
 }
 
-/* --- the three parts of a request ----------------------------------------------- */
+/* --- the three parts of a request ----------------------------------------- */
 
 static enum MHD_Result request_begin(struct request *r, const char *path,
 	const char *method, const char *version)
@@ -335,7 +335,7 @@ static enum MHD_Result request_end(struct request *r)
 	return request_answer(r, false);
 }
 
-/* --- what the library calls ------------------------------------------------------ */
+/* --- what the library calls ----------------------------------------------- */
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection,
 	const char *url, const char *method, const char *version,
@@ -421,7 +421,7 @@ static void on_panic(
 	abort();
 }
 
-/* --- queries ---------------------------------------------------------------------- */
+/* --- queries -------------------------------------------------------------- */
 
 struct wanted {
 	const char *name, *value;
@@ -452,7 +452,7 @@ const char *http_call_query(struct http_call *c, const char *name)
 	return w.found ? percent_decode(&r->arena, str_of(w.value)) : NULL;
 }
 
-/* --- start and stop --------------------------------------------------------------- */
+/* --- start and stop ------------------------------------------------------- */
 
 static enum rc check_options(const struct http_server_options *o, struct err *e)
 {

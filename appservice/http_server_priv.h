@@ -10,7 +10,7 @@
 #include "appservice/http_server.h"
 #include "base/arena.h"
 
-/* --- http_route.c: paths, credentials; pure -------------------------------- */
+/* --- http_route.c: paths, credentials; pure ------------------------------- */
 
 #define ROUTE_PARAMS ARRAY_LEN(((struct http_call *)NULL)->params)
 
@@ -37,7 +37,7 @@ void route_allow(
 /* Decodes %XX once; NULL for a bad escape, %00 or what is not UTF-8. Out of
  * memory shows in the arena. */
 char *percent_decode(struct arena *a, struct str s);
-/* --- http_heads.c: framing and credentials; pure --------------------------- */
+/* --- http_heads.c: framing and credentials; pure -------------------------- */
 
 struct heads {
 	unsigned lengths, codings, authorizations; /* how many there are */
@@ -59,14 +59,14 @@ struct presented {
 void present_token(struct presented *p, struct str token);
 void present_header(struct presented *p, const struct heads *h);
 
-/* --- http_listen.c: sockets -------------------------------------------------- */
+/* --- http_listen.c: sockets ----------------------------------------------- */
 
 /* Binds and listens; *ret_fd is non-blocking. */
 MUST_CHECK enum rc listen_tcp(
 	const char *address, int *ret_fd, int *ret_port, struct err *e);
 MUST_CHECK enum rc listen_unix(const char *path, int *ret_fd, struct err *e);
 
-/* --- http_watch.c: connections and their deadlines --------------------------- */
+/* --- http_watch.c: connections and their deadlines ------------------------ */
 
 /*
  * Every connection has one moment at which it is cut off: the library's own

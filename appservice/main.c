@@ -3,6 +3,7 @@
  * behind it.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,11 +147,14 @@ int main(int argc, char **argv)
 {
 	struct cli cli = { .config_path = "muster.yaml" };
 	struct err e = { 0 };
+	/* A peer that goes away is an error of the write, not our end. */
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigaction(SIGPIPE, &ignore, NULL);
 	const char *named = getenv("MUSTER_CONFIG");
 	if (named && *named)
 		cli.config_path = named;
 	int status = parse(&cli, argc, argv);
-	if (status != EXIT_OK)
+	if (status != EXIT_OK || !cli.verb)
 		return status;
 	if (http_global_init(&e) != RC_OK)
 		return cli_fail(EXIT_FAILED, "%s", e.text);

@@ -212,8 +212,6 @@ static enum rc ear_open(struct ear *ear, struct err *e)
 	sigaddset(&ear->set, SIGHUP);
 	sigaddset(&ear->set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &ear->set, NULL);
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	sigaction(SIGPIPE, &ignore, NULL);
 	sem_init(&ear->heard, 0, 0);
 	if (pthread_create(&ear->thread, NULL, listen_to_signals, ear) != 0)
 		return err_set(e, RC_NOMEM, "no thread could be started");

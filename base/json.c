@@ -204,7 +204,7 @@ void json_free(struct json *doc)
 
 struct js json_root(const struct json *doc)
 {
-	return (struct js){ doc->root };
+	return (struct js){ doc ? doc->root : NULL };
 }
 
 enum js_type js_type(struct js v)

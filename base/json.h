@@ -43,6 +43,7 @@ MUST_CHECK enum rc json_parse(const char *p, size_t n, const char *where,
 MUST_CHECK enum rc json_parse_any(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e);
 void json_free(struct json *doc);
+/* NULL has a root of nothing. */
 struct js json_root(const struct json *doc);
 
 enum js_type js_type(struct js v);

@@ -129,9 +129,9 @@ bool str_duration(struct str s, int64_t max_ms, int64_t *ret_ms)
 	} units[] = {
 		{ "ms", 1 },
 		{ "s", 1000 },
-		{ "m", 60 * 1000 },
-		{ "h", 60 * 60 * 1000 },
-		{ "d", 24 * 60 * 60 * 1000 },
+		{ "m", INT64_C(60000) },
+		{ "h", INT64_C(3600000) },
+		{ "d", INT64_C(86400000) },
 	};
 	size_t digits = 0;
 

@@ -294,7 +294,9 @@ static struct yaml_node *read_stream(struct reader *r)
 {
 	struct yaml_node *root = NULL;
 
-	if (!next(r) || !next(r))
+	if (!next(r)) /* the stream's start */
+		return NULL;
+	if (!next(r))
 		return NULL;
 	if (r->event.type == YAML_STREAM_END_EVENT) {
 		root = arena_alloc(r->arena, sizeof(*root));

@@ -34,9 +34,6 @@ struct yaml_doc {
 MUST_CHECK enum rc yaml_parse(const char *p, size_t n, const char *where,
 	struct yaml_doc *ret, struct err *e);
 void yaml_doc_free(struct yaml_doc *doc);
-/* libyaml exports a function yaml_free() and calls it: one of ours would take
- * its place. */
-#define yaml_free yaml_doc_free
 
 /* Value of a map's key; NULL when m is NULL, no map, or has none. */
 const struct yaml_node *yaml_get(const struct yaml_node *m, const char *key);

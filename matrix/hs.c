@@ -208,6 +208,11 @@ static void hold_back(struct hs *hs, int attempt)
 	hs_gate_close(hs->gate, ms > PAUSE_MIN_MS ? ms : PAUSE_MIN_MS);
 }
 
+static bool is_write(const struct hs_call *call)
+{
+	return !call->harmless && strcmp(call->method, "GET") != 0;
+}
+
 enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 {
 	hs->failure = (struct hs_failure){ .retry_after_ms = -1 };
@@ -229,7 +234,7 @@ enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 		rc = wait_open(hs, &spent, e);
 		if (rc != RC_OK)
 			return rc;
-		hs_gate_count(hs->gate, call->method);
+		hs_gate_count(hs->gate, is_write(call));
 		rc = http_do(hs->http, &q, &hs->answer, e);
 		if (rc != RC_OK)
 			return err_wrap(e, rc, "%s", hs->where);

@@ -47,7 +47,7 @@ struct hs_gate;
 MUST_CHECK struct hs_gate *hs_gate_new(void);
 void hs_gate_free(struct hs_gate *g);
 int64_t hs_gate_requests(const struct hs_gate *g);
-/* Requests that were not GET. */
+/* Requests that may have changed something: neither GET nor a ping. */
 int64_t hs_gate_writes(const struct hs_gate *g);
 
 struct hs_options {

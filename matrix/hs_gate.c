@@ -4,7 +4,6 @@
  * stands for itself.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "matrix/hs_priv.h"
@@ -40,10 +39,10 @@ int64_t hs_gate_writes(const struct hs_gate *g)
 	return atomic_load(&g->writes);
 }
 
-void hs_gate_count(struct hs_gate *g, const char *method)
+void hs_gate_count(struct hs_gate *g, bool write)
 {
 	atomic_fetch_add(&g->requests, 1);
-	if (strcmp(method, "GET") != 0)
+	if (write)
 		atomic_fetch_add(&g->writes, 1);
 }
 

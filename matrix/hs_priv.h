@@ -39,6 +39,7 @@ struct hs_call {
 	bool anonymous;   /* without the token */
 	const char *body; /* JSON; NULL: none */
 	bool once;        /* must not be done twice */
+	bool harmless;    /* no write, though it is not a GET */
 };
 
 /* --- hs.c ------------------------------------------------------------- */
@@ -71,7 +72,7 @@ MUST_CHECK enum rc hs_actor(
 
 /* --- hs_gate.c -------------------------------------------------------- */
 
-void hs_gate_count(struct hs_gate *g, const char *method);
+void hs_gate_count(struct hs_gate *g, bool write);
 /* Nobody sends for so long. */
 void hs_gate_close(struct hs_gate *g, int64_t ms);
 /* How long nobody may send yet; 0 when open. */

@@ -189,6 +189,7 @@ enum rc hs_ping(struct hs *hs, const char *appservice_id, const char *txn,
 		.method = "POST",
 		.path = "/_matrix/client/v1/appservice/%/ping",
 		.ids = { appservice_id },
+		.harmless = true,
 	};
 	struct buf body;
 	struct jb b;

@@ -160,9 +160,10 @@ static enum rc read_token(
 	const char *text = NULL;
 	enum rc rc = read_checked(in, key, registration_token_fault, &text);
 
-	if (rc == RC_OK && secret_set(ret, text, strlen(text)) != RC_OK)
-		return err_nomem(in->e);
-	return rc;
+	if (rc != RC_OK || !text)
+		return rc;
+	rc = secret_set(ret, text, strlen(text));
+	return rc == RC_OK ? rc : err_nomem(in->e);
 }
 
 static enum rc read_tokens(struct reading *in)
@@ -341,7 +342,7 @@ enum rc registration_read(const char *path, struct registration *ret,
 	in.r = (struct registration){ 0 };
 out:
 	registration_free(&in.r);
-	yaml_free(&doc);
+	yaml_doc_free(&doc);
 	buf_wipe(&text);
 	return rc;
 }

@@ -96,8 +96,8 @@ enum rc store_membership_poll(struct store *s, const char *room_id,
 
 	enum rc rc = names_init(&names, joined, n, e);
 	if (rc == RC_OK)
-		rc = store_names(s, SQL_JOINED_UNTIL,
-			ARGS(T(room_id), N(at_ms)), &a, &known, &n_known, e);
+		rc = store_names(s, SQL_JOINED, ARGS(T(room_id)), &a, &known,
+			&n_known, e);
 	m.membership = "leave";
 	for (size_t i = 0; rc == RC_OK && i < n_known; i++) {
 		m.user_id = known[i];

@@ -12,8 +12,6 @@
 /* "mstr": says whose file it is (`file` shows it too). */
 #define SQL_APPLICATION_ID 0x6d737472
 
-/* Nothing in a file is believed beyond what the tables say. */
-#define SQL_CAUTION "PRAGMA trusted_schema = OFF"
 #define SQL_IDENTITY                                                           \
 	"SELECT (SELECT application_id FROM pragma_application_id), "          \
 	"(SELECT user_version FROM pragma_user_version), "                     \
@@ -159,10 +157,9 @@
 	  "ON CONFLICT DO UPDATE SET membership = excluded.membership, "       \
 	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, "     \
 	  "source = excluded.source")                                          \
-	X(JOINED_UNTIL,                                                        \
+	X(JOINED,                                                              \
 	  "SELECT user_id FROM membership "                                    \
-	  "WHERE room_id = ?1 AND membership = 'join' AND origin_ts <= ?2 "    \
-	  "ORDER BY user_id")                                                  \
+	  "WHERE room_id = ?1 AND membership = 'join' ORDER BY user_id")       \
 	X(MEMBERSHIP_COUNT,                                                    \
 	  "SELECT count(*) FROM membership WHERE room_id IN "                  \
 	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL)")              \

@@ -5,6 +5,7 @@
  * closing of the store.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "store/store_priv.h"
 
@@ -27,6 +28,9 @@ static const struct advice advice[] = {
 	{ SQLITE_CORRUPT, RC_CORRUPT,
 		": the file is damaged; stop the service and bring back a "
 		"backup, or move it away to begin with an empty one" },
+	{ SQLITE_READONLY, RC_IO,
+		": also who only looks must be able to write in its directory; "
+		"do it as the service's user" },
 	{ SQLITE_FULL, RC_IO, ": make room on the disk" },
 	{ SQLITE_CONSTRAINT, RC_INVALID, "" },
 	{ SQLITE_TOOBIG, RC_TOO_LARGE, "" },
@@ -35,6 +39,7 @@ static const struct advice advice[] = {
 enum rc db_fail(sqlite3 *db, const char *path, struct err *e)
 {
 	int code = sqlite3_extended_errcode(db);
+	int why = sqlite3_system_errno(db);
 	struct advice found = { code, RC_IO, "" };
 
 	for (size_t i = 0; i < ARRAY_LEN(advice); i++)
@@ -42,8 +47,12 @@ enum rc db_fail(sqlite3 *db, const char *path, struct err *e)
 			found = advice[i];
 			break;
 		}
-	return err_set(e, found.rc, "store %s: %s%s", path, sqlite3_errmsg(db),
-		found.words);
+	/* SQLite's words for a failed open() or write() do not say why. */
+	bool system = (code & 0xff) == SQLITE_CANTOPEN ||
+		(code & 0xff) == SQLITE_IOERR;
+	return err_set(e, found.rc, "store %s: %s%s%s%s", path,
+		sqlite3_errmsg(db), system && why ? ": " : "",
+		system && why ? strerror(why) : "", found.words);
 }
 
 static void bind(sqlite3_stmt *q, int at, const struct arg *arg)

@@ -90,7 +90,8 @@ struct store_agent {
  * columns updated. */
 MUST_CHECK enum rc store_agent_declare(struct store *s,
 	const struct store_agent *a, int64_t now_ms, struct err *e);
-/* Marks every agent not declared since store_declare_begin() as undeclared. */
+/* From here on in this transaction, what is declared again is: every other
+ * agent and room becomes undeclared. */
 MUST_CHECK enum rc store_declare_begin(struct store *s, struct err *e);
 
 /* Moves to a state and clears the error; since_ms changes when it differs. */
@@ -106,13 +107,15 @@ MUST_CHECK enum rc store_agent_shown_name(
 MUST_CHECK enum rc store_agent_login(struct store *s, const char *user_id,
 	const char *device_id, int64_t generation, int64_t now_ms,
 	struct err *e);
-/* The token of a generation was written: state handed_off; a row in
- * handoff. */
+/* The token of a generation was written: state handed_off; a row in handoff.
+ * A generation newer than the one known becomes it (a file that is taken
+ * over); an older one is RC_EXISTS. */
 MUST_CHECK enum rc store_agent_handed_off(struct store *s, const char *user_id,
 	const char *device_id, int64_t generation, const char *token_sha256,
 	int64_t now_ms, struct err *e);
 /* The agent answered: state acknowledged (when it is the newest generation);
- * `by` is what the acknowledgement says of who. */
+ * `by` is what the acknowledgement says of who. An agent that is blocked or
+ * retired stays so. RC_NOT_FOUND: this generation was not handed off. */
 MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
 	int64_t generation, int64_t acked_ms, const char *by, int64_t now_ms,
 	struct err *e);
@@ -172,7 +175,8 @@ MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
 MUST_CHECK enum rc store_membership_set(struct store *s,
 	const struct store_membership *m, bool *changed, struct err *e);
 /* What a look at the room said: these users are joined at at_ms; others whose
- * row says join and is not newer have left. */
+ * row says join and is not newer have left. Rows that say so already stay as
+ * they are. */
 MUST_CHECK enum rc store_membership_poll(struct store *s, const char *room_id,
 	const char *const *joined, size_t n, int64_t at_ms, bool *changed,
 	struct err *e);
@@ -252,7 +256,8 @@ struct store_step {
  * is there already (kind, subject and room) keeps its row, its id, state,
  * attempt, next_attempt_ms and error are filled in; a new one gets a row;
  * unfinished rows of no step are removed. A row still running is one that was
- * interrupted: its state comes back as JOURNAL_RUNNING.
+ * interrupted: its state comes back as JOURNAL_RUNNING. Start, done and failed
+ * are RC_NOT_FOUND for a row that is done or was removed.
  */
 MUST_CHECK enum rc store_journal_sync(struct store *s, struct store_step *steps,
 	size_t n, int64_t now_ms, struct arena *a, struct err *e);
@@ -267,6 +272,7 @@ MUST_CHECK enum rc store_journal_failed(struct store *s, int64_t id,
  * kept. */
 MUST_CHECK enum rc store_journal_list(struct store *s, size_t limit,
 	struct arena *a, struct store_step **ret, size_t *n, struct err *e);
+/* Unfinished rows; running ones count as waiting. */
 MUST_CHECK enum rc store_journal_counts(
 	struct store *s, int64_t *waiting, int64_t *failed, struct err *e);
 
@@ -287,7 +293,8 @@ struct store_quarantined {
 	const char *reason;
 	int64_t received_ms;
 };
-/* Keeps it; at most 1,000, the oldest leave. */
+/* Keeps it, of at most LIMIT_EVENT bytes; at most LIMIT_QUARANTINE rows, the
+ * oldest leave. */
 MUST_CHECK enum rc store_quarantine_add(
 	struct store *s, const struct store_quarantined *q, struct err *e);
 MUST_CHECK enum rc store_quarantine_list(struct store *s, struct arena *a,
@@ -296,7 +303,8 @@ MUST_CHECK enum rc store_quarantine_list(struct store *s, struct arena *a,
 struct store_txn_counts {
 	int64_t seen, repeated, events, quarantined, last_ms;
 };
-/* Counts one transaction in; they survive restarts. */
+/* Counts one transaction in (seen: the repeated ones too); they survive
+ * restarts. */
 MUST_CHECK enum rc store_txn_count(struct store *s, bool repeated,
 	int64_t events, int64_t quarantined, int64_t now_ms, struct err *e);
 MUST_CHECK enum rc store_txn_counts(

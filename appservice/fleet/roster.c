@@ -3,6 +3,7 @@
  * everybody they mention is added; settling makes one person of all mentions
  * of an id; publishing fills the fleet.
  */
+#include <assert.h>
 #include "appservice/fleet/fleet_priv.h"
 
 #include <stdlib.h>
@@ -111,6 +112,7 @@ static void find_bosses(struct load *ld)
 {
 	for (size_t i = 0; i < ld->n_people; i++) {
 		struct draft *d = ld->people[i];
+		assert(d);
 		d->index = i;
 		if (d->reports_to)
 			d->boss = roster_find(ld, d->reports_to);

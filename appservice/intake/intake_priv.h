@@ -9,7 +9,7 @@
 #include "appservice/intake/intake.h"
 #include "base/arena.h"
 
-/* --- split.c ------------------------------------------------------------------ */
+/* --- split.c -------------------------------------------------------------- */
 
 /*
  * Finds the inside of the array `events` without reading it. RC_INVALID, with
@@ -21,7 +21,7 @@ MUST_CHECK enum rc split_begin(
 /* Takes the next element's text off; false at the end. */
 bool split_next(struct str *events, struct str *ret);
 
-/* --- batch.c ------------------------------------------------------------------- */
+/* --- batch.c -------------------------------------------------------------- */
 
 /* A member event where membership is set, else state of its room. */
 struct batch_event {

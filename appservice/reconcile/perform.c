@@ -218,7 +218,7 @@ static void log_done(const struct step *st, int64_t us)
 		LS("room", st->room ? st->room->key : ""), LI("us", us));
 }
 
-enum outcome { DONE, FAILED, BLOCKED, OFFLINE };
+enum outcome { DONE, IDLE, FAILED, BLOCKED, OFFLINE };
 
 static enum outcome do_step(struct run *r, int step, struct hs *hs)
 {
@@ -234,6 +234,8 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 	if (rc == RC_OK)
 		rc = work_do(&w, &e);
 	arena_free(&w.a);
+	if (rc == RC_OK && w.idle)
+		return IDLE;
 	if (rc == RC_OK) {
 		log_done(st, clock_mono_us() - start);
 		return DONE;
@@ -276,8 +278,7 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct run *r = w->run;
 	pthread_mutex_lock(&r->lock);
-	while (r->open > 0 && r->result->offline == RC_OK &&
-		!app_stopping()) {
+	while (r->open > 0 && r->result->offline == RC_OK && !app_stopping()) {
 		if (r->n_heap == 0) {
 			pthread_cond_wait(&r->changed, &r->lock);
 			continue;
@@ -287,7 +288,7 @@ static void *worker_main(void *arg)
 		enum outcome o = do_step(r, step, w->hs);
 		pthread_mutex_lock(&r->lock);
 		count(r->result, o);
-		end_step(r, step, o == DONE);
+		end_step(r, step, o == DONE || o == IDLE);
 	}
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);

@@ -11,7 +11,8 @@
 #include "appservice/reconcile/plan.h"
 
 struct perform_result {
-	size_t done, failed, blocked, put_off; /* steps */
+	size_t done, failed, blocked, put_off; /* steps; those that found
+						  nothing to do in none */
 	int64_t next_attempt_ms; /* wall time of the earliest put-off or failed
 				    step; 0: none */
 	enum rc offline; /* RC_OK, or why the homeserver cannot be used */

@@ -325,6 +325,13 @@ static bool usable_agent(const struct planner *p, const struct person *who)
 	return i >= 0 && p->usable[i];
 }
 
+/* Neither of the two waits for a person. */
+static bool usable_pair(const struct planner *p, const struct room *room)
+{
+	return usable_agent(p, room->maker) &&
+		(room->other->human || usable_agent(p, room->other));
+}
+
 static void plan_direct_new(struct planner *p, struct room_now *r)
 {
 	const struct room *room = r->room;
@@ -348,8 +355,7 @@ static void plan_direct_room(struct planner *p, const struct room *room)
 	struct room_now r = { .room = room,
 		.room_id = row ? row->room_id : NULL,
 		.created = NONE };
-	if (!usable_agent(p, room->maker) ||
-		(!room->other->human && !usable_agent(p, room->other)))
+	if (!usable_pair(p, room))
 		return;
 	p->lane = p->plan->lanes++;
 	const char *maker = member_now(p, &r, room->maker->user_id);
@@ -379,6 +385,9 @@ static void plan_marks(struct planner *p)
 		if (!room->direct)
 			continue;
 		const struct store_room *row = snapshot_room(p->now, room->key);
+		/* There is none, and none is going to be made. */
+		if (!(row && row->room_id) && !usable_pair(p, room))
+			continue;
 		for (size_t m = 0; m < room->n_members; m++) {
 			const char *id = room->members[m]->user_id;
 			int who = agent_index(p->f, id);

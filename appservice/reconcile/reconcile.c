@@ -23,6 +23,7 @@
 #define PING_RETRY_MS 15000
 #define CONNECT_BASE_MS 1000
 #define CONNECT_MAX_MS 60000
+#define ROUNDS_MAX 20 /* two or three do; more get nowhere */
 
 struct reconcile {
 	struct app *app;
@@ -40,6 +41,7 @@ struct reconcile {
 	int64_t next_look_ms, next_attempt_ms, next_ping_ms; /* monotonic,
 								wall, mono */
 	int failures;
+	int rounds; /* since the last rest */
 };
 
 enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
@@ -57,8 +59,12 @@ enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
 	pthread_condattr_destroy(&attr);
 	size_t n = (size_t)config_int(&app->config, SET_CONCURRENCY);
 	r->clients = calloc(n, sizeof(struct hs *));
-	enum rc rc = r->clients ? RC_OK : err_nomem(e);
-	for (; rc == RC_OK && r->n_clients < n; r->n_clients++) {
+	if (!r->clients) {
+		reconcile_free(r);
+		return err_nomem(e);
+	}
+	enum rc rc = RC_OK;
+	for (; r->n_clients < n; r->n_clients++) {
 		rc = app_client(app, NULL, &r->clients[r->n_clients], e);
 		if (rc != RC_OK)
 			break;
@@ -74,7 +80,7 @@ void reconcile_free(struct reconcile *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < r->n_clients; i++)
+	for (size_t i = 0; r->clients && i < r->n_clients; i++)
 		hs_free(r->clients[i]);
 	free(r->clients);
 	pthread_cond_destroy(&r->wake);
@@ -442,8 +448,15 @@ static void round_trip(struct reconcile *r)
 	}
 	try_ping(r);
 	bool again = false;
-	if (!look(r) || !act(r, &again) || again)
+	if (!look(r) || !act(r, &again))
 		return;
+	if (again && ++r->rounds < ROUNDS_MAX)
+		return;
+	if (again)
+		log_warn("the plan does not come to an end: it rests until the "
+			 "next look",
+			LI("rounds", r->rounds));
+	r->rounds = 0;
 	repaired(r);
 	rest(r);
 }

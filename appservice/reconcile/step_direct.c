@@ -291,7 +291,7 @@ struct mark {
 struct marker {
 	struct mark *marks;
 	size_t n;
-	struct jb *b;
+	struct jb b;
 	bool changed;
 };
 
@@ -307,7 +307,7 @@ static bool lists(struct js rooms, const char *room_id)
 static bool copy_entry(const char *other, struct js rooms, void *arg)
 {
 	struct marker *k = arg;
-	jb_arr(k->b, other);
+	jb_arr(&k->b, other);
 	for (size_t i = 0; i < k->n; i++) {
 		struct mark *m = &k->marks[i];
 		if (!text_eq(m->other, other))
@@ -315,32 +315,30 @@ static bool copy_entry(const char *other, struct js rooms, void *arg)
 		m->written = true;
 		if (lists(rooms, m->room_id))
 			continue;
-		jb_str(k->b, NULL, m->room_id);
+		jb_str(&k->b, NULL, m->room_id);
 		k->changed = true;
 	}
 	for (size_t i = 0; i < js_len(rooms); i++)
-		jb_js(k->b, NULL, js_at(rooms, i));
-	jb_end_arr(k->b);
+		jb_js(&k->b, NULL, js_at(rooms, i));
+	jb_end_arr(&k->b);
 	return true;
 }
 
 static void merge(struct marker *k, struct json *old, struct buf *out)
 {
-	struct jb b;
-	jb_init(&b, out);
-	k->b = &b;
-	jb_obj(&b, NULL);
+	jb_init(&k->b, out);
+	jb_obj(&k->b, NULL);
 	if (old)
 		js_each(json_root(old), copy_entry, k);
 	for (size_t i = 0; i < k->n; i++) {
 		if (k->marks[i].written)
 			continue;
-		jb_arr(&b, k->marks[i].other);
-		jb_str(&b, NULL, k->marks[i].room_id);
-		jb_end_arr(&b);
+		jb_arr(&k->b, k->marks[i].other);
+		jb_str(&k->b, NULL, k->marks[i].room_id);
+		jb_end_arr(&k->b);
 		k->changed = true;
 	}
-	jb_end_obj(&b);
+	jb_end_obj(&k->b);
 }
 
 static enum rc collect(struct work *w, struct marker *k, struct err *e)
@@ -393,6 +391,7 @@ enum rc step_direct_mark(struct work *w, struct err *e)
 		merge(&k, old, &text);
 		rc = buf_rc(&text);
 	}
+	w->idle = !k.changed;
 	if (rc == RC_OK && k.changed)
 		rc = hs_set_account_data(w->hs, me, "m.direct", text.p, e);
 	if (rc == RC_OK)

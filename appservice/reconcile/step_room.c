@@ -74,12 +74,41 @@ static enum rc refused(struct work *w, const char *room_id, const char *good,
 	return was;
 }
 
+/*
+ * The subject's membership as the step begins: another step (one that found
+ * the whole room) or a transaction may have been faster than this one. What
+ * became of a request without an answer only the homeserver knows.
+ */
+static enum rc is_now(
+	struct work *w, const char *room_id, const char **is, struct err *e)
+{
+	enum rc rc = RC_OK;
+	if (w->interrupted)
+		rc = observe_room(
+			w->app, w->hs, insider(w), room_id, NULL, NULL, e);
+	if (rc == RC_OK || rc == RC_FORBIDDEN)
+		rc = store_membership_get(
+			w->app->store, room_id, w->step->subject, &w->a, is, e);
+	return rc;
+}
+
+/* Who has left is asked again only when it is one of ours. */
+static bool wants_invitation(const struct work *w, const char *is)
+{
+	return !is || text_eq(is, "knock") ||
+		(text_eq(is, "leave") && w->step->person);
+}
+
 enum rc step_invite(struct work *w, struct err *e)
 {
-	const char *room_id = NULL;
+	const char *room_id = NULL, *is = NULL;
 	enum rc rc = room_id_of(w, &room_id, e);
+	if (rc == RC_OK)
+		rc = is_now(w, room_id, &is, e);
 	if (rc != RC_OK)
 		return rc;
+	if (!wants_invitation(w, is))
+		return work_nothing(w, e);
 	rc = hs_invite(w->hs, w->step->actor, room_id, w->step->subject, e);
 	if (rc == RC_FORBIDDEN)
 		return refused(w, room_id, "invite", "join", e);
@@ -88,10 +117,14 @@ enum rc step_invite(struct work *w, struct err *e)
 
 enum rc step_join(struct work *w, struct err *e)
 {
-	const char *room_id = NULL;
+	const char *room_id = NULL, *is = NULL;
 	enum rc rc = room_id_of(w, &room_id, e);
+	if (rc == RC_OK)
+		rc = is_now(w, room_id, &is, e);
 	if (rc != RC_OK)
 		return rc;
+	if (text_eq(is, "join"))
+		return work_nothing(w, e);
 	rc = hs_join(w->hs, w->step->actor, room_id, e);
 	if (rc == RC_FORBIDDEN)
 		return refused(w, room_id, "join", NULL, e);

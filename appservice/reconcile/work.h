@@ -19,6 +19,7 @@ struct work {
 	int64_t journal_id;
 	bool interrupted; /* it was started before, with an unknown result */
 	bool blocked;     /* said by the step */
+	bool idle;        /* said by the step: nothing was to be done */
 	struct arena a;   /* for the step's strings */
 };
 

@@ -171,7 +171,7 @@ enum rc step_login(struct work *w, struct err *e)
 /* The file is this one already: written, but its commit was lost. */
 static bool is_written(int fd, int64_t generation, const struct secret *token)
 {
-	struct handoff h = {0};
+	struct handoff h = { 0 };
 	bool same = handoff_read(fd, &h, NULL) == RC_OK &&
 		h.generation == generation &&
 		secret_equal(&h.access_token, secret_bytes(token), token->n);

@@ -58,6 +58,7 @@ CREATE TABLE declared_member (
 	user_id TEXT,
 	PRIMARY KEY (room_key, user_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX declared_member_by_user ON declared_member (user_id);
 
 -- Who marked which room as direct in their account data.
 CREATE TABLE direct_mark (

@@ -2,6 +2,10 @@
 
 import pytest
 
+pytest.register_assert_rewrite("support.small")
+
+from support import small  # noqa: E402
+
 
 @pytest.fixture
 def settled(fakehs, muster_on, introduce):
@@ -22,5 +26,36 @@ def _settle(hs, muster_on, introduce):
     muster.start()
     muster.wait_settled()
     hs.wait_quiet()
+    hs.clear_log()
+    return muster, hs
+
+
+@pytest.fixture
+def fresh(fakehs, muster_on):
+    """(muster, homeserver): support.small's fleet; they know of each other,
+    and nothing is done yet."""
+    return _introduced(fakehs, muster_on)
+
+
+@pytest.fixture
+def fresh_on_conduit(conduit_fake, muster_on):
+    """The same in Conduit's manner alone."""
+    return _introduced(conduit_fake, muster_on)
+
+
+def _introduced(hs, muster_on):
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    return muster, hs
+
+
+@pytest.fixture
+def declared(fresh):
+    """(muster, homeserver): served, everything as declared, and the log of
+    requests empty."""
+    muster, hs = fresh
+    muster.start()
+    small.wait_settled(muster, hs)
     hs.clear_log()
     return muster, hs

@@ -8,15 +8,6 @@ from support import small
 from support.small import AGENTS, HUMAN, SENDER, full
 
 
-@pytest.fixture
-def fresh(fakehs, muster_on):
-    """(muster, homeserver): they know of each other, and nothing is done."""
-    muster = muster_on(fakehs, org=small.org())
-    muster.run("registration", expect=0)
-    fakehs.add_appservice(muster.registration_path)
-    return muster, fakehs
-
-
 def test_from_nothing_to_everything(fresh):
     muster, hs = fresh
     before = muster.run("plan", "--json")

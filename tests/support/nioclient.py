@@ -101,6 +101,15 @@ class NioClient:
                          and room in (None, m[0])), None)
         return come() or self.wait(come, f"message {text!r}", bound)
 
+    def direct_rooms(self):
+        """{other: [room id, ...]}, the m.direct of this user."""
+        return _good(self._do(self.nio.list_direct_rooms())).rooms
+
+    def whoami(self):
+        """(user id, device id) of the token."""
+        got = _good(self._do(self.nio.whoami()))
+        return got.user_id, got.device_id
+
     def join(self, room):
         # Not nio's own: it sends no body, which Conduit refuses.
         return Client(self.nio.homeserver, self.token).join(room)

@@ -20,8 +20,8 @@
 	do {                                                                   \
 		enum rc rc_ = (call);                                          \
 		if (rc_ != RC_OK)                                              \
-			fail_msg("%s: %s: %s", #call, rc_words(rc_),           \
-				(e).text);                                     \
+			fail_msg(                                              \
+				"%s: %s: %s", #call, rc_words(rc_), (e).text); \
 	} while (0)
 #define assert_rc(call, want) assert_int_equal((call), (want))
 

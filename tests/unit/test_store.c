@@ -184,6 +184,41 @@ static void test_check_fails_when_nothing_can_be_written(void **state)
 	assert_ok(store_check(f->s, &f->e), f->e);
 }
 
+/* SQLite undoes a transaction by itself when it cannot go on with it: what
+ * comes after must not be committed alone. */
+static void test_undone_in_the_middle(void **state)
+{
+	struct store_fixture *f = *state;
+	enum { SIZE = 8 * 1024 * 1024 }; /* more than it keeps in memory */
+	char *large = malloc(SIZE + 1);
+	struct rlimit before, little;
+
+	assert_non_null(large);
+	memset(large, 'x', SIZE);
+	large[SIZE] = '\0';
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	little = before;
+	little.rlim_cur = 1024 * 1024;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+	enum rc rc = RC_OK;
+	for (char name[2] = "a"; rc == RC_OK && name[0] <= 'c'; name[0]++)
+		rc = store_note_set(f->s, name, large, &f->e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	free(large);
+
+	assert_rc(rc, RC_IO);
+	assert_rc(store_note_set(f->s, "after", "1", &f->e), RC_IO);
+	assert_words(f, "undone");
+	assert_rc(store_commit(f->s, &f->e), RC_IO);
+	assert_note(f, "a", NULL);
+	assert_note(f, "after", NULL);
+	WRITE(f, store_note_set(f->s, "after", "2", &f->e));
+	assert_note(f, "after", "2");
+}
+
 static void test_second_open_names_the_holder(void **state)
 {
 	struct store_fixture *f = *state;
@@ -257,6 +292,10 @@ static void test_not_ours(void **state)
 				 "FROM pragma_journal_mode"),
 		1);
 	assert_rc(store_open_readonly(f->path, &s, &f->e), RC_CORRUPT);
+	/* Others count versions too. */
+	store_fixture_sql(f, "PRAGMA user_version = 1");
+	assert_rc(store_open(f->path, &s, &f->e), RC_CORRUPT);
+	assert_words(f, "another program");
 	assert_null(s);
 }
 
@@ -539,6 +578,7 @@ int main(void)
 		STORE_TEST(test_settings),
 		STORE_TEST(test_check_writes),
 		STORE_TEST(test_check_fails_when_nothing_can_be_written),
+		STORE_TEST(test_undone_in_the_middle),
 		STORE_TEST(test_second_open_names_the_holder),
 		STORE_TEST(test_newer_version),
 		STORE_TEST(test_not_ours),

@@ -201,6 +201,10 @@ static void test_hand_off(void **state)
 	assert_int_equal(agent(f, ANNA)->state, AGENT_ACKNOWLEDGED);
 	assert_int_equal(agent(f, ANNA)->acked_generation, 2);
 
+	/* A late answer takes nothing back. */
+	WRITE(f, store_agent_acked(f->s, ANNA, 1, 340, "x", 340, &f->e));
+	assert_int_equal(agent(f, ANNA)->acked_generation, 2);
+
 	/* An older writer refuses; an answer to nothing is none. */
 	WRITE_RC(f,
 		store_agent_handed_off(
@@ -289,6 +293,36 @@ static void test_old_hand_offs_leave(void **state)
 	assert_int_equal(
 		store_fixture_sql(f, "SELECT min(generation) FROM handoff"),
 		25);
+}
+
+static void test_one_agent(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_agent a = { .user_id = "untouched" };
+	struct store_agent *rows = NULL;
+	size_t n = 9;
+
+	declare_both(f);
+	assert_ok(store_agent_get(f->s, ANNA, &f->a, &a, &f->e), f->e);
+	assert_string_equal(a.user_id, ANNA);
+	assert_string_equal(a.department, "Lab");
+	a.user_id = "untouched";
+	assert_rc(store_agent_get(f->s, BERT, &f->a, &a, &f->e), RC_NOT_FOUND);
+	assert_non_null(strstr(f->e.text, BERT));
+	assert_string_equal(a.user_id, "untouched");
+
+	assert_ok(store_agents_unanswered(f->s, &f->a, &rows, &n, &f->e), f->e);
+	assert_int_equal(n, 0);
+	WRITE(f,
+		store_agent_handed_off(
+			f->s, ANNA, "MUSTER", 1, SHA_1, 210, &f->e));
+	assert_ok(store_agents_unanswered(f->s, &f->a, &rows, &n, &f->e), f->e);
+	assert_int_equal(n, 1);
+	assert_string_equal(rows[0].user_id, ANNA);
+	assert_string_equal(rows[0].token_sha256, SHA_1);
+	WRITE(f, store_agent_acked(f->s, ANNA, 1, 220, "x", 230, &f->e));
+	assert_ok(store_agents_unanswered(f->s, &f->a, &rows, &n, &f->e), f->e);
+	assert_int_equal(n, 0);
 }
 
 /* --- transactions ----------------------------------------------------------- */
@@ -476,6 +510,7 @@ int main(void)
 		STORE_TEST(test_late_answer_unblocks_nobody),
 		STORE_TEST(test_unknown_agent),
 		STORE_TEST(test_old_hand_offs_leave),
+		STORE_TEST(test_one_agent),
 		STORE_TEST(test_txn),
 		STORE_TEST(test_txn_window),
 		STORE_TEST(test_txn_counts),

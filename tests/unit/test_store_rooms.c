@@ -140,6 +140,40 @@ static void test_marks(void **state)
 	assert_string_equal(all.marks[2].room_id, R2);
 }
 
+static void test_one_room(void **state)
+{
+	static const char *const both[] = { ANNA, BERT };
+	struct store_fixture *f = *state;
+	struct store_room r = { .key = "untouched" }, *rows = NULL;
+	size_t n = 9;
+
+	declare_rooms(f);
+	WRITE(f, store_room_members_declare(f->s, PAIR, both, 2, &f->e));
+	WRITE(f, store_room_members_declare(f->s, GLASS, both, 2, &f->e));
+	assert_ok(
+		store_direct_rooms(f->s, ANNA, &f->a, &rows, &n, &f->e), f->e);
+	assert_int_equal(n, 0); /* it does not exist yet */
+	assert_rc(store_room_by_id(f->s, R2, &f->a, &r, &f->e), RC_NOT_FOUND);
+	assert_string_equal(r.key, "untouched");
+	WRITE(f, store_room_found(f->s, PAIR, R2, ANNA, &f->e));
+	WRITE(f, store_room_found(f->s, GLASS, R1, NULL, &f->e));
+	assert_ok(
+		store_direct_rooms(f->s, ANNA, &f->a, &rows, &n, &f->e), f->e);
+	assert_int_equal(n, 1);
+	assert_string_equal(rows[0].key, PAIR);
+	assert_string_equal(rows[0].room_id, R2);
+	assert_ok(
+		store_direct_rooms(f->s, CARL, &f->a, &rows, &n, &f->e), f->e);
+	assert_int_equal(n, 0);
+
+	assert_ok(store_room_get(f->s, GLASS, &f->a, &r, &f->e), f->e);
+	assert_string_equal(r.room_id, R1);
+	assert_ok(store_room_by_id(f->s, R2, &f->a, &r, &f->e), f->e);
+	assert_string_equal(r.key, PAIR);
+	assert_rc(store_room_get(f->s, "#no:such", &f->a, &r, &f->e),
+		RC_NOT_FOUND);
+}
+
 /* --- memberships ------------------------------------------------------------ */
 
 static struct store_membership event(
@@ -211,6 +245,14 @@ static void test_membership_order(void **state)
 	/* Another event that says the same is no change, but newer. */
 	assert_false(set(f, event("leave", "$4", 300)));
 	assert_row(f, "leave", "$4", 300, "event");
+
+	const char *now = "unset";
+	assert_ok(
+		store_membership_get(f->s, R1, ANNA, &f->a, &now, &f->e), f->e);
+	assert_string_equal(now, "leave");
+	assert_ok(
+		store_membership_get(f->s, R2, ANNA, &f->a, &now, &f->e), f->e);
+	assert_null(now);
 }
 
 static void test_membership_takes_over(void **state)
@@ -494,6 +536,7 @@ int main(void)
 		STORE_TEST(test_rooms),
 		STORE_TEST(test_declared_members),
 		STORE_TEST(test_marks),
+		STORE_TEST(test_one_room),
 		STORE_TEST(test_membership_order),
 		STORE_TEST(test_membership_takes_over),
 		STORE_TEST(test_membership_every_order),

@@ -1,0 +1,386 @@
+"""The main job, from an empty homeserver to agents that have their tokens."""
+
+import os
+import sqlite3
+import stat
+
+import pytest
+
+from support.client import V3, Refused, quote
+from support.conduit import ADMIN, ADMIN_PASSWORD, Conduit, binary
+
+# Who examples/fleet/config.yaml deploys, and how they are called.
+AGENTS = {
+    "adaeze.eriksen": "Adaeze Eriksen", "asa.tchaikov": "Åsa Tchaikov",
+    "brigida.hashimoto": "Brigida Hashimoto", "asa.iyer": "Åsa Iyer",
+    "gerda.madsen": "Gerda Madsen", "tove.rantala": "Tove Rantala",
+    "bram.zoltan": "Bram Zoltan", "adaeze.verhoeven": "Adaeze Verhoeven",
+    "alda.bekele": "Alda Bekele", "task.desk": "Task Desk"}
+ROOM_NAMES = {
+    "all-employees": "All employees",
+    "research-leadership": "Research leadership",
+    "research-insights-team": "Research Insights team",
+    "field-service-leadership": "Field Service leadership",
+    "spare-parts-team": "Spare Parts team"}
+
+
+@pytest.fixture(scope="module")
+def names():
+    return {f"@{local}:fleet.example": name for local, name in AGENTS.items()}
+
+
+# -- check, registration, register
+
+
+def test_check(fleet, names):
+    assert fleet.declared.names == {
+        **names, fleet.human_id: "Philippa Tidewater"}
+    got = fleet.steps["check"]
+    assert got.code == 0, got
+    for words in ("10 of them agents", "1 human", "5 rooms",
+                  "14 direct rooms"):
+        assert words in got.out, got
+
+
+def test_registration(fleet):
+    got = fleet.steps["registration"]
+    assert got.code == 0, got
+    assert "registration.yaml was written" in got.out
+    mode = os.stat(fleet.muster.registration_path).st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_register(fleet):
+    got = fleet.steps["register"]
+    assert got.code == 0, got
+    if fleet.hs.kind == "conduit":
+        assert "made the account @philippa.tidewater:fleet.example" in got.out
+        assert f"we are {fleet.sender}" in got.out
+        assert stat.S_IMODE(os.stat(fleet.admin_password).st_mode) == 0o600
+    else:
+        assert "already registered: nothing to do" in got.out
+    assert f"reaches us at {fleet.tap.url} in" in got.out
+
+
+def test_synapse_is_told_the_line(fleet):
+    if fleet.hs.kind != "synapse":
+        pytest.skip("a matter of Synapse's")
+    got = fleet.steps["register before"]
+    assert got.code == 3, got
+    assert "app_service_config_files" in got.out
+    lines = [line.strip() for line in got.out.splitlines()]
+    assert f"- {os.path.realpath(fleet.muster.registration_path)}" in lines
+
+
+def test_register_again_does_nothing(fleet):
+    got = fleet.steps["register again"]
+    assert got.code == 0, got
+    assert "already registered: nothing to do" in got.out
+    assert "registering" not in got.out
+
+
+def test_no_secret_is_shown(fleet):
+    fleet.muster.assert_no_secret_shown()
+
+
+def assert_command_is_redacted(admin, server_name, registration):
+    """The last command in the admin room shows nothing any more."""
+    room = admin.resolve(f"#admins:{server_name}")
+    events = admin.messages(room, 50)
+    commands = [e for e in events if e["type"] == "m.room.message"
+                and e["sender"] == admin.user_id]
+    assert commands and all(c["content"] == {} for c in commands), commands
+    for secret in ("as_token", "hs_token"):
+        assert registration[secret] not in str(events)
+        for c in commands:
+            one = admin.get(f"/rooms/{quote(room)}/event/"
+                            f"{quote(c['event_id'])}")
+            assert registration[secret].encode() not in one.raw
+
+
+def sessions(admin):
+    return [d["device_id"] for d in admin.ok(
+        "GET", f"{V3}/devices")["devices"]]
+
+
+def test_conduit_keeps_no_trace_of_the_command(fleet):
+    if fleet.hs.kind != "conduit":
+        pytest.skip("a matter of Conduit's")
+    assert_command_is_redacted(
+        fleet.human, "fleet.example", fleet.muster.registration)
+    assert sessions(fleet.human) == [fleet.human.device_id]
+
+
+def test_no_agent_is_administrator(fleet):
+    if fleet.hs.kind == "conduit":
+        room = fleet.human.resolve("#admins:fleet.example")
+        inside = {user for user, is_ in fleet.human.members(room).items()
+                  if is_ in ("join", "invite")}
+        assert inside == {"@conduit:fleet.example", fleet.human_id}
+    else:
+        db = sqlite3.connect(
+            f"file:{fleet.hs.dir}/synapse.db?mode=ro", uri=True)
+        assert db.execute(
+            "SELECT name FROM users WHERE admin = 1").fetchall() == []
+        db.close()
+
+
+# -- a Conduit that has been there before
+
+
+@pytest.fixture
+def old_conduit(tmp_path):
+    """Conduit with its administrator and a human."""
+    if not binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    hs = Conduit("fleet.test", tmp_path / "hs").start()
+    hs.human("alice")
+    yield hs
+    hs.kill()
+
+
+def test_register_on_an_existing_conduit(old_conduit, muster_on):
+    hs, muster = old_conduit, muster_on(old_conduit)
+    muster.run("registration", expect=0)
+    before = sessions(hs.admin)
+    got = muster.run("register", expect=0)
+    assert "made the account" not in got.out
+    assert f"in #admins:fleet.test as @{ADMIN}:fleet.test" in got.out
+    assert sessions(hs.admin) == before
+    assert_command_is_redacted(hs.admin, "fleet.test", muster.registration)
+    assert hs.ping(muster.registration).status == 502  # known, none listens
+    assert "nothing to do" in muster.run("register", expect=0).out
+    muster.assert_no_secret_shown(more=[ADMIN_PASSWORD])
+
+
+def test_register_with_a_wrong_password(old_conduit, muster_on):
+    muster = muster_on(old_conduit)
+    muster.write("secrets/admin-password", "not-that-one\n")
+    got = muster.run("register", expect=1)
+    assert "password" in got.err and ADMIN in got.err, got
+    assert "not-that-one" not in got.out + got.err
+    reg = muster.registration
+    assert old_conduit.ping(reg).errcode == "M_UNKNOWN_TOKEN"
+    assert sessions(old_conduit.admin) == [old_conduit.admin.device_id]
+
+
+def test_register_by_one_who_is_no_administrator(old_conduit, muster_on):
+    muster = muster_on(old_conduit)
+    muster.write_config(homeserver={"admin": {"user": "alice"}})
+    muster.write("secrets/admin-password", "a human's password\n")
+    got = muster.run("register", expect=1)
+    assert "is no administrator" in got.err, got
+    assert old_conduit.ping(muster.registration).errcode == "M_UNKNOWN_TOKEN"
+
+
+# -- the agents
+
+
+def test_agents_are_handed_over(fleet, names):
+    got = {a["user_id"]: a for a in fleet.first["agents"]}
+    assert set(got) == set(names)
+    for user_id, row in got.items():
+        assert row["state"] == "handed_off", row
+        assert row["name"] == names[user_id]
+        assert (row["device_id"], row["generation"]) == ("MUSTER", 1)
+        assert row["error"] is None
+        assert row["department"] == fleet.declared.department.get(user_id)
+
+
+def test_service_is_ready_and_all_is_as_declared(fleet):
+    status = fleet.first["status"]
+    assert status["ready"] and status["why_not"] == []
+    assert status["agents"] == {"handed_off": 10}
+    assert (status["rooms"], status["direct_rooms"]) == (5, 14)
+    assert status["journal"] == {"waiting": 0, "failed": 0}
+    assert status["homeserver"]["kind"] == fleet.hs.kind
+    assert fleet.first["plan"].code == 0, fleet.first["plan"]
+    assert fleet.muster.run("healthcheck").code == 0
+
+
+def test_hand_off_files(fleet, names):
+    for user_id in names:
+        local = user_id[1:].split(":")[0]
+        department = fleet.declared.department.get(user_id) or "_"
+        path = fleet.muster.path("runtime", department, local, "matrix.json")
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        got = fleet.muster.handoff(local)
+        assert got["user_id"] == user_id
+        assert got["homeserver"] == fleet.hs.url
+        assert (got["muster"], got["generation"]) == (1, 1)
+
+
+def test_display_names(fleet, names):
+    for user_id, name in {**names, fleet.sender: "Muster"}.items():
+        assert fleet.human.displayname(user_id) == name
+
+
+def test_display_names_in_the_rooms(fleet, names):
+    """The name was there before the first room: members carry it."""
+    room = fleet.room("#all-employees:fleet.example")["room_id"]
+    for user_id, name in {**names, fleet.sender: "Muster"}.items():
+        member = fleet.service(fleet.sender).state(
+            room, "m.room.member", user_id)
+        assert member["displayname"] == name
+
+
+# -- the rooms
+
+
+def test_rooms_are_those_of_the_policy(fleet):
+    rooms = [r for r in fleet.first["rooms"] if r["kind"] == "room"]
+    assert {r["alias"] for r in rooms} == {
+        f"#{name}:fleet.example" for name in ROOM_NAMES}
+    for room in rooms:
+        members = fleet.declared.rooms[room["alias"]]
+        assert set(room["declared"]) == members
+        assert set(room["joined"]) == (
+            members - {fleet.human_id} | {fleet.sender})
+        assert fleet.human.resolve(room["alias"]) == room["room_id"]
+        for none in ("missing", "extra", "held"):
+            assert room[none] == []
+
+
+def test_direct_rooms_are_those_of_the_policy(fleet):
+    rooms = [r for r in fleet.first["rooms"] if r["kind"] == "direct"]
+    assert {frozenset(r["declared"]) for r in rooms} == fleet.declared.pairs
+    assert len(rooms) == len({r["room_id"] for r in rooms}) == 14
+    for room in rooms:
+        assert set(room["joined"]) == (
+            set(room["declared"]) - {fleet.human_id})
+        assert fleet.sender not in fleet.insider(room).members(
+            room["room_id"])
+
+
+def test_nobody_else_gets_into_a_room(fleet):
+    public = fleet.human.ok("GET", f"{V3}/publicRooms")["chunk"]
+    listed = {r["room_id"] for r in public}
+    stranger = fleet.hs.human("stranger.one")
+    for room in fleet.rooms():
+        room_id = room["room_id"]
+        insider = fleet.insider(room)
+        rules = insider.state(room_id, "m.room.join_rules")
+        assert rules["join_rule"] == "invite"
+        assert room_id not in listed
+        seen = stranger.get(f"/directory/list/room/{quote(room_id)}")
+        assert seen.body.get("visibility") == "private", seen
+        with pytest.raises(Refused):
+            stranger.join(room_id)
+        assert stranger.get(
+            f"/rooms/{quote(room_id)}/joined_members").status == 403
+
+
+def test_room_names(fleet):
+    for room in fleet.rooms():
+        name = fleet.insider(room).state(room["room_id"], "m.room.name")
+        if room["kind"] == "room":
+            local = room["alias"][1:].split(":")[0]
+            assert name == {"name": ROOM_NAMES[local]}
+        elif fleet.human_id not in room["declared"]:
+            assert name is None
+
+
+def test_power(fleet):
+    """Humans 100; the service keeps its rooms, as the creator or by 100."""
+    for room in fleet.rooms():
+        if room["kind"] == "direct":
+            continue
+        insider = fleet.insider(room)
+        events = insider.ok(
+            "GET", f"{V3}/rooms/{quote(room['room_id'])}/state")
+        create = next(e for e in events if e["type"] == "m.room.create")
+        power = next(e for e in events if e["type"] == "m.room.power_levels")
+        assert create["sender"] == fleet.sender
+        users = power["content"]["users"]
+        if int(create["content"]["room_version"]) >= 12:
+            assert users == {fleet.human_id: 100}
+        else:
+            assert users == {fleet.human_id: 100, fleet.sender: 100}
+        assert "additional_creators" not in create["content"]
+
+
+def test_human_is_asked_and_does_not_have_to_come(fleet):
+    """The first look of the human's own client: invitations, no rooms."""
+    rooms = [r for r in fleet.first["rooms"]
+             if fleet.human_id in r["declared"]]
+    assert len(rooms) == 3  # everybody, and one with each VP
+    asked = fleet.first["sync"]["rooms"]["invite"]
+    joined = fleet.first["sync"]["rooms"].get("join", {})
+    for room in rooms:
+        assert fleet.human_id in room["invited"]
+        assert fleet.human_id not in room["joined"]
+        assert room["room_id"] in asked
+        assert room["room_id"] not in joined
+    ours = {r["room_id"] for r in fleet.first["rooms"]}
+    assert ours & set(asked) == {r["room_id"] for r in rooms}
+
+
+def test_direct_room_with_a_human_has_the_agent_s_name(fleet):
+    """All that an invitation shows on Conduit is the room's name."""
+    for room in fleet.first["rooms"]:
+        if room["kind"] == "room" or fleet.human_id not in room["declared"]:
+            continue
+        agent, = set(room["declared"]) - {fleet.human_id}
+        shown = fleet.first["sync"]["rooms"]["invite"][room["room_id"]]
+        name, = (e["content"]["name"]
+                 for e in shown["invite_state"]["events"]
+                 if e["type"] == "m.room.name")
+        assert name == fleet.declared.names[agent]
+
+
+def test_human_joins_and_the_transaction_says_so(fleet):
+    room = fleet.room("#all-employees:fleet.example")
+    fleet.human.join(room["room_id"])
+    event = fleet.wait_member(room["room_id"], fleet.human_id, "join")
+    theirs = fleet.human.get(f"/rooms/{quote(room['room_id'])}/event/"
+                             f"{quote(event)}")
+    assert theirs.body["content"]["membership"] == "join"
+    room = fleet.room("#all-employees:fleet.example")
+    assert fleet.human_id in room["joined"]
+    assert fleet.human_id not in room["invited"]
+    assert fleet.muster.run("plan").code == 0
+
+
+# -- somebody else's account
+
+
+def test_account_that_is_not_ours(homeserver, muster_on, introduce):
+    """An account of an agent's name, made by a password before there was a
+    registration: that agent is blocked, the account untouched, everybody
+    else is done."""
+    hs, name = homeserver, "ian.ic"
+    muster = muster_on(hs)
+    hs.start()
+    foreign = hs.human(name, "a password of his own")
+    foreign.set_displayname("Somebody Else")
+    introduce(muster, hs)
+    muster.start()
+    muster.wait_settled()
+
+    got = {a["user_id"]: a for a in muster.json("agents")}
+    blocked = got.pop(muster.full_id(name))
+    assert blocked["state"] == "blocked"
+    assert "not ours" in blocked["error"] and "adopt" in blocked["error"]
+    assert blocked["generation"] == 0
+    assert len(got) == 5
+    assert {a["state"] for a in got.values()} == {"handed_off"}
+    assert muster.handoff(name) is None
+    assert muster.run("plan").code == 0
+    assert muster.json("status")["agents"] == {
+        "handed_off": 5, "blocked": 1}
+
+    assert foreign.whoami().status == 200
+    assert foreign.displayname(foreign.user_id).startswith("Somebody Else")
+    assert foreign.joined_rooms() == set()
+    assert [d["device_id"] for d in foreign.ok("GET", f"{V3}/devices")[
+        "devices"]] == [foreign.device_id]
+    for room in muster.json("rooms"):
+        if room["kind"] == "direct":
+            assert (foreign.user_id in room["declared"]) == (
+                room["room_id"] is None), room
+        else:
+            assert (foreign.user_id in room["declared"]) == (
+                foreign.user_id in room["missing"]), room
+    # Not asked again with every look.
+    assert muster.restart() and muster.json("status")[
+        "homeserver"]["writes"] == 0

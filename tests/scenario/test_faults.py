@@ -1,0 +1,353 @@
+"""The homeserver goes wrong, in every way it can: all is made in the end, and
+nothing twice that anybody could see."""
+
+import threading
+import time
+
+import pytest
+
+from support import small
+from support.fakehs import (answer, cut_off, delay, garbage, limited,
+                            reset_after, reset_before)
+from support.process import wait_until
+from support.small import AGENTS, HUMAN, full
+
+# Every kind of write there is; the first of some is the service's own user's,
+# without whom nothing else is tried.
+WRITES = [("POST", r"/register$", 1), ("PUT", r"/displayname$", 1),
+          ("POST", r"/login$", 0), ("POST", r"/createRoom$", 0),
+          ("POST", r"/createRoom$", 3), ("POST", r"/invite$", 0),
+          ("POST", r"/join$", 0), ("PUT", r"/m\.direct$", 0)]
+READS = [("GET", r"/versions$", 0), ("GET", r"/whoami$", 0),
+         ("GET", r"/directory/room/", 1), ("GET", r"/capabilities$", 0),
+         ("GET", r"/m\.direct$", 0)]
+
+
+def all_wrong(hs, requests, action):
+    return [hs.fault(method, path, action, skip=skip)
+            for method, path, skip in requests]
+
+
+def assert_made_once(hs):
+    """Of everything that was done, whether it was answered or not."""
+    made = [r.body["username"] for r in hs.find("POST", "/register$")
+            if r.status != 400]
+    assert {m: made.count(m) for m in made if made.count(m) > 2} == {}
+    users = set(hs.world.users)
+    assert len(users) == len({u.lower() for u in users})
+
+
+@pytest.mark.parametrize("action", [
+    answer(500), answer(500, processed=True), answer(502, b"<html>"),
+    reset_before(), reset_after(), garbage(), cut_off()], ids=[
+    "500", "500-done", "502", "reset-before", "reset-after", "garbage",
+    "cut-off"])
+def test_every_write_goes_wrong_once(fresh, action):
+    muster, hs = fresh
+    faults = all_wrong(hs, WRITES, action)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert [f.hits for f in faults] == [1] * len(faults)
+    small.assert_as_declared(hs, muster)
+    assert_made_once(hs)
+    assert {a["state"] for a in muster.json("agents")} == {"handed_off"}
+    assert {a["error"] for a in muster.json("agents")} == {None}
+
+
+@pytest.mark.parametrize("action", [
+    answer(500), reset_before(), garbage()],
+    ids=["500", "reset", "garbage"])
+def test_every_read_goes_wrong_once(fresh, action):
+    muster, hs = fresh
+    faults = all_wrong(hs, READS, action)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert [f.hits for f in faults] == [1] * len(faults)
+    small.assert_as_declared(hs, muster)
+
+
+@pytest.mark.parametrize("path", [r"/joined_rooms$", r"/joined_members$"])
+def test_a_look_goes_wrong_once(declared, path):
+    """That is the homeserver's fault, and nobody says that it is the
+    store's."""
+    muster, hs = declared
+    muster.stop()
+    hs.clear_log()
+    fault = hs.fault("GET", path, answer(500))
+    said = len(muster.daemon.output())
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert fault.hits == 1
+    assert "the store cannot be used" not in muster.daemon.output()[said:]
+    assert hs.writes() == []
+
+
+def test_what_kind_it_is_cannot_be_told_at_first(fresh_on_conduit):
+    """An account without a password would count as a guest for ever."""
+    muster, hs = fresh_on_conduit
+    hs.fault("GET", "^/$", answer(500))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert small.status(muster)["homeserver"]["kind"] == "conduit"
+
+
+# -- refusals that stay
+
+
+def covers(*localparts):
+    escaped = "|".join(a.replace(".", r"\.") for a in localparts)
+    return [{"exclusive": True, "regex": f"^@({escaped}):fleet\\.test$"}]
+
+
+def without(*localparts):
+    """What must be declared when these are not to be had."""
+    return small.org(*(a for a in AGENTS if a not in localparts))
+
+
+def assert_others_declared(muster, hs, blocked):
+    """All but the blocked one; and that is said, and is no failure."""
+    row = small.agent(muster, blocked)
+    assert row["state"] == "blocked"
+    now = small.status(muster)
+    assert now["ready"] and now["why_not"] == []
+    assert now["agents"] == {"handed_off": 2, "blocked": 1}
+    assert now["journal"] == {"waiting": 0, "failed": 0}
+    assert muster.run("plan", "--json", expect=0).json["steps"] == []
+    missing = {room["alias"]: room["missing"]
+               for room in muster.json("rooms") if room["kind"] == "room"}
+    assert missing["#all-employees:fleet.test"] == [full(blocked)]
+    for alias, members in small.ROOMS.items():
+        room = hs.room(alias)
+        assert room.membership(full(blocked)) is None
+        for member in members - {blocked, HUMAN}:
+            assert room.membership(full(member)) == "join"
+    made = [p for p in small.pairs_of(muster) if small.room_of(hs, p)]
+    assert made == [p for p in small.pairs_of(muster)
+                    if full(blocked) not in p]
+    return row["error"]
+
+
+def test_one_agent_is_outside_the_namespace(fresh):
+    muster, hs = fresh
+    narrow = {**muster.registration, "namespaces": {
+        **muster.registration["namespaces"],
+        "users": covers("anna.vp", "ben.man")}}
+    hs.register_appservice(narrow)
+    muster.start()
+    small.wait_settled(muster, hs)
+    why = assert_others_declared(muster, hs, "cleo.ic")
+    assert "muster register" in why
+    assert hs.user("cleo.ic") is None
+    assert '"level":"warn"' in muster.daemon.output()
+
+
+def test_one_name_is_taken_by_somebody(fakehs, muster_on):
+    hs = fakehs
+    somebody = hs.human("cleo.ic")
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    why = assert_others_declared(muster, hs, "cleo.ic")
+    assert "muster adopt" in why
+    assert somebody.whoami().status == 200  # nobody took the session
+    assert hs.user("cleo.ic").displayname != "Cléo \u201cC\u201d Ic"
+    assert muster.handoff("cleo.ic") is None
+    # It stays so, and nothing is tried again.
+    muster.stop()
+    hs.clear_log()
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert hs.writes() == []
+
+
+def test_one_name_is_taken_by_us(fakehs, muster_on):
+    """It has our device: it was ours before the store was."""
+    hs = fakehs
+    hs.human("cleo.ic")
+    hs.user("cleo.ic").devices["MUSTER"] = hs.user(
+        "cleo.ic").devices.popitem()[1]
+    hs.world.tokens = {t: (u, "MUSTER") if u == full("cleo.ic") else (u, d)
+                       for t, (u, d) in hs.world.tokens.items()}
+    hs.user("cleo.ic").password = "x" if hs.conduit else ""
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert ("take_over", full("cleo.ic")) in [
+        (row["action"], row["subject"]) for row in muster.json("audit")]
+
+
+# -- told to wait
+
+
+@pytest.mark.parametrize("how, least", [
+    ({"retry_after": 1}, 1.0), ({"retry_after_ms": 400}, 0.4), ({}, 0.05),
+    ({"retry_after": 1, "retry_after_ms": 100}, 1.0)],
+    ids=["header", "body", "neither", "both"])
+def test_rate_limit(fresh_on_conduit, how, least):
+    """The whole service holds back as long as it is told to."""
+    muster, hs = fresh_on_conduit
+    fault = hs.fault("POST", r"/(login|createRoom)$", limited(**how))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert fault.hits == 1
+    refused, = [r for r in hs.requests if r.status == 429]
+    next_one = min(r.started for r in hs.requests
+                   # what had been decided on is sent
+                   if r.started > refused.ended + 0.03)
+    assert next_one - refused.ended >= least - 0.01
+    small.assert_as_declared(hs, muster)
+    assert_made_once(hs)
+    assert small.status(muster)["journal"]["failed"] == 0
+
+
+def test_rate_limits_everywhere(fresh):
+    muster, hs = fresh
+    for method, path, _ in WRITES[:4] + WRITES[5:]:
+        hs.fault(method, path, limited(retry_after_ms=60), times=2)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert [r.status for r in hs.requests].count(429) == 14
+    assert {r.status for r in hs.writes()} == {200, 429}
+
+
+def test_slow_answers(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    hs.latency = 0.1
+    hs.fault("POST", r"/join$", delay(1.5))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert {r.status for r in hs.writes()} == {200}
+
+
+# -- not there
+
+
+def test_it_goes_away_in_the_middle(fresh):
+    muster, hs = fresh
+    gone = threading.Event()
+
+    def on_write(index, phase, _method, _path):
+        if index == 15 and phase == "after" and not gone.is_set():
+            gone.set()
+            threading.Thread(target=hs.stop).start()
+    hs.on_request(on_write)
+    muster.start(ready=False)
+
+    def noticed():
+        now = small.status(muster)
+        return not now["ready"] and gone.is_set() and now["why_not"]
+    why = muster.daemon.wait_for(noticed, 20, "it notices")
+    assert any(hs.url.rpartition(":")[2] in text or "connect" in text.lower()
+               or "reach" in text for text in why), why
+    assert muster.run("healthcheck").code == 3
+    hs.start()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert_made_once(hs)
+
+
+def test_it_is_away_while_nothing_is_to_do(declared):
+    """A homeserver's restart is nothing to speak of."""
+    muster, hs = declared
+    hs.restart()
+    small.wait_settled(muster, hs)
+    assert hs.writes() == []
+
+
+# -- pushing
+
+
+def test_deliveries_come_late(fresh):
+    """Everything is made without having been told of anything; then all the
+    news come at once."""
+    muster, hs = fresh
+    hs.pause_delivery()
+    muster.start()
+    muster.daemon.wait_for(lambda: small.steps(muster) == [], 20, "no step")
+    done = hs.log.writes
+    hs.resume_delivery()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert hs.log.writes == done  # old news make no work
+
+
+def test_lost_events_are_repaired_by_looking(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    human = hs.human(HUMAN)
+    muster.write_config(reconcile={"interval": "1s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    room = hs.room("all-employees")
+    human.join(room.room_id)
+    small.wait_settled(muster, hs)
+    hs.lose_events(lambda event: True)
+    human.kick(room.room_id, full("ben.man"))
+    wait_until(lambda: room.membership(full("ben.man")) == "join", 20,
+               "the agent to be back")
+    assert small.events_of(room, "ben.man") == [
+        "invite", "join", "leave", "invite", "join"]
+
+
+def push(hs, txn_id, *events):
+    got = hs.push([{"event_id": f"${txn_id}.{n}", "sender": full(HUMAN),
+                    "origin_server_ts": 1700000000000 + n, **event}
+                   for n, event in enumerate(events)], txn_id)
+    assert got.status == 200
+    return got
+
+
+def test_a_transaction_comes_again(declared):
+    """Also after a kill right behind its answer; also long after."""
+    muster, hs = declared
+    news = [{"type": "m.room.member", "room_id": "!elsewhere:fleet.test",
+             "state_key": "@visitor:fleet.test",
+             "content": {"membership": "join"}},
+            {"type": "m.room.member", "room_id": 12, "state_key": None,
+             "content": {}}]
+    before = small.status(muster)["transactions"]
+    push(hs, "again-1", *news)
+    once = small.status(muster)["transactions"]
+    assert (once["seen"], once["events"], once["quarantined"]) == (
+        before["seen"] + 1, before["events"] + 2, before["quarantined"] + 1)
+    gone = dict(news[0], content={"membership": "leave"},
+                origin_server_ts=1700000001000)
+    push(hs, "again-2", gone)
+    row = ("SELECT membership FROM membership WHERE user_id = ?",
+           "@visitor:fleet.test")
+    assert muster.query(*row) == [("leave",)]
+    push(hs, "again-1", *news)
+    muster.kill()
+    muster.start()
+    push(hs, "again-1", *news)
+    push(hs, "again-2", gone)
+    now = small.status(muster)["transactions"]
+    assert now["repeated"] == before["repeated"] + 3
+    assert now["quarantined"] == once["quarantined"]
+    assert now["events"] == once["events"] + 1
+    assert len(muster.json("quarantine")) == 1
+    assert muster.query(*row) == [("leave",)]
+    assert hs.writes() == []
+
+
+def test_killed_right_behind_an_answer(declared):
+    """What was answered 200 is kept."""
+    muster, hs = declared
+    for n in range(5):
+        push(hs, f"kept-{n}", {
+            "type": "m.room.member", "room_id": f"!r{n}:fleet.test",
+            "state_key": "@visitor:fleet.test",
+            "content": {"membership": "invite"}})
+        muster.kill()
+        assert muster.query("SELECT count(*) FROM membership "
+                            "WHERE user_id = '@visitor:fleet.test'") == [
+            (n + 1,)]
+        muster.start(ready=False)
+        muster.daemon.wait_for(lambda: small.status(muster), 20, "an answer")

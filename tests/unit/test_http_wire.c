@@ -1,0 +1,577 @@
+/*
+ * The listener on the wire: where a request ends, how large and how slow it
+ * may be, on which sockets, and what happens to it at the end.
+ */
+#include "tests/unit/http_listener.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include "base/poison.h"
+
+static char heard[10000];
+
+static size_t count(const char *text, const char *word)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, word)); text += strlen(word))
+		n++;
+	return n;
+}
+
+/* --- bodies --------------------------------------------------------------- */
+
+#define TXN REQ("PUT " V1 "/transactions/1", HOST AUTH)
+
+static void test_bodies(void **state)
+{
+	static const struct {
+		const char *request;
+		const char *want;
+	} cases[] = {
+		{ TXN CLOSE "Content-Length: 5\r\n\r\nhello",
+			"\"n\":5,\"body\":\"hello\"" },
+		{ TXN CLOSE "Content-Length: 005\r\n\r\nhello",
+			"\"n\":5,\"body\":\"hello\"" },
+		{ TXN CLOSE "Content-Length: 0\r\n\r\n",
+			"\"n\":0,\"body\":\"\"" },
+		{ TXN CLOSE "\r\n", "\"n\":0,\"body\":\"\"" },
+		{ TXN CLOSE "Content-Type: text/plain\r\n"
+			    "Content-Length: 2\r\n\r\n{}",
+			"\"body\":\"{}\"" },
+		{ TXN CLOSE "Transfer-Encoding: chunked\r\n\r\n"
+			    "5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n",
+			"\"n\":6,\"body\":\"hello!\"" },
+		{ TXN CLOSE "transfer-encoding: CHUNKED\r\n\r\n0\r\n\r\n",
+			"\"n\":0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *answer = client_ask(*state, cases[i].request);
+
+		if (client_status(answer) != 200 ||
+			!strstr(answer, cases[i].want))
+			fail_msg("%s: expected %s, heard %s", cases[i].request,
+				cases[i].want, answer);
+	}
+}
+
+/* What two servers may take for different requests is answered once, with a
+ * refusal, and the connection ends. */
+static void test_smuggling(void **state)
+{
+	static const char *const requests[] = {
+		TXN "Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello",
+		TXN "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+		TXN "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+		    "0\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		TXN "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+		    "0\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		TXN "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		TXN "Transfer-Encoding: identity\r\n\r\n",
+		TXN "Transfer-Encoding: chunked\r\n"
+		    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		TXN "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		TXN "Content-Length : 38\r\n\r\n"
+		    "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /open/a HTTP/1.1\r\n" HOST
+		"Content-Length: 38\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"0\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"PUT " V1 "/transactions/1 HTTP/1.0\r\n" HOST AUTH
+		"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	};
+
+	int before = atomic_load(&listener_handled);
+
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		const char *answer = client_ask(*state, requests[i]);
+
+		if (client_status(answer) != 400 ||
+			count(answer, "HTTP/1.") != 1)
+			fail_msg("%s\nheard: %s", requests[i], answer);
+		assert_error_body(answer, "M_UNKNOWN");
+	}
+	assert_int_equal(atomic_load(&listener_handled), before);
+}
+
+/* Who has no right to ask learns nothing else, but the connection ends too. */
+static void test_smuggling_unauthorized(void **state)
+{
+	const char *answer = client_ask(*state,
+		REQ("PUT " V1 "/transactions/1",
+			HOST "Content-Length: 5\r\n"
+			     "Transfer-Encoding: chunked\r\n\r\n"
+			     "0\r\n\r\nGET /nothing HTTP/1.1\r\n" HOST "\r\n"));
+
+	assert_int_equal(client_status(answer), 401);
+	assert_int_equal(count(answer, "HTTP/1."), 1);
+	answer = client_ask(*state,
+		REQ("PUT /no",
+			HOST "Content-Length: 5\r\n"
+			     "Transfer-Encoding: chunked\r\n\r\n"
+			     "0\r\n\r\nGET /nothing HTTP/1.1\r\n" HOST "\r\n"));
+	assert_int_equal(client_status(answer), 404);
+	assert_int_equal(count(answer, "HTTP/1."), 1);
+}
+
+static char *filler(size_t n)
+{
+	char *p = malloc(n);
+
+	assert_non_null(p);
+	memset(p, 'x', n);
+	return p;
+}
+
+/* Refused by its headers; nobody waits for a large body. */
+static void test_too_large_declared(void **state)
+{
+	const char *answer =
+		client_ask(*state, TXN "Content-Length: 300001\r\n\r\n");
+
+	assert_int_equal(client_status(answer), 413);
+	assert_error_body(answer, "M_TOO_LARGE");
+	answer = client_ask(
+		*state, TXN "Content-Length: 9223372036854775807\r\n\r\n");
+	assert_int_equal(client_status(answer), 413);
+	answer = client_ask(*state,
+		REQ("GET /open/a", HOST CLOSE "Content-Length: 1\r\n\r\nx"));
+	assert_int_equal(client_status(answer), 413);
+}
+
+/* As large as allowed, in many pieces. */
+static void test_largest(void **state)
+{
+	char *body = filler(300000);
+	int fd = client_connect(*state);
+
+	assert_true(client_say(fd, TXN CLOSE "Content-Length: 300000\r\n\r\n"));
+	assert_true(client_say_n(fd, body, 300000));
+	client_hear_all(fd, heard, sizeof(heard));
+	assert_int_equal(client_status(heard), 200);
+	assert_non_null(strstr(heard, "\"n\":300000,\"body\":\"long\""));
+	close(fd);
+	free(body);
+}
+
+/* One chunk of n bytes. */
+static bool say_chunk(int fd, const char *body, size_t n)
+{
+	char head[32];
+
+	snprintf(head, sizeof(head), "%zx\r\n", n);
+	return client_say(fd, head) && client_say_n(fd, body, n) &&
+		client_say(fd, "\r\n");
+}
+
+/* With chunks it shows only later; up to a limit the answer still comes. */
+static void test_too_large_chunked(void **state)
+{
+	char *body = filler(100000);
+	int before = atomic_load(&listener_handled);
+	int fd = client_connect(*state);
+
+	client_say(fd, TXN CLOSE "Transfer-Encoding: chunked\r\n\r\n");
+	for (int i = 0; i < 4; i++)
+		assert_true(say_chunk(fd, body, 100000));
+	client_say(fd, "0\r\n\r\n");
+	client_hear_all(fd, heard, sizeof(heard));
+	assert_int_equal(client_status(heard), 413);
+	assert_error_body(heard, "M_TOO_LARGE");
+	close(fd);
+
+	/* One that does not end is cut off. */
+	fd = client_connect(*state);
+	client_say(fd, TXN CLOSE "Transfer-Encoding: chunked\r\n\r\n");
+	int sent = 0;
+	while (sent < 1000 && say_chunk(fd, body, 100000))
+		sent++;
+	assert_in_range(sent, 3, 999);
+	assert_int_equal(client_hear_all(fd, heard, sizeof(heard)), 0);
+	assert_int_equal(atomic_load(&listener_handled), before);
+	close(fd);
+	free(body);
+}
+
+/* A small refused body is read, and the connection goes on. */
+static void test_refused_goes_on(void **state)
+{
+	const char *answer = client_ask(*state,
+		"POST " V1 "/ping HTTP/1.1\r\n" HOST
+		"Content-Length: 5\r\n\r\nhello"
+		"PUT /no HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello"
+		"GET /nothing HTTP/1.1\r\n" HOST CLOSE "\r\n");
+
+	assert_int_equal(count(answer, "HTTP/1.1 401"), 1);
+	assert_int_equal(count(answer, "HTTP/1.1 404"), 1);
+	assert_int_equal(count(answer, "HTTP/1.1 200"), 1);
+}
+
+static void test_keep_alive(void **state)
+{
+	int fd = client_connect(*state);
+
+	for (int i = 0; i < 3; i++) {
+		assert_true(client_say(fd, TXN "Content-Length: 2\r\n\r\n{}"));
+		client_hear_until(fd, "\"q\":null}", heard, sizeof(heard));
+		assert_int_equal(client_status(heard), 200);
+	}
+	close(fd);
+}
+
+static void test_expect(void **state)
+{
+	int fd = client_connect(*state);
+
+	client_say(fd,
+		TXN CLOSE "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	client_hear_until(fd, "\r\n\r\n", heard, sizeof(heard));
+	assert_string_equal(heard, "HTTP/1.1 100 Continue\r\n\r\n");
+	client_say(fd, "{}");
+	client_hear_all(fd, heard, sizeof(heard));
+	assert_int_equal(client_status(heard), 200);
+	close(fd);
+
+	/* Refused: no invitation to send the body. */
+	fd = client_connect(*state);
+	client_say(fd,
+		"PUT " V1 "/transactions/1 HTTP/1.1\r\n" HOST
+		"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	client_hear_all(fd, heard, sizeof(heard));
+	assert_int_equal(client_status(heard), 401);
+	assert_null(strstr(heard, "100 Continue"));
+	close(fd);
+}
+
+static void test_no_host(void **state)
+{
+	assert_int_equal(client_status(client_ask(
+				 *state, REQ("GET /nothing", CLOSE "\r\n"))),
+		400);
+}
+
+/* --- deadlines ------------------------------------------------------------ */
+
+/* Sends one byte every 50 ms; how long until the other side closed. */
+static int64_t dribble(int fd, const char *byte)
+{
+	int64_t begun = clock_mono_ms();
+	char c;
+
+	while (clock_mono_ms() - begun < 5000) {
+		if (!client_say(fd, byte))
+			break;
+		clock_sleep_ms(50);
+		ssize_t got = recv(fd, &c, 1, MSG_DONTWAIT);
+		if (got == 0 || (got < 0 && errno != EAGAIN))
+			break;
+	}
+	return clock_mono_ms() - begun;
+}
+
+static void test_deadline(void **state)
+{
+	struct http_server_options o = listener_options();
+
+	(void)state;
+	o.deadline_ms = 400;
+	listener_slow_ms = 1000;
+	struct http_server *s = listener_start(&o);
+
+	/* headers that do not end */
+	int fd = client_connect(s);
+	client_say(fd, "GET /nothing HTTP/1.1\r\nX-A: ");
+	assert_in_range(dribble(fd, "a"), 200, 1500);
+	close(fd);
+
+	/* a body that does not end */
+	fd = client_connect(s);
+	client_say(fd, TXN "Content-Length: 1000\r\n\r\n");
+	assert_in_range(dribble(fd, "a"), 200, 1500);
+	close(fd);
+
+	/* nothing at all */
+	fd = client_connect(s);
+	int64_t begun = clock_mono_ms();
+	assert_int_equal(client_hear_all(fd, heard, sizeof(heard)), 0);
+	assert_in_range(clock_mono_ms() - begun, 200, 1500);
+	close(fd);
+
+	/* the handler's time is not the client's */
+	const char *answer = client_ask(s, REQ("GET /slow", HOST CLOSE "\r\n"));
+	assert_int_equal(client_status(answer), 200);
+
+	http_server_stop(s, 1000);
+	listener_slow_ms = 300;
+}
+
+/* --- sockets -------------------------------------------------------------- */
+
+static void test_addresses(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		":1",
+		"127.0.0.1",
+		"127.0.0.1:",
+		"127.0.0.1:x",
+		"127.0.0.1:65536",
+		"127.0.0.1:-1",
+		"::1:80",
+		"[::1]",
+		"[]:80",
+		"[::1:80",
+		"no.such.host.invalid:80",
+	};
+	struct http_server_options o = listener_options();
+	struct http_server *s = NULL;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		o.listen = bad[i];
+		if (http_server_start(&o, &s, &e) != RC_INVALID)
+			fail_msg("'%s' was taken", bad[i]);
+		assert_null(s);
+	}
+	/* taken already */
+	char taken[32];
+	snprintf(
+		taken, sizeof(taken), "127.0.0.1:%d", http_server_port(*state));
+	o.listen = taken;
+	assert_rc(http_server_start(&o, &s, &e), RC_BUSY);
+	assert_non_null(strstr(e.text, taken));
+	/* both, or none */
+	o.unix_path = "/tmp/x";
+	assert_rc(http_server_start(&o, &s, &e), RC_INVALID);
+	o.listen = o.unix_path = NULL;
+	assert_rc(http_server_start(&o, &s, &e), RC_INVALID);
+}
+
+static int connect_unix(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* A socket file that nobody listens on. */
+static void leave_stale(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	close(fd);
+}
+
+static void test_unix(void **state)
+{
+	char dir[] = "/tmp/test_http_server.XXXXXX";
+	char path[64], file[64];
+	struct http_server_options o = listener_options();
+	struct http_server *second = NULL;
+	struct err e = { 0 };
+	struct stat st;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	snprintf(file, sizeof(file), "%s/file", dir);
+	o.listen = NULL;
+	o.unix_path = path;
+
+	leave_stale(path);
+	umask(0);
+	struct http_server *s = listener_start(&o);
+	umask(022);
+	assert_int_equal(http_server_port(s), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+
+	int fd = connect_unix(path);
+	assert_true(fd >= 0);
+	client_say(fd, REQ("GET /open/a", HOST CLOSE "\r\n"));
+	client_hear_all(fd, heard, sizeof(heard));
+	assert_int_equal(client_status(heard), 200);
+	close(fd);
+
+	/* Somebody answers on it: that one keeps it. */
+	assert_rc(http_server_start(&o, &second, &e), RC_BUSY);
+	assert_non_null(strstr(e.text, path));
+	fd = connect_unix(path);
+	assert_true(fd >= 0);
+	close(fd);
+
+	http_server_stop(s, 1000);
+	assert_int_equal(access(path, F_OK), -1);
+
+	/* A file that is no socket stays. */
+	fclose(fopen(file, "w"));
+	o.unix_path = file;
+	assert_rc(http_server_start(&o, &second, &e), RC_INVALID);
+	assert_int_equal(access(file, F_OK), 0);
+	unlink(file);
+	o.unix_path = "";
+	assert_rc(http_server_start(&o, &second, &e), RC_INVALID);
+	o.unix_path = "/tmp/"
+		      "a-path-that-is-longer-than-the-one-hundred-and-seven-"
+		      "bytes-that-the-system-has-room-for-in-the-address-of-a-"
+		      "socket";
+	assert_rc(http_server_start(&o, &second, &e), RC_INVALID);
+	o.unix_path = "/no/such/directory/socket";
+	assert_rc(http_server_start(&o, &second, &e), RC_IO);
+	rmdir(dir);
+}
+
+/* --- stop ----------------------------------------------------------------- */
+
+struct stopping {
+	struct http_server *s;
+	int wait_ms;
+	atomic_bool done;
+};
+
+static void *stop_main(void *arg)
+{
+	struct stopping *st = arg;
+
+	http_server_stop(st->s, st->wait_ms);
+	atomic_store(&st->done, true);
+	return NULL;
+}
+
+static void wait_for(const atomic_int *what, int value)
+{
+	for (int i = 0; i < 500 && atomic_load(what) != value; i++)
+		clock_sleep_ms(10);
+	assert_int_equal(atomic_load(what), value);
+}
+
+/* What runs gets its answer; what comes now is sent away. */
+static void test_stop_waits(void **state)
+{
+	struct http_server_options o = listener_options();
+	struct http_server *s = listener_start(&o);
+	struct stopping st = { .s = s, .wait_ms = 5000 };
+	pthread_t thread;
+	int running = client_connect(s), idle[3];
+
+	(void)state;
+	listener_slow_ms = 1000;
+	atomic_store(&listener_slow, 0);
+	assert_true(client_say(running, REQ("GET /slow", HOST CLOSE "\r\n")));
+	wait_for(&listener_slow, 1);
+	/* Connected now, so not to the thread that is busy. */
+	for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
+		idle[i] = client_connect(s);
+		assert_true(
+			client_say(idle[i], REQ("GET /nothing", HOST "\r\n")));
+		client_hear_until(idle[i], "{}", heard, sizeof(heard));
+	}
+	assert_int_equal(pthread_create(&thread, NULL, stop_main, &st), 0);
+	clock_sleep_ms(100);
+	bool early = atomic_load(&st.done);
+	size_t sent_away = 0;
+	for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
+		client_say(idle[i], REQ("GET /nothing", HOST "\r\n"));
+		client_hear_all(idle[i], heard, sizeof(heard));
+		sent_away += client_status(heard) == 503;
+		close(idle[i]);
+	}
+	client_hear_all(running, heard, sizeof(heard));
+	close(running);
+	pthread_join(thread, NULL);
+	assert_false(early);
+	assert_int_equal(client_status(heard), 200);
+	assert_int_equal(atomic_load(&listener_slow), 2);
+	assert_int_equal(sent_away, ARRAY_LEN(idle));
+	listener_slow_ms = 300;
+}
+
+/* It does not wait for one that never comes to its end. */
+static void test_stop_gives_up(void **state)
+{
+	struct http_server_options o = listener_options();
+	struct http_server *s = listener_start(&o);
+	int fd = client_connect(s);
+
+	(void)state;
+	assert_true(client_say(fd, TXN "Content-Length: 1000\r\n\r\nx"));
+	clock_sleep_ms(100);
+	int64_t begun = clock_mono_ms();
+	http_server_stop(s, 300);
+	assert_in_range(clock_mono_ms() - begun, 250, 3000);
+	assert_int_equal(client_hear_all(fd, heard, sizeof(heard)), 0);
+	close(fd);
+	http_server_stop(NULL, 0);
+}
+
+/* One that waits does not hold up the others. */
+static void test_threads(void **state)
+{
+	int fds[3];
+
+	listener_slow_ms = 1000;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = client_connect(*state);
+		client_say(fds[i], REQ("GET /slow", HOST CLOSE "\r\n"));
+	}
+	int64_t begun = clock_mono_ms();
+	size_t quick = 0;
+	/* A connection may meet a busy thread; most do not. */
+	for (int i = 0; i < 8; i++) {
+		client_ask(*state, REQ("GET /nothing", HOST CLOSE "\r\n"));
+		quick += clock_mono_ms() - begun < 500;
+		begun = clock_mono_ms();
+	}
+	assert_in_range(quick, 5, 8);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		client_hear_all(fds[i], heard, sizeof(heard));
+		assert_int_equal(client_status(heard), 200);
+		close(fds[i]);
+	}
+	listener_slow_ms = 300;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_LISTENER(test_bodies),
+		WITH_LISTENER(test_smuggling),
+		WITH_LISTENER(test_smuggling_unauthorized),
+		WITH_LISTENER(test_too_large_declared),
+		WITH_LISTENER(test_largest),
+		WITH_LISTENER(test_too_large_chunked),
+		WITH_LISTENER(test_refused_goes_on),
+		WITH_LISTENER(test_keep_alive),
+		WITH_LISTENER(test_expect),
+		WITH_LISTENER(test_no_host),
+		cmocka_unit_test(test_deadline),
+		WITH_LISTENER(test_addresses),
+		cmocka_unit_test(test_unix),
+		cmocka_unit_test(test_stop_waits),
+		cmocka_unit_test(test_stop_gives_up),
+		WITH_LISTENER(test_threads),
+	};
+
+	log_setup(LOG_ERROR, LOG_TEXT);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
