@@ -3,9 +3,9 @@
  * everybody they mention is added; settling makes one person of all mentions
  * of an id; publishing fills the fleet.
  */
-#include <assert.h>
 #include "appservice/fleet/fleet_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -221,7 +221,7 @@ def test_muster_agent_for_file(fleet, tmp_path):
     user_id = "@bram.zoltan:fleet.example"
     output = tmp_path / "token"
     agent = Agent(fleet, user_id, tmp_path / "said", "--for", "file",
-                  "--output", str(output), "--reload", "none",
+                  "--output", str(output),
                   end="import os, signal; os.kill(os.getpid(), "
                       "signal.SIGTERM)")
     given = agent.given()
