@@ -70,9 +70,13 @@ static enum rc ask_greeting(struct hs *hs, enum hs_kind *ret, struct err *e)
 		.method = "GET", .path = "/", .anonymous = true
 	};
 	enum rc rc = hs_exchange(hs, &call, e);
-	if (rc == RC_OK)
-		*ret = kind_of_greeting(buf_str(&hs->answer.body));
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	/* Trouble says nothing about the kind; 404 does. */
+	if (hs->answer.status >= 500)
+		return hs_finish(hs, NULL, e);
+	*ret = kind_of_greeting(buf_str(&hs->answer.body));
+	return RC_OK;
 }
 
 /* Where a proxy keeps `/` for itself, Tuwunel still says its name here. */

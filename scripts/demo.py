@@ -24,7 +24,9 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.client import Client, answers  # noqa: E402
 from support.process import Daemon, environment, free_port  # noqa: E402
 
-DIR = os.path.join(ROOT, "build", "demo")
+GIVEN = os.environ.get("HOMESERVER_URL", "").rstrip("/")
+# A homeserver that is not ours remembers us: so do we, by its address.
+DIR = os.path.join(ROOT, "build", "demo" + re.sub(r"\W+", "-", GIVEN[4:]))
 MUSTER = os.path.join(ROOT, "build", "muster")
 AGENT = os.path.join(ROOT, "build", "muster-agent")
 EXAMPLE = os.path.join(ROOT, "examples", "fleet")
@@ -49,15 +51,17 @@ def say(text):
 class Alive:
     """Says every few seconds that a long step still goes on."""
 
-    def __init__(self, what):
+    def __init__(self, what, detail=lambda: ""):
         self.what = what
+        self.detail = detail
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self):
         start = time.monotonic()
         while not self.over.wait(5):
-            say(f"... {self.what}, {time.monotonic() - start:.0f} s")
+            say(f"... {self.what}, {time.monotonic() - start:.0f} s"
+                f"{self.detail()}")
 
     def __enter__(self):
         self.thread.start()
@@ -67,9 +71,9 @@ class Alive:
         self.thread.join()
 
 
-def wait_for(check, seconds, what, advice):
+def wait_for(check, seconds, what, advice, detail=lambda: ""):
     end = time.monotonic() + seconds
-    with Alive(f"waiting until {what}"):
+    with Alive(f"waiting until {what}", detail):
         while True:
             found = check()
             if found:
@@ -87,7 +91,7 @@ class Given:
     kind = "given"
 
     def __init__(self):
-        self.url = os.environ["HOMESERVER_URL"].rstrip("/")
+        self.url = GIVEN
         if not answers(self.url):
             raise Stop(f"HOMESERVER_URL is {self.url}, but no homeserver "
                        "answers there: start it, or correct the address.")
@@ -145,7 +149,7 @@ def docker_answers():
 
 def find_homeserver():
     """The first of those that there are; says which."""
-    if os.environ.get("HOMESERVER_URL"):
+    if GIVEN:
         hs = Given()
         say(f"using the one at HOMESERVER_URL: {hs.url} ({hs.server_name})")
         return hs
@@ -324,9 +328,13 @@ class Demo:
             [MUSTER, "-c", os.path.join(DIR, "muster.yaml"), "serve"],
             env=muster_environment(), cwd=DIR)
         wait_for(self._ready, 120, "the service is ready",
-                 f"see {self.service.log}")
+                 f"see {self.service.log}", self._to_go)
         say(f"ready after {time.monotonic() - start:.1f} s: accounts, rooms "
             "and tokens are there, no password was used")
+
+    def _to_go(self):
+        waiting = document("status")["journal"]["waiting"]
+        return f", {waiting} steps to go"
 
     def _ready(self):
         if not self.service.running():
@@ -417,12 +425,14 @@ class Demo:
                     self.hs.kill()
                 else:
                     self.hs.stop()
-        say(f"its files stay in {DIR} until the next time")
+        say(f"its files stay in {DIR}"
+            + ("" if GIVEN else " until the next time"))
 
 
 def main():
-    shutil.rmtree(DIR, ignore_errors=True)
-    os.makedirs(DIR)
+    if not GIVEN:
+        shutil.rmtree(DIR, ignore_errors=True)
+    os.makedirs(DIR, exist_ok=True)
     if KEEP:
         signal.pthread_sigmask(signal.SIG_BLOCK,
                                {signal.SIGINT, signal.SIGTERM})

@@ -16,7 +16,8 @@ struct verdict {
 /*
  * An event may be older than our own word for the same thing, since that is
  * timed by our clock and the event by the homeserver's: what the homeserver
- * says counts then.
+ * says counts then. It may also come before the answer to what we did: then
+ * our word adds nothing to it.
  */
 static struct verdict judge_membership(
 	sqlite3_stmt *q, const struct store_membership *m)
@@ -25,11 +26,13 @@ static struct verdict judge_membership(
 	int64_t origin_ts = sqlite3_column_int64(q, 1);
 	const char *source = (const char *)sqlite3_column_text(q, 2);
 	bool same = text_eq(was, m->membership);
-	bool takes_over = same && text_eq(m->source, "event") &&
-		!text_eq(source, "event");
+	bool by_event = text_eq(m->source, "event");
+	bool was_event = text_eq(source, "event");
+	bool takes_over = same && by_event && !was_event;
+	bool stays = same && !by_event && was_event;
 
 	return (struct verdict){
-		.apply = m->origin_ts >= origin_ts || takes_over,
+		.apply = (m->origin_ts >= origin_ts && !stays) || takes_over,
 		.another = !same,
 	};
 }

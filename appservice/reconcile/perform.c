@@ -228,7 +228,8 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 		.hs = hs,
 		.step = st,
 		.journal_id = r->rows[step].id,
-		.interrupted = r->rows[step].state == JOURNAL_RUNNING };
+		.since_ms = clock_wall_ms(),
+		.interrupted = r->rows[step].attempt > 0 };
 	const int64_t start = clock_mono_us();
 	enum rc rc = journal_start(r, step, &e);
 	if (rc == RC_OK)

@@ -23,6 +23,7 @@ struct planner {
 	int sender_ready; /* the sender's step that others wait for */
 	int *ready;       /* by agent: its account's step others wait for */
 	bool *usable;     /* by agent: has an account or gets one */
+	int *made;        /* by room: the step that makes it */
 	int lane;
 };
 
@@ -364,6 +365,7 @@ static void plan_direct_room(struct planner *p, const struct room *room)
 	     other_in = text_eq(other, "join");
 	if (!r.room_id || (!maker_in && (!other_in || room->other->human))) {
 		plan_direct_new(p, &r);
+		p->made[room - p->f->rooms] = r.created;
 		return;
 	}
 	if (!maker_in)
@@ -374,38 +376,53 @@ static void plan_direct_room(struct planner *p, const struct room *room)
 		plan_agent_in(p, &r, room->other, other, room->maker->user_id);
 }
 
+/* What an agent's list of direct rooms lacks: rooms that are there, or only
+ * one that this plan makes (the first such step). */
+struct lack {
+	bool now;
+	int made;
+};
+
+static void find_lacks(
+	const struct planner *p, const struct room *room, struct lack *lacks)
+{
+	const struct store_room *row = snapshot_room(p->now, room->key);
+	int made = p->made[room - p->f->rooms];
+	for (size_t m = 0; m < room->n_members; m++) {
+		const char *id = room->members[m]->user_id;
+		int who = agent_index(p->f, id);
+		if (who < 0 || !p->usable[who])
+			continue;
+		if (made != NONE && lacks[who].made == NONE)
+			lacks[who].made = made;
+		if (made == NONE && row && row->room_id &&
+			!snapshot_marked(p->now, row->room_id, id))
+			lacks[who].now = true;
+	}
+}
+
 /* Each agent keeps a list of its direct rooms: one step writes all of it. */
 static void plan_marks(struct planner *p)
 {
-	bool *wants = arena_array(p->a, p->f->n_agents + 1, sizeof(*wants));
-	if (!wants)
+	struct lack *lacks =
+		arena_array(p->a, p->f->n_agents + 1, sizeof(*lacks));
+	if (!lacks)
 		return;
-	for (size_t i = 0; i < p->f->n_rooms; i++) {
-		const struct room *room = &p->f->rooms[i];
-		if (!room->direct)
-			continue;
-		const struct store_room *row = snapshot_room(p->now, room->key);
-		/* There is none, and none is going to be made. */
-		if (!(row && row->room_id) && !usable_pair(p, room))
-			continue;
-		for (size_t m = 0; m < room->n_members; m++) {
-			const char *id = room->members[m]->user_id;
-			int who = agent_index(p->f, id);
-			if (who >= 0 && p->usable[who] &&
-				!(row && row->room_id &&
-					snapshot_marked(
-						p->now, row->room_id, id)))
-				wants[who] = true;
-		}
-	}
+	for (size_t i = 0; i < p->f->n_agents; i++)
+		lacks[i].made = NONE;
+	for (size_t i = 0; i < p->f->n_rooms; i++)
+		if (p->f->rooms[i].direct)
+			find_lacks(p, &p->f->rooms[i], lacks);
 	for (size_t i = 0; i < p->f->n_agents; i++) {
-		if (!wants[i])
+		if (!lacks[i].now && lacks[i].made == NONE)
 			continue;
 		p->lane = p->plan->lanes++;
 		struct step *st =
 			add(p, STEP_DIRECT_MARK, p->f->agents[i]->user_id,
 				"its list of direct rooms lacks some");
 		need(st, p->ready[i]);
+		if (!lacks[i].now)
+			need(st, lacks[i].made);
 		if (st) {
 			st->person = p->f->agents[i];
 			st->actor = st->subject;
@@ -423,8 +440,11 @@ enum rc plan_make(const struct fleet *f, const struct plan_sender *sender,
 	p.plan = &plan;
 	p.ready = arena_array(a, f->n_agents + 1, sizeof(*p.ready));
 	p.usable = arena_array(a, f->n_agents + 1, sizeof(*p.usable));
-	if (!p.ready || !p.usable)
+	p.made = arena_array(a, f->n_rooms + 1, sizeof(*p.made));
+	if (!p.ready || !p.usable || !p.made)
 		return err_nomem(e);
+	for (size_t i = 0; i < f->n_rooms; i++)
+		p.made[i] = NONE;
 	plan_agents(&p);
 	for (size_t i = 0; i < f->n_rooms; i++)
 		if (!f->rooms[i].direct)

@@ -143,7 +143,19 @@ enum rc reconcile_plan(
 
 /* --- connecting ------------------------------------------------------------------ */
 
-/* The kind is asked for once in a store's life, unless it is configured. */
+static enum rc note_kind(struct app *app, enum hs_kind kind, struct err *e)
+{
+	enum rc rc = store_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = store_note_set(
+			app->store, "hs_kind", hs_kind_name(kind), e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+/* The kind is asked for until it is known, unless it is configured. */
 static enum rc find_kind(struct reconcile *r, struct err *e)
 {
 	struct app *app = r->app;
@@ -155,16 +167,9 @@ static enum rc find_kind(struct reconcile *r, struct err *e)
 		atomic_store(&app->kind, (int)hs_kind_of(known));
 	} else if (rc == RC_OK) {
 		rc = app_detect(app, r->clients[0], e);
-		if (rc == RC_OK)
-			rc = store_begin(app->store, e);
-		if (rc == RC_OK)
-			rc = store_note_set(app->store, "hs_kind",
-				hs_kind_name(
-					(enum hs_kind)atomic_load(&app->kind)),
-				e);
-		if (rc == RC_OK)
-			rc = store_commit(app->store, e);
-		store_rollback(app->store);
+		kind = (enum hs_kind)atomic_load(&app->kind);
+		if (rc == RC_OK && kind != HS_UNKNOWN)
+			rc = note_kind(app, kind, e);
 	}
 	arena_free(&a);
 	return rc;
@@ -331,9 +336,11 @@ static void store_trouble(struct reconcile *r, const char *why)
 	wait_ms(r, TICK_MS);
 }
 
-static bool is_offline(enum rc rc)
+/* The homeserver's trouble, not the store's. */
+static bool is_theirs(enum rc rc)
 {
 	return rc == RC_NETWORK || rc == RC_TIMEOUT || rc == RC_UNAUTHORIZED ||
+		rc == RC_FORBIDDEN || rc == RC_LIMITED || rc == RC_REMOTE ||
 		rc == RC_STOPPING;
 }
 
@@ -346,7 +353,7 @@ static bool look(struct reconcile *r)
 	enum rc rc = tokens_check_files(r->app, &e);
 	if (rc == RC_OK)
 		rc = observe_all(r->app, r->clients[0], &e);
-	if (is_offline(rc)) {
+	if (is_theirs(rc)) {
 		went_offline(r, rc, e.text);
 		return false;
 	}

@@ -7,7 +7,6 @@
 
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/work.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -219,7 +218,7 @@ static enum rc made(struct work *w, const char *room_id, struct err *e)
 	struct store_membership m = { .room_id = room_id,
 		.user_id = room->maker->user_id,
 		.membership = "join",
-		.origin_ts = clock_wall_ms(),
+		.origin_ts = w->since_ms,
 		.source = "action" };
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)

@@ -10,7 +10,6 @@
 
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/work.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -44,7 +43,7 @@ static enum rc member_is(struct work *w, const char *room_id,
 	const struct store_membership m = { .room_id = room_id,
 		.user_id = w->step->subject,
 		.membership = membership,
-		.origin_ts = clock_wall_ms(),
+		.origin_ts = w->since_ms,
 		.source = "action" };
 	enum rc rc = store_begin(w->app->store, e);
 	if (rc == RC_OK)
@@ -175,7 +174,7 @@ static enum rc put_state(
 	rc = store_begin(w->app->store, e);
 	if (rc == RC_OK)
 		rc = store_state_set(w->app->store, room_id, type, content,
-			NULL, clock_wall_ms(), NULL, e);
+			NULL, w->since_ms, NULL, e);
 	return work_end(w, rc, e);
 }
 
@@ -288,7 +287,7 @@ static enum rc make(struct work *w, struct err *e)
 	const struct store_membership me = { .room_id = room_id,
 		.user_id = w->app->sender_id,
 		.membership = "join",
-		.origin_ts = clock_wall_ms(),
+		.origin_ts = w->since_ms,
 		.source = "action" };
 	rc = store_begin(s, e);
 	if (rc == RC_OK)

@@ -17,7 +17,10 @@ struct work {
 	struct hs *hs; /* with the as_token */
 	const struct step *step;
 	int64_t journal_id;
-	bool interrupted; /* it was started before, with an unknown result */
+	int64_t since_ms; /* wall time before anything was asked: what comes of
+			     the step is newer */
+	bool interrupted; /* it was tried before, and perhaps done: an answer
+			     may be lost by our end, theirs, or on the way */
 	bool blocked;     /* said by the step */
 	bool idle;        /* said by the step: nothing was to be done */
 	struct arena a;   /* for the step's strings */

@@ -34,15 +34,15 @@ def join_everybody(fleet):
     return room_id
 
 
-def member_event(fleet, room_id, user_id):
+def member_event(fleet, room_id, user_id, asked=None):
     """(membership, event id), as the homeserver has it."""
-    events = fleet.service(fleet.sender).ok(
+    events = fleet.service(asked or fleet.sender).ok(
         "GET", f"{V3}/rooms/{quote(room_id)}/members")["chunk"]
     return next((e["content"]["membership"], e["event_id"])
                 for e in events if e["state_key"] == user_id)
 
 
-def wait_back(fleet, room_id, user_id, since):
+def wait_back(fleet, room_id, user_id, since, asked=None):
     """Until the agent has joined anew, and an event of it was delivered."""
     def back():
         row = fleet.muster.query(
@@ -51,7 +51,7 @@ def wait_back(fleet, room_id, user_id, since):
         return row and row[0][0] == "join" and row[0][1] not in (
             since, None) and row[0]
     got = wait_until(back, 30, f"{user_id} is back")
-    assert got == member_event(fleet, room_id, user_id)
+    assert got == member_event(fleet, room_id, user_id, asked)
 
 
 def test_all_rows_are_what_the_homeserver_says(settled):
@@ -90,8 +90,10 @@ def test_agent_that_leaves_a_direct_room_comes_back(settled):
     pair = {"@asa.iyer:fleet.example", "@gerda.madsen:fleet.example"}
     room_id = fleet.room_id(pair)
     for agent in sorted(pair):
+        other, = pair - {agent}
+        before = member_event(fleet, room_id, agent, asked=other)
         fleet.agent(agent).leave(room_id)
-        fleet.wait_member(room_id, agent, "join", bound=30)
+        wait_back(fleet, room_id, agent, before[1], asked=other)
         assert fleet.room_id(pair) == room_id
         assert fleet.agent(agent).joined_members(room_id) == pair
 

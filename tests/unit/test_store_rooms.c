@@ -277,6 +277,9 @@ static void test_membership_takes_over(void **state)
 		assert_false(set(f, own("poll", "join", t + 470)));
 		assert_false(set(f, own("action", "leave", t + 470)));
 		assert_row(f, "join", "$b", t + 480, "event");
+		/* Nor does a newer one that says the same. */
+		assert_false(set(f, own(sources[i], "join", t + 600)));
+		assert_row(f, "join", "$b", t + 480, "event");
 		assert_true(set(f, own("action", "leave", t + 900)));
 		assert_row(f, "leave", NULL, t + 900, "action");
 		/* A word of ours is not taken over by an older one. */
