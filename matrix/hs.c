@@ -208,11 +208,6 @@ static void hold_back(struct hs *hs, int attempt)
 	hs_gate_close(hs->gate, ms > PAUSE_MIN_MS ? ms : PAUSE_MIN_MS);
 }
 
-static bool is_write(const struct hs_call *call)
-{
-	return !call->harmless && strcmp(call->method, "GET") != 0;
-}
-
 enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 {
 	hs->failure = (struct hs_failure){ .retry_after_ms = -1 };
@@ -227,14 +222,14 @@ enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 		.body = call->body,
 		.body_n = call->body != NULL ? strlen(call->body) : 0,
 		.timeout_ms = hs->timeout_ms,
-		.once = call->once,
+		.once = write,
 	};
 	int64_t spent = 0;
 	for (int attempt = 1;; attempt++) {
 		rc = wait_open(hs, &spent, e);
 		if (rc != RC_OK)
 			return rc;
-		hs_gate_count(hs->gate, is_write(call));
+		hs_gate_count(hs->gate, write);
 		rc = http_do(hs->http, &q, &hs->answer, e);
 		if (rc != RC_OK)
 			return err_wrap(e, rc, "%s", hs->where);

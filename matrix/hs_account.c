@@ -44,8 +44,6 @@ enum rc hs_register(struct hs *hs, const char *localpart,
 	struct hs_call call = {
 		.method = "POST",
 		.path = HS_CLIENT "/register",
-		/* The second would find the name taken, as if by others. */
-		.once = true,
 	};
 	struct buf body;
 	struct jb b;
@@ -188,7 +186,6 @@ static enum rc try_stage(struct hs *hs, const struct human *h,
 			.path = HS_CLIENT "/register",
 			.anonymous = true,
 			.body = buf_str(&body),
-			.once = true,
 		};
 		rc = hs_exchange(hs, &call, e);
 	} else {

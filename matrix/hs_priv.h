@@ -38,7 +38,6 @@ struct hs_call {
 	const char *as;
 	bool anonymous;   /* without the token */
 	const char *body; /* JSON; NULL: none */
-	bool once;        /* must not be done twice */
 	bool harmless;    /* no write, though it is not a GET */
 };
 

@@ -75,7 +75,6 @@ enum rc hs_create_room(struct hs *hs, const char *as, const char *body,
 		.path = HS_CLIENT "/createRoom",
 		.as = as,
 		.body = body,
-		.once = true,
 	};
 	struct json *doc = NULL;
 	enum rc rc = hs_request(hs, &call, &doc, e);

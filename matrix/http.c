@@ -27,6 +27,7 @@ struct http {
 	char *unix_socket;
 	const atomic_bool *stop;
 	size_t max_answer;
+	bool once, sent; /* the request that runs */
 	char words[CURL_ERROR_SIZE]; /* libcurl's, of the last failure */
 };
 
@@ -99,6 +100,20 @@ static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl_now,
 {
 	(void)dl_total, (void)dl_now, (void)ul_total, (void)ul_now;
 	return is_stopping(arg) ? 1 : 0;
+}
+
+/*
+ * Called whenever the request is about to go out. When a kept connection breaks
+ * before a byte of the answer came, libcurl sends it again by itself.
+ */
+static int on_send(void *arg, char *their_ip, char *our_ip, int their_port,
+	int our_port)
+{
+	struct http *h = arg;
+	(void)their_ip, (void)our_ip, (void)their_port, (void)our_port;
+	bool again = h->sent;
+	h->sent = true;
+	return again && h->once ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* Taking fewer bytes than were offered ends the transfer. */
@@ -197,6 +212,8 @@ static bool prepare(struct http *h)
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_XFERINFODATA, h);
+	SET(CURLOPT_PREREQFUNCTION, on_send);
+	SET(CURLOPT_PREREQDATA, h);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	if (h->ca_file != NULL)
 		SET(CURLOPT_CAINFO, h->ca_file);
@@ -210,6 +227,8 @@ static bool prepare_request(struct http *h, const struct http_request *q,
 {
 	CURL *c = h->curl;
 	long timeout = q->timeout_ms > 0 ? q->timeout_ms : TIMEOUT_MS;
+	h->once = q->once;
+	h->sent = false;
 	SET(CURLOPT_URL, q->url);
 	SET(CURLOPT_HTTPHEADER, headers);
 	SET(CURLOPT_WRITEDATA, body);
@@ -221,7 +240,6 @@ static bool prepare_request(struct http *h, const struct http_request *q,
 		SET(CURLOPT_POSTFIELDS, q->body);
 	}
 	SET(CURLOPT_CUSTOMREQUEST, q->method);
-	SET(CURLOPT_FRESH_CONNECT, q->once ? 1L : 0L);
 	return true;
 }
 #undef SET
@@ -233,7 +251,11 @@ static enum rc failed(
 		h->words[0] != '\0' ? h->words : curl_easy_strerror(code);
 	switch (code) {
 	case CURLE_ABORTED_BY_CALLBACK:
-		return err_set(e, RC_STOPPING, "given up: we are stopping");
+		if (is_stopping(h))
+			return err_set(
+				e, RC_STOPPING, "given up: we are stopping");
+		return err_set(e, RC_NETWORK,
+			"the connection broke before an answer came");
 	case CURLE_OUT_OF_MEMORY:
 		return err_nomem(e);
 	case CURLE_OPERATION_TIMEDOUT:

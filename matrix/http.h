@@ -29,7 +29,7 @@ struct http_request {
 	const char *body;            /* NULL: none; JSON otherwise */
 	size_t body_n;
 	int timeout_ms; /* 0: 30 s */
-	bool once;      /* sent at most once, on a connection of its own */
+	bool once;      /* sent at most once, though the connection breaks */
 };
 
 struct http_answer {

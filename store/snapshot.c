@@ -166,7 +166,7 @@ enum rc store_declared_members(struct store *s, struct arena *a,
 	return store_list(s, &declared, a, ret, n, e);
 }
 
-/* --- one of them ------------------------------------------------------------ */
+/* --- one of them ---------------------------------------------------------- */
 
 /* The rows of a query with one argument, read like those of `like`. */
 static enum rc list_by(struct store *s, enum sql id, const struct rows *like,

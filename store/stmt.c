@@ -48,14 +48,14 @@ enum rc db_fail(sqlite3 *db, const char *path, struct err *e)
 			break;
 		}
 	/* SQLite's words for a failed open() or write() do not say why. */
-	bool system = (code & 0xff) == SQLITE_CANTOPEN ||
+	bool by_system = (code & 0xff) == SQLITE_CANTOPEN ||
 		(code & 0xff) == SQLITE_IOERR;
 	return err_set(e, found.rc, "store %s: %s%s%s%s", path,
-		sqlite3_errmsg(db), system && why ? ": " : "",
-		system && why ? strerror(why) : "", found.words);
+		sqlite3_errmsg(db), by_system && why ? ": " : "",
+		by_system && why ? strerror(why) : "", found.words);
 }
 
-static void bind(sqlite3_stmt *q, int at, const struct arg *arg)
+static void bind_arg(sqlite3_stmt *q, int at, const struct arg *arg)
 {
 	int code = SQLITE_OK;
 
@@ -78,7 +78,7 @@ sqlite3_stmt *stmt_get(
 	assert(!sqlite3_stmt_busy(q));
 	assert((size_t)sqlite3_bind_parameter_count(q) == n);
 	for (size_t i = 0; i < n; i++)
-		bind(q, (int)i + 1, &args[i]);
+		bind_arg(q, (int)i + 1, &args[i]);
 	return q;
 }
 

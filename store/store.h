@@ -41,7 +41,7 @@ void store_rollback(struct store *s);
 /* A write works now (BEGIN IMMEDIATE, touch, COMMIT). */
 MUST_CHECK enum rc store_check(struct store *s, struct err *e);
 
-/* --- notes: small facts by name -------------------------------------------- */
+/* --- notes: small facts by name ------------------------------------------- */
 
 /* *ret NULL when there is none. */
 MUST_CHECK enum rc store_note_get(struct store *s, const char *name,
@@ -49,7 +49,7 @@ MUST_CHECK enum rc store_note_get(struct store *s, const char *name,
 MUST_CHECK enum rc store_note_set(
 	struct store *s, const char *name, const char *value, struct err *e);
 
-/* --- agents (and the service's own user) ------------------------------------ */
+/* --- agents (and the service's own user) ---------------------------------- */
 
 #define AGENT_STATE_TABLE(X)                                                   \
 	X(DECLARED, "declared")                                                \
@@ -120,7 +120,7 @@ MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
 	int64_t generation, int64_t acked_ms, const char *by, int64_t now_ms,
 	struct err *e);
 
-/* --- rooms ------------------------------------------------------------------ */
+/* --- rooms ---------------------------------------------------------------- */
 
 /*
  * A room we care for, by its key: "#alias:server" for a room of the policy,
@@ -186,7 +186,7 @@ MUST_CHECK enum rc store_state_set(struct store *s, const char *room_id,
 	const char *type, const char *content, const char *event_id,
 	int64_t origin_ts, bool *changed, struct err *e);
 
-/* --- everything that is, for the plan ---------------------------------------- */
+/* --- everything that is, for the plan ------------------------------------- */
 
 struct store_snapshot {
 	struct store_agent *agents; /* by user_id */
@@ -229,7 +229,7 @@ struct store_declared_member {
 MUST_CHECK enum rc store_declared_members(struct store *s, struct arena *a,
 	struct store_declared_member **ret, size_t *n, struct err *e);
 
-/* --- the journal -------------------------------------------------------------- */
+/* --- the journal ---------------------------------------------------------- */
 
 enum journal_state {
 	JOURNAL_WAITING,
@@ -276,7 +276,7 @@ MUST_CHECK enum rc store_journal_list(struct store *s, size_t limit,
 MUST_CHECK enum rc store_journal_counts(
 	struct store *s, int64_t *waiting, int64_t *failed, struct err *e);
 
-/* --- transactions --------------------------------------------------------------- */
+/* --- transactions --------------------------------------------------------- */
 
 /* Known already with this digest (of the ordered event ids). */
 MUST_CHECK enum rc store_txn_seen(struct store *s, const char *txn_id,
@@ -310,7 +310,7 @@ MUST_CHECK enum rc store_txn_count(struct store *s, bool repeated,
 MUST_CHECK enum rc store_txn_counts(
 	struct store *s, struct store_txn_counts *ret, struct err *e);
 
-/* --- the audit log: append-only ---------------------------------------------------- */
+/* --- the audit log: append-only ------------------------------------------- */
 
 struct store_audit {
 	int64_t ms;

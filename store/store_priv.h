@@ -35,7 +35,7 @@ struct store {
 void store_lock(struct store *s);
 void store_unlock(struct store *s);
 
-/* --- stmt.c: statements, their arguments and rows -------------------------- */
+/* --- stmt.c: statements, their arguments and rows ------------------------- */
 
 /* The last error of a connection as a result code and in words. */
 enum rc db_fail(sqlite3 *db, const char *path, struct err *e);
@@ -126,7 +126,7 @@ MUST_CHECK enum rc names_init(
 bool names_has(const struct names *t, const char *name);
 void names_fini(struct names *t);
 
-/* --- migrate.c -------------------------------------------------------------- */
+/* --- migrate.c ------------------------------------------------------------ */
 
 struct migration {
 	int version;

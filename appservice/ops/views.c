@@ -268,13 +268,17 @@ static enum rc write_counters(struct jb *b, struct app *app, struct err *e)
 	return rc;
 }
 
+/* Conduit does not say its version, so it is null there. */
 static void write_homeserver(struct jb *b, const struct app *app)
 {
+	struct reconcile_state st = { 0 };
+	if (app->reconcile)
+		reconcile_state(app->reconcile, &st);
 	jb_obj(b, "homeserver");
 	jb_str(b, "kind", hs_kind_name((enum hs_kind)atomic_load(&app->kind)));
 	jb_str(b, "url", config_text(&app->config, SET_HS_URL));
 	jb_str(b, "server_name", config_text(&app->config, SET_HS_NAME));
-	jb_null(b, "version");
+	jb_str(b, "version", st.server[0] ? st.server : NULL);
 	jb_int(b, "requests", hs_gate_requests(app->gate));
 	jb_int(b, "writes", hs_gate_writes(app->gate));
 	jb_end_obj(b);

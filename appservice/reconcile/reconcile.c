@@ -221,8 +221,11 @@ static enum rc check_name_by_alias(struct reconcile *r, struct err *e)
 	return rc;
 }
 
-static void connected(struct reconcile *r)
+static void connected(struct reconcile *r, const char *server)
 {
+	pthread_mutex_lock(&r->lock);
+	set_text(r->state.server, sizeof(r->state.server), server);
+	pthread_mutex_unlock(&r->lock);
 	set_connected(r, true, "");
 	r->failures = 0;
 	r->next_ping_ms = 0;
@@ -237,7 +240,8 @@ enum rc reconcile_connect(struct reconcile *r, struct err *e)
 {
 	struct hs_whoami me = { 0 };
 	struct hs *hs = r->clients[0];
-	enum rc rc = hs_versions(hs, NULL, e);
+	char server[64] = "";
+	enum rc rc = hs_versions(hs, server, e);
 	if (rc == RC_OK)
 		rc = find_kind(r, e);
 	if (rc != RC_OK)
@@ -252,7 +256,7 @@ enum rc reconcile_connect(struct reconcile *r, struct err *e)
 	else if (rc == RC_OK)
 		rc = check_name(r, &me, e);
 	if (rc == RC_OK)
-		connected(r);
+		connected(r, server);
 	return rc;
 }
 

@@ -36,12 +36,13 @@ void reconcile_wake(struct reconcile *r);
 void reconcile_reached(struct reconcile *r);
 
 struct reconcile_state {
-	bool connected; /* the homeserver answers and accepts our token */
-	bool reached;   /* it has reached us */
-	bool repaired;  /* the first look and its plan are done */
-	bool store_ok;  /* the last commit worked */
-	char why[512];  /* not connected, in words */
-	char ping[512]; /* not reached, in words */
+	bool connected;  /* the homeserver answers and accepts our token */
+	bool reached;    /* it has reached us */
+	bool repaired;   /* the first look and its plan are done */
+	bool store_ok;   /* the last commit worked */
+	char why[512];   /* not connected, in words */
+	char ping[512];  /* not reached, in words */
+	char server[64]; /* what the homeserver calls itself; "" nothing */
 };
 void reconcile_state(struct reconcile *r, struct reconcile_state *ret);
 

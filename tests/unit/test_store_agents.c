@@ -325,7 +325,7 @@ static void test_one_agent(void **state)
 	assert_int_equal(n, 0);
 }
 
-/* --- transactions ----------------------------------------------------------- */
+/* --- transactions --------------------------------------------------------- */
 
 static bool seen(struct store_fixture *f, const char *id, unsigned char fill)
 {
@@ -466,7 +466,7 @@ static void test_quarantine_is_bounded(void **state)
 	WRITE(f, store_quarantine_add(f->s, &row, &f->e));
 }
 
-/* --- audit ------------------------------------------------------------------ */
+/* --- audit ---------------------------------------------------------------- */
 
 static void test_audit(void **state)
 {

@@ -37,7 +37,7 @@ static struct store_snapshot snapshot(struct store_fixture *f)
 	return all;
 }
 
-/* --- rooms ------------------------------------------------------------------ */
+/* --- rooms ---------------------------------------------------------------- */
 
 static void test_rooms(void **state)
 {
@@ -174,7 +174,7 @@ static void test_one_room(void **state)
 		RC_NOT_FOUND);
 }
 
-/* --- memberships ------------------------------------------------------------ */
+/* --- memberships ---------------------------------------------------------- */
 
 static struct store_membership event(
 	const char *membership, const char *event_id, int64_t origin_ts)
@@ -416,7 +416,7 @@ static void test_poll(void **state)
 	assert_string_equal(said(f, "@emil:example.org"), "leave poll 700");
 }
 
-/* --- state ------------------------------------------------------------------ */
+/* --- state ---------------------------------------------------------------- */
 
 static bool set_state(struct store_fixture *f, const char *type,
 	const char *content, int64_t origin_ts)
@@ -463,7 +463,7 @@ static void test_state(void **state)
 	assert_null(snapshot(f).rooms[0].name);
 }
 
-/* --- the snapshot ----------------------------------------------------------- */
+/* --- the snapshot --------------------------------------------------------- */
 
 static void test_snapshot_has_rooms_with_a_key_only(void **state)
 {
