@@ -177,6 +177,7 @@ struct ear {
 	sigset_t set;
 	pthread_t thread;
 	sem_t heard;
+	atomic_bool serving; /* there is something to finish */
 };
 
 static void *listen_to_signals(void *arg)
@@ -196,7 +197,9 @@ static void *listen_to_signals(void *arg)
 		}
 		bool again = atomic_exchange(&app_stop, true);
 		log_info("stopping", LS("signal", strsignal(sig)));
-		if (again) /* asked twice: at once */
+		/* Asked twice, or before there was anything to finish: at
+		 * once. */
+		if (again || !atomic_load(&ear->serving))
 			atomic_store(&app_abort, true);
 		sem_post(&ear->heard);
 	}
@@ -237,6 +240,7 @@ static int run(struct cli *cli, struct ear *ear)
 	}
 	enum rc rc = start(&s, &e);
 	if (rc == RC_OK) {
+		atomic_store(&ear->serving, true);
 		log_info("serving", LS("version", MUSTER_VERSION),
 			LS("listen", config_text(&s.app.config, SET_AS_LISTEN)),
 			LI("agents", s.app.fleet.n_agents),
@@ -257,7 +261,7 @@ static int run(struct cli *cli, struct ear *ear)
 
 int verb_serve(struct cli *cli)
 {
-	struct ear ear;
+	struct ear ear = { .serving = false };
 	struct err e = { 0 };
 	if (ear_open(&ear, &e) != RC_OK)
 		return cli_fail(EXIT_FAILED, "%s", e.text);

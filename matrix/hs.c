@@ -215,6 +215,7 @@ enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 
+	const bool write = !call->harmless && strcmp(call->method, "GET") != 0;
 	struct http_request q = {
 		.method = call->method,
 		.url = buf_str(&hs->url),
@@ -222,6 +223,7 @@ enum rc hs_exchange(struct hs *hs, const struct hs_call *call, struct err *e)
 		.body = call->body,
 		.body_n = call->body != NULL ? strlen(call->body) : 0,
 		.timeout_ms = hs->timeout_ms,
+		/* Done twice, it may be seen twice. */
 		.once = write,
 	};
 	int64_t spent = 0;

@@ -27,7 +27,7 @@ struct http {
 	char *unix_socket;
 	const atomic_bool *stop;
 	size_t max_answer;
-	bool once, sent; /* the request that runs */
+	bool once, sent;             /* the request that runs */
 	char words[CURL_ERROR_SIZE]; /* libcurl's, of the last failure */
 };
 
@@ -106,8 +106,8 @@ static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl_now,
  * Called whenever the request is about to go out. When a kept connection breaks
  * before a byte of the answer came, libcurl sends it again by itself.
  */
-static int on_send(void *arg, char *their_ip, char *our_ip, int their_port,
-	int our_port)
+static int on_send(
+	void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
 {
 	struct http *h = arg;
 	(void)their_ip, (void)our_ip, (void)their_port, (void)our_port;

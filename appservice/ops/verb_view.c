@@ -103,30 +103,37 @@ int verb_view(struct cli *cli)
 	return status;
 }
 
+/* What the service says of itself; the exit status says it in short. */
+static int tell_health(const struct cli *cli, const struct http_answer *answer)
+{
+	bool ready = answer->status == 200;
+	if (cli->json)
+		puts(buf_str(&answer->body));
+	else
+		puts(ready ? "ready" : buf_str(&answer->body));
+	return ready ? EXIT_OK : EXIT_DIFFERS;
+}
+
 int verb_healthcheck(struct cli *cli)
 {
 	struct app app;
 	struct http_answer answer;
 	struct err e = { 0 };
-	int status = cli_load(cli, &app);
-	if (status != EXIT_OK) {
-		app_free(&app);
-		return status;
-	}
 	http_answer_init(&answer);
-	enum rc rc = ask_service(config_text(&app.config, SET_OPS_SOCKET),
-		"/health/ready", &answer, &e);
-	if (rc != RC_OK)
-		status = cli_fail(EXIT_FAILED,
-			"the service does not answer: "
-			"%s",
-			e.text);
-	else if (cli->json)
-		puts(buf_str(&answer.body));
-	else
-		puts(answer.status == 200 ? "ready" : buf_str(&answer.body));
-	if (rc == RC_OK && answer.status != 200)
-		status = EXIT_DIFFERS;
+	int status = cli_load(cli, &app);
+	if (status == EXIT_OK) {
+		const char *socket = config_text(&app.config, SET_OPS_SOCKET);
+		enum rc rc = ask_service(socket, "/health/ready", &answer, &e);
+		if (rc == RC_OK)
+			status = tell_health(cli, &answer);
+		else if (rc == RC_NETWORK)
+			status = cli_fail(EXIT_FAILED,
+				"no service answers at %s: is `muster serve` "
+				"running?",
+				socket);
+		else
+			status = cli_fail(EXIT_FAILED, "%s", e.text);
+	}
 	http_answer_free(&answer);
 	app_free(&app);
 	return status;

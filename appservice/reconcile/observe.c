@@ -2,9 +2,11 @@
  * Looks at the homeserver and commits what is there.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/plan.h"
+#include "appservice/reconcile/work.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -45,6 +47,19 @@ static enum rc fetch_room(struct hs *hs, const char *as, const char *room_id,
 	return rc;
 }
 
+/* Only its maker can have put our mark into a room. */
+static bool has_mark(const struct seen_room *seen, const char *key)
+{
+	struct json *doc = NULL;
+	const char *create = seen->state[0];
+	if (!create ||
+		json_parse(create, strlen(create), NULL, &doc, NULL) != RC_OK)
+		return false;
+	bool ours = text_eq(js_get_str(json_root(doc), ROOM_MARK), key);
+	json_free(doc);
+	return ours;
+}
+
 static enum rc commit_room(struct store *s, const char *room_id,
 	const char *key, const char *maker, const struct seen_room *seen,
 	struct err *e)
@@ -80,6 +95,8 @@ enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 	enum rc rc = fetch_room(hs, as, room_id, &a, &seen, e);
 	if (rc == RC_OK && !arena_ok(&a))
 		rc = err_nomem(e);
+	if (rc == RC_OK && key && !maker && has_mark(&seen, key))
+		maker = app->sender_id;
 	if (rc == RC_OK)
 		rc = commit_room(app->store, room_id, key, maker, &seen, e);
 	arena_free(&a);

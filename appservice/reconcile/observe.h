@@ -11,7 +11,8 @@
 /*
  * Everything about one room, as `as` (who is in it) sees it: all members and
  * the state we use. Commits it under the key when that is not NULL (the room is
- * ours from then on; maker NULL: somebody else made it).
+ * ours from then on; maker NULL: the sender if it carries our mark, else
+ * somebody else).
  */
 MUST_CHECK enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 	const char *room_id, const char *key, const char *maker, struct err *e);

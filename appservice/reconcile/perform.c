@@ -229,6 +229,7 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 		.step = st,
 		.journal_id = r->rows[step].id,
 		.since_ms = clock_wall_ms(),
+		.tried_ms = r->rows[step].updated_ms,
 		.interrupted = r->rows[step].attempt > 0 };
 	const int64_t start = clock_mono_us();
 	enum rc rc = journal_start(r, step, &e);

@@ -275,6 +275,17 @@ static void plan_extra_out(struct planner *p, const struct room_now *r)
 	}
 }
 
+/*
+ * Whoever made a room that has creators stands above all in it, without being
+ * named; in a room that is not ours this may be the human.
+ */
+static bool may_give_power(
+	const struct planner *p, const struct store_room *row)
+{
+	return text_eq(row->maker, p->sender->user_id) ||
+		(row->version && !room_version_has_creators(row->version));
+}
+
 static void plan_state(struct planner *p, const struct room_now *r,
 	const struct store_room *row)
 {
@@ -284,7 +295,8 @@ static void plan_state(struct planner *p, const struct room_now *r,
 		if (st)
 			st->state_type = "m.room.name";
 	}
-	if (row->power && !room_power_right(p->f, row->power)) {
+	if (row->power && may_give_power(p, row) &&
+		!room_power_right(p->f, row->power)) {
 		struct step *st = room_step(p, STEP_SET_STATE, r, r->room->key,
 			NULL, "a human of the fleet has no power in it");
 		if (st)

@@ -7,11 +7,18 @@
 
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/work.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
 
 #include "base/poison.h"
+
+/* How long the making of a room goes on at most; Conduit takes 10 ms for it,
+ * Synapse under load a second or two. */
+#define CREATION_MS 5000
+#define CREATION_MS_CONDUIT 500
+#define CREATION_LOOK_MS 100
 
 /* --- finding what exists ----------------------------------------------------- */
 
@@ -51,7 +58,7 @@ static enum rc mark_of(struct work *w, const char *as, const char *room_id,
 	return rc;
 }
 
-enum rc room_with_mark(struct work *w, const char *as, const char *key,
+static enum rc room_with_mark(struct work *w, const char *as, const char *key,
 	const char **ret, struct err *e)
 {
 	struct hs_ids joined = { 0 };
@@ -65,6 +72,24 @@ enum rc room_with_mark(struct work *w, const char *as, const char *key,
 			*ret = joined.ids[i];
 	}
 	return rc;
+}
+
+enum rc room_left_behind(struct work *w, const char *as, const char *key,
+	const char **ret, struct err *e)
+{
+	int64_t from = w->tried_ms < w->since_ms ? w->tried_ms : w->since_ms;
+	int64_t most = atomic_load(&w->app->kind) == HS_CONDUIT
+		? CREATION_MS_CONDUIT
+		: CREATION_MS;
+	for (;;) {
+		bool last = clock_wall_ms() - from >= most;
+		enum rc rc = room_with_mark(w, as, key, ret, e);
+		if (rc != RC_OK || *ret || last)
+			return rc;
+		if (app_stopping())
+			return err_set(e, RC_STOPPING, "the service stops");
+		clock_sleep_ms(CREATION_LOOK_MS);
+	}
 }
 
 /* m.direct of an agent; *ret NULL when it has none. Free with json_free(). */
@@ -251,7 +276,7 @@ static enum rc exists_already(struct work *w, bool *exists, struct err *e)
 	if (*exists || !w->interrupted)
 		return RC_OK;
 	const char *room_id = NULL;
-	rc = room_with_mark(w, room->maker->user_id, room->key, &room_id, e);
+	rc = room_left_behind(w, room->maker->user_id, room->key, &room_id, e);
 	if (rc == RC_OK && room_id) {
 		rc = found(w, room, room->maker->user_id, room_id, false, e);
 		*exists = rc == RC_OK;

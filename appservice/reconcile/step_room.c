@@ -256,7 +256,7 @@ static enum rc adopt(struct work *w, const char *room_id, struct err *e)
 static enum rc finish_half_made(struct work *w, bool *finished, struct err *e)
 {
 	const char *room_id = NULL;
-	enum rc rc = room_with_mark(w, NULL, w->step->room->key, &room_id, e);
+	enum rc rc = room_left_behind(w, NULL, w->step->room->key, &room_id, e);
 	if (rc != RC_OK || !room_id)
 		return rc;
 	rc = hs_set_alias(w->hs, w->step->room->key, room_id, e);

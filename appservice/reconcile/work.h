@@ -19,6 +19,7 @@ struct work {
 	int64_t journal_id;
 	int64_t since_ms; /* wall time before anything was asked: what comes of
 			     the step is newer */
+	int64_t tried_ms; /* when it was tried before */
 	bool interrupted; /* it was tried before, and perhaps done: an answer
 			     may be lost by our end, theirs, or on the way */
 	bool blocked;     /* said by the step */
@@ -60,10 +61,12 @@ MUST_CHECK enum rc direct_find(
 	struct work *w, const struct person *agent, struct err *e);
 
 /*
- * The room that `as` (NULL: the sender) is in, that the store does not know and
- * that carries our mark for this key; *ret NULL when there is none.
+ * What an interrupted creation left: the room that `as` (NULL: the sender) is
+ * in, that the store does not know and that carries our mark for this key;
+ * *ret NULL when there is none. Waits a little for one, because a homeserver
+ * does not stop making a room when we are gone.
  */
-MUST_CHECK enum rc room_with_mark(struct work *w, const char *as,
+MUST_CHECK enum rc room_left_behind(struct work *w, const char *as,
 	const char *key, const char **ret, struct err *e);
 
 /* The key in m.room.create's content that says which of our rooms it is. */

@@ -54,7 +54,16 @@ def _introduced(hs, muster_on):
 def declared(fresh):
     """(muster, homeserver): served, everything as declared, and the log of
     requests empty."""
-    muster, hs = fresh
+    return _served(*fresh)
+
+
+@pytest.fixture
+def declared_on_conduit(fresh_on_conduit):
+    """The same in Conduit's manner alone."""
+    return _served(*fresh_on_conduit)
+
+
+def _served(muster, hs):
     muster.start()
     small.wait_settled(muster, hs)
     hs.clear_log()

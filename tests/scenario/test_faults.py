@@ -243,10 +243,9 @@ def test_it_goes_away_in_the_middle(fresh):
 
     def noticed():
         now = small.status(muster)
-        return not now["ready"] and gone.is_set() and now["why_not"]
-    why = muster.daemon.wait_for(noticed, 20, "it notices")
-    assert any(hs.url.rpartition(":")[2] in text or "connect" in text.lower()
-               or "reach" in text for text in why), why
+        return not now["ready"] and any(
+            f"port {hs.port}" in why for why in now["why_not"])
+    muster.daemon.wait_for(noticed, 20, "it says that nobody answers")
     assert muster.run("healthcheck").code == 3
     hs.start()
     small.wait_settled(muster, hs)
@@ -351,3 +350,21 @@ def test_killed_right_behind_an_answer(declared):
             (n + 1,)]
         muster.start(ready=False)
         muster.daemon.wait_for(lambda: small.status(muster), 20, "an answer")
+
+
+def test_what_cannot_be_made_is_tried_with_growing_pauses(fresh_on_conduit):
+    """And the others are there meanwhile; nobody is asked again and again."""
+    muster, hs = fresh_on_conduit
+    fault = hs.fault("POST", r"/createRoom$", answer(500), times=None, skip=3)
+    muster.start(ready=False)
+    muster.daemon.wait_for(
+        lambda: small.status(muster)["journal"]["failed"] == len(small.DIRECT)
+        and small.status(muster)["ready"], 20, "all else is made")
+    small.assert_policy_rooms(hs, muster)
+    small.assert_tokens(hs, muster)
+    wait_until(lambda: fault.hits >= 3 * len(small.DIRECT), 20,
+               "more attempts")
+    assert len(hs.find(path_regex=r"/(joined_rooms|state/|m\.direct)")) < 30
+    hs.clear_faults()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)

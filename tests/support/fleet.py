@@ -114,7 +114,8 @@ class Fleet:
 
     @property
     def sender(self):
-        return self.muster.full_id("muster")
+        return self.muster.full_id(
+            self.muster.config["appservice"].get("sender", "muster"))
 
     def run(self, verb, step=None, **more):
         result = self.muster.run(verb, timeout=120, **more)
@@ -156,6 +157,10 @@ class Fleet:
         return self.service(next(
             u for u in room["joined"] if u != self.human_id))
 
+    def agents(self):
+        """Their ids."""
+        return [a["user_id"] for a in self.muster.json("agents")]
+
     # -- what is
 
     def rooms(self):
@@ -174,6 +179,59 @@ class Fleet:
         return dict(self.muster.query(
             "SELECT user_id, membership FROM membership WHERE room_id = ?",
             room_id))
+
+    def assert_tokens_good(self):
+        """Every agent's file has a token of this agent, on its device."""
+        for user_id in self.agents():
+            got = self.muster.handoff(user_id[1:].split(":")[0])
+            assert got["user_id"] == user_id
+            me = self.agent(user_id).whoami()
+            assert me.status == 200, (user_id, me)
+            assert (me.body["user_id"], me.body["device_id"]) == (
+                user_id, "MUSTER")
+
+    def assert_no_room_twice(self):
+        """What agents and service are in on the homeserver is one room for
+        each alias and one for each pair, finished, and nothing else."""
+        everybody = self.agents() + [self.sender]
+        joined = {}
+        for user_id in everybody:
+            for room_id in self.service(user_id).joined_rooms():
+                joined.setdefault(room_id, set()).add(user_id)
+        rooms = {r["room_id"]: r for r in self.rooms()}
+        assert set(joined) == set(rooms), {
+            r: joined.get(r) for r in set(joined) ^ set(rooms)}
+        assert len(rooms) == len(self.rooms())
+        for room_id, room in rooms.items():
+            here = self.insider(room)
+            agents = set(room["declared"]) & set(everybody)
+            if room["kind"] == "direct":
+                assert joined[room_id] == agents, room
+                assert set(here.members(room_id)) == set(room["declared"])
+                continue
+            assert joined[room_id] == agents | {self.sender}, room
+            assert here.resolve(room["alias"]) == room_id
+            assert here.state(room_id, "m.room.name") == {
+                "name": room["name"]}
+            assert here.state(room_id, "m.room.canonical_alias")[
+                "alias"] == room["alias"]
+            assert here.state(room_id, "m.room.join_rules")[
+                "join_rule"] == "invite"
+            power = here.state(room_id, "m.room.power_levels")["users"]
+            assert power.get(self.human_id) == 100, room
+
+    def assert_direct_marked(self):
+        """m.direct of every agent: its direct rooms, each once."""
+        want = {user_id: {} for user_id in self.agents()}
+        for room in self.rooms():
+            if room["kind"] == "direct":
+                one, two = room["declared"]
+                for me, other in ((one, two), (two, one)):
+                    if me in want:
+                        want[me][other] = [room["room_id"]]
+        for user_id, rooms in want.items():
+            have = self.agent(user_id).account_data("m.direct")
+            assert (have or {}) == rooms, user_id
 
     def wait_same_members(self, bound=20):
         """Until the store has, for every room, exactly the members that the

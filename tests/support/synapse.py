@@ -63,6 +63,8 @@ class Synapse:
             "allow_public_rooms_over_federation": False,
             "presence": {"enabled": False},
             "url_preview_enabled": False,
+            # Else a first sync may be two minutes old.
+            "caches": {"sync_response_cache_duration": "0s"},
             "app_service_config_files": self.appservices,
             **limits, **self.settings}
 

@@ -467,7 +467,7 @@ static void a_direct_room_differs(void **state)
 	set_member(&w, A " " B, B, "leave");
 	assert_plan(&w,
 		"create_room in " A " " B " by " A "\njoin " B " in " A " " B
-		"\n");
+		"\ndirect_mark " A "\ndirect_mark " B "\n");
 	world_close(&w);
 }
 
@@ -483,7 +483,8 @@ static void a_direct_room_with_a_human(void **state)
 	set_member(&w, A " " H, H, "leave");
 	assert_plan(&w, "");
 	set_member(&w, A " " H, A, "leave");
-	assert_plan(&w, "create_room in " A " " H " by " A "\n");
+	assert_plan(
+		&w, "create_room in " A " " H " by " A "\ndirect_mark " A "\n");
 	world_close(&w);
 }
 

@@ -1,0 +1,294 @@
+"""Rooms after they were made: people come and go, kick and ban, rename and
+take; ours are kept as declared, and people's own affairs are left alone."""
+
+import pytest
+
+from support import small
+from support.client import Client
+from support.process import wait_until
+from support.small import AGENTS, HUMAN, SENDER, SERVER, full
+
+ALL = "all-employees"
+
+
+@pytest.fixture
+def joined(declared):
+    """(muster, homeserver, human): the human has come in everywhere."""
+    muster, hs = declared
+    human = hs.human(HUMAN)
+    for room in list(hs.world.rooms.values()):
+        if room.membership(full(HUMAN)) == "invite":
+            human.join(room.room_id)
+    small.wait_settled(muster, hs)
+    hs.clear_log()
+    return muster, hs, human
+
+
+def shown(muster, alias):
+    """A room as `muster rooms` has it."""
+    return next(r for r in muster.json("rooms")
+                if r["alias"] == f"#{alias}:{SERVER}")
+
+
+def test_as_declared(joined):
+    muster, hs, _ = joined
+    rooms = {r["alias"] or frozenset(r["declared"]): r
+             for r in muster.json("rooms")}
+    assert set(rooms) == {f"#{alias}:{SERVER}" for alias in small.ROOMS} | set(
+        small.pairs_of(muster))
+    for alias, members in small.ROOMS.items():
+        room = rooms[f"#{alias}:{SERVER}"]
+        assert room["room_id"] == hs.room(alias).room_id
+        assert room["kind"] == "room"
+        assert set(room["declared"]) == set(map(full, members))
+        assert set(room["joined"]) == set(map(full, members)) | {full(SENDER)}
+        assert [room[k] for k in ("invited", "missing", "extra", "held")] == [
+            []] * 4
+    for pair in small.pairs_of(muster):
+        assert rooms[pair]["kind"] == "direct"
+        assert set(rooms[pair]["joined"]) == pair
+
+
+def test_a_kick_is_repaired(joined):
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    human.kick(room.room_id, full("ben.man"))
+    wait_until(lambda: room.membership(full("ben.man")) == "join", 20,
+               "the agent to be back")
+    small.wait_settled(muster, hs)
+    assert [(r.path.rpartition("/")[2], r.user) for r in hs.writes()] == [
+        ("invite", full(SENDER)), ("join", full("ben.man"))]
+    assert small.events_of(room, "ben.man") == [
+        "invite", "join", "leave", "invite", "join"]
+
+
+def test_a_ban_is_held(joined):
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    human.ban(room.room_id, full("cleo.ic"))
+    small.wait_settled(muster, hs)
+    wait_until(lambda: shown(muster, ALL)["held"] == [full("cleo.ic")], 10,
+               "it to be said")
+    assert shown(muster, ALL)["missing"] == []
+    assert muster.run("plan", "--json", expect=0).json["steps"] == []
+    assert small.status(muster)["ready"]
+    # Nor does anything but the ban's end change that: not even a restart.
+    muster.restart()
+    small.wait_settled(muster, hs)
+    assert hs.writes() == []
+    assert room.membership(full("cleo.ic")) == "ban"
+    # Its other rooms are as they were.
+    assert hs.room("platform-team").membership(full("cleo.ic")) == "join"
+
+
+def test_who_leaves_is_let_go(joined):
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    human.leave(room.room_id)
+    small.wait_settled(muster, hs)
+    assert shown(muster, ALL)["missing"] == [full(HUMAN)]
+    assert muster.run("plan", expect=0)
+    assert hs.writes() == []
+    assert room.membership(full(HUMAN)) == "leave"
+
+
+def test_an_agent_that_left_comes_back(joined):
+    muster, hs, _ = joined
+    room = hs.room("platform-team")
+    agent = Client(hs.url, muster.handoff("cleo.ic")["access_token"])
+    agent.leave(room.room_id)
+    wait_until(lambda: room.membership(full("cleo.ic")) == "join", 20,
+               "the agent to be back")
+
+
+def test_a_guest_may_stay(joined):
+    """Whom a person asks in is that person's affair."""
+    muster, hs, human = joined
+    guest = hs.human("guest")
+    room = hs.room(ALL)
+    human.invite(room.room_id, full("guest"))
+    guest.join(room.room_id)
+    small.wait_settled(muster, hs)
+    assert shown(muster, ALL)["extra"] == [full("guest")]
+    assert hs.writes() == []
+    assert room.membership(full("guest")) == "join"
+
+
+def test_an_agent_where_it_does_not_belong(joined):
+    """It leaves by itself; nobody is kicked."""
+    muster, hs, _ = joined
+    room = hs.room("engineering-leadership")
+    Client(hs.url, muster.handoff("anna.vp")["access_token"])
+    with hs.lock:
+        hs.world.set_member(room, full(SENDER), full("cleo.ic"), "invite")
+        hs.world.set_member(room, full("cleo.ic"), full("cleo.ic"), "join")
+    wait_until(lambda: room.membership(full("cleo.ic")) == "leave", 20,
+               "it to leave")
+    small.wait_settled(muster, hs)
+    left, = hs.writes()
+    assert left.user == full("cleo.ic") and left.path.endswith("/leave")
+
+
+def test_a_name_is_put_right(joined):
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    name = room.content("m.room.name")["name"]
+    human.set_state(room.room_id, "m.room.name", {"name": "Mine"})
+    wait_until(lambda: room.content("m.room.name")["name"] == name, 20,
+               "its name")
+    small.wait_settled(muster, hs)
+    assert len(hs.writes()) == 1
+
+
+def test_power_is_put_right(joined):
+    """The human keeps 100, and what else was set stays."""
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    levels = room.content("m.room.power_levels")
+    human.set_state(room.room_id, "m.room.power_levels", {
+        **levels, "invite": 50,
+        "users": {**levels["users"], full(HUMAN): 50, full("anna.vp"): 10}})
+    wait_until(lambda: room.power(full(HUMAN)) == 100, 20, "the power")
+    small.wait_settled(muster, hs)
+    assert room.power(full("anna.vp")) == 10
+    assert room.content("m.room.power_levels")["invite"] == 50
+    assert len(hs.writes()) == 1
+
+
+def test_people_talk(joined):
+    """What is said in a room is no work, and nothing to remember."""
+    muster, hs, human = joined
+    for n in range(20):
+        human.send(hs.room(ALL).room_id, f"Good morning {n}")
+    small.wait_settled(muster, hs)
+    assert hs.requests == []
+    with open(muster.path("muster.db"), "rb") as f:
+        assert b"Good morning" not in f.read()
+
+
+def test_room_version_of_the_old_kind(muster_on):
+    """Where the maker is no creator, it has power 100 by name."""
+    from support.fakehs import FakeHS
+    hs = FakeHS(SERVER, "conduit", room_version="10").start()
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert hs.room(ALL).content("m.room.power_levels")["users"] == {
+        full(SENDER): 100, full(HUMAN): 100}
+    muster.stop()
+    hs.stop()
+
+
+def test_an_alias_that_is_taken_is_taken_over(fakehs, muster_on):
+    """The room of before, whose maker left us in it, is used on."""
+    hs = fakehs
+    human = hs.human(HUMAN)
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    room_id = human.create_room(
+        room_alias_name="platform-team", preset="private_chat",
+        name="Platform team", invite=[full(SENDER)],
+        power_level_content_override={"users": {
+            full(SENDER): 100,
+            **({} if hs.conduit else {full(HUMAN): 100})}})
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    room = hs.room("platform-team")
+    assert room.room_id == room_id
+    for agent in small.ROOMS["platform-team"]:
+        assert room.membership(full(agent)) == "join"
+    made = [r.body.get("room_alias_name")
+            for r in hs.writes("POST", "/createRoom$")]
+    assert "platform-team" not in made and ALL in made
+
+
+def test_an_alias_that_is_taken_by_a_closed_room(fakehs, muster_on):
+    """It is said, with what to do; everything else is made."""
+    hs = fakehs
+    human = hs.human(HUMAN)
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    human.create_room(room_alias_name="platform-team", preset="private_chat")
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    muster.daemon.wait_for(
+        lambda: small.status(muster)["journal"]["failed"] >= 1, 20, "failed")
+    failed, = [row for row in muster.json("journal")
+               if row["state"] == "failed"]
+    assert (failed["kind"], failed["subject"]) == (
+        "create_room", f"#platform-team:{SERVER}")
+    assert "invite @muster:fleet.test with power 100" in failed["error"]
+    assert small.status(muster)["ready"]
+    assert muster.run("plan").code == 3
+    small.assert_tokens(hs, muster)
+    small.assert_direct_rooms(hs, muster)
+    # Once somebody has done that, it goes on by itself.
+    human.invite(hs.room("platform-team").room_id, full(SENDER))
+    with hs.lock:
+        room = hs.room("platform-team")
+        levels = dict(room.content("m.room.power_levels"))
+        users = {**levels.get("users", {}), full(SENDER): 100}
+        hs.world.append(room, full(HUMAN), "m.room.power_levels",
+                        {**levels, "users": users}, "")
+    small.wait_settled(muster, hs)
+    assert hs.room("platform-team").membership(full("cleo.ic")) == "join"
+
+
+def test_direct_rooms_of_before_are_found(fakehs, muster_on):
+    """An agent's m.direct names them: no second one is made."""
+    hs = fakehs
+    tokens = {a: Client(hs.url).register(a, "old password") for a in (
+        "ben.man", "cleo.ic")}
+    for a in tokens:
+        hs.user(a).devices["MUSTER"] = hs.user(a).devices.popitem()[1]
+        hs.world.tokens[tokens[a].token] = (full(a), "MUSTER")
+    ben, cleo = tokens["ben.man"], tokens["cleo.ic"]
+    room_id = ben.create_room(
+        is_direct=True, preset="trusted_private_chat",
+        invite=[full("cleo.ic")])
+    cleo.join(room_id)
+    ben.put(f"/user/{full('ben.man')}/account_data/m.direct",
+            {full("cleo.ic"): [room_id], "@friend:elsewhere": ["!other"]})
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    pair = frozenset(map(full, ("ben.man", "cleo.ic")))
+    assert [r.room_id for r in small.room_of(hs, pair)] == [room_id]
+    marks = hs.user("ben.man").account_data["m.direct"]
+    assert marks[full("cleo.ic")] == [room_id]
+    assert marks["@friend:elsewhere"] == ["!other"]
+    assert set(marks) == {
+        full("cleo.ic"), full("anna.vp"), "@friend:elsewhere"}
+    assert hs.user("cleo.ic").account_data["m.direct"] == {
+        full("ben.man"): [room_id]}
+
+
+def test_an_agent_is_shown_by_another_name(fresh):
+    """What the homeserver adds to a new account's name does not stay."""
+    muster, hs = fresh
+    muster.start()
+    small.wait_settled(muster, hs)
+    for agent, (name, *_) in AGENTS.items():
+        assert hs.user(agent).displayname == name
+        for room in hs.world.rooms.values():
+            member = room.content("m.room.member", full(agent))
+            assert member.get("displayname") in (None, name)
+
+
+def test_unknown_aliases_are_not_claimed(declared):
+    """The homeserver asks us, believes us, and fails if we lie."""
+    muster, hs = declared
+    human = hs.human("guest")
+    assert human.resolve(f"#{ALL}:{SERVER}") == hs.room(ALL).room_id
+    with hs.lock:
+        del hs.world.aliases[f"#platform-team:{SERVER}"]
+    assert human.get(f"/directory/room/%23platform-team%3A{SERVER}"
+                     ).status in (404, 500)
+    assert human.get(f"/directory/room/%23no-such-team%3A{SERVER}"
+                     ).status == 404
