@@ -113,7 +113,9 @@ static enum rc check_humans(const struct app *app,
 		const char *id = app->fleet.humans[i]->user_id;
 		if (registration_owns(reg, server, id))
 			rc = err_set(e, RC_INVALID,
-				"%s: the namespace covers %s, who is human",
+				"%s: the namespace covers %s, who is human: "
+				"run `muster registration`, then `muster "
+				"register`",
 				path, id);
 	}
 	arena_free(&a);

@@ -38,6 +38,7 @@ struct service {
 static void on_changed(void *arg)
 {
 	struct app *app = arg;
+	reconcile_reached(app->reconcile);
 	reconcile_wake(app->reconcile);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/str.h"
 #include "matrix/id.h"
 
@@ -26,6 +27,13 @@ static void check_id(struct load *ld, const char *id, bool abroad,
 {
 	struct str localpart, server;
 	const char *why = "";
+	if (strlen(id) > LIMIT_ID) {
+		fault(ld, at,
+			"%s: user id \"%.80s...\" is %zu bytes long; %d are "
+			"allowed",
+			label, id, strlen(id), LIMIT_ID);
+		return;
+	}
 	if (!id_split(id, '@', &localpart, &server)) {
 		fault(ld, at, "%s: \"%s\" is no user id: expected @name:%s",
 			label, id, ld->src->server_name);

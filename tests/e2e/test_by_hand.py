@@ -1,11 +1,12 @@
 """A fleet that stands in muster.yaml itself: agents, humans, a policy and
 direct rooms of its own choice."""
 
+import json
 import os
 
 import pytest
 
-from support.client import V3, quote
+from support.client import V3, Client, quote
 from support.fleet import KINDS, Fleet, real_homeserver
 from support.muster import Muster
 from support.process import wait_until
@@ -25,7 +26,7 @@ FLEET = {
         {"id": "lab-guard", "department": "Front Desk"},
         {"id": "lab-cook", "name": "Köchin ☕"}]}
 NAMES = {"lab-helper": "Helper", "lab-scribe": "Scribe of the Lab",
-         "lab-guard": "Lab-Guard", "lab-cook": "Köchin ☕"}
+         "lab-guard": "Lab Guard", "lab-cook": "Köchin ☕"}
 ROOMS = [
     {"alias": "lab-everybody", "name": "The Lab", "topic": "all that happens",
      "members": {"everyone": True}},
@@ -87,7 +88,7 @@ def test_registration_has_the_prefix(hand):
     users = [n["regex"] for n in reg["namespaces"]["users"]]
     assert any("@lab-" in regex for regex in users), users
     # So nobody but the service may have such a name.
-    got = hand.service().call("POST", f"{V3}/register", {
+    got = Client(hand.hs.url).call("POST", f"{V3}/register", {
         "username": "lab-thief", "password": "a password",
         "auth": {"type": "m.login.dummy"}})
     assert got.status == 400 and got.errcode == "M_EXCLUSIVE", got
@@ -190,21 +191,34 @@ def test_one_more_agent(hand):
 
 
 def test_agent_that_changes_department(hand):
-    """It leaves the rooms of the old one by itself, and joins the new."""
-    guard = f"@lab-guard:{SERVER}"
+    """It joins the rooms of the new one, and leaves them when it goes."""
+    cook, lab = f"@lab-cook:{SERVER}", f"#lab-lab:{SERVER}"
     agents = [dict(a) for a in FLEET["agents"]]
-    agents[2]["department"] = "Lab"
+    agents[3]["department"] = "Lab"
     try:
         hand.muster.write_config(fleet={"agents": agents})
         hand.muster.restart()
         hand.muster.wait_settled()
-        lab = hand.room(f"#lab-lab:{SERVER}")
-        assert guard in lab["joined"]
-        joined = hand.agent(guard).joined_rooms()
-        assert lab["room_id"] in joined
-        hand.wait_same_members()
+        assert cook in hand.room(lab)["joined"]
+        assert hand.room_id(lab) in hand.agent(cook).joined_rooms()
+        # Its file is where its new place is.
+        assert os.path.exists(hand.muster.path(
+            "hand", "over", "Lab", "lab-cook", "matrix.json"))
     finally:
         hand.muster.write_config(fleet={"agents": FLEET["agents"]})
+    hand.muster.restart()
+    hand.muster.wait_settled()
+    assert cook not in hand.room(lab)["joined"]
+    assert cook not in hand.room(lab)["extra"]
+    assert hand.service(hand.sender).members(
+        hand.room_id(lab))[cook] == "leave"
+    with open(hand.muster.path("hand", "over", "_", "lab-cook",
+                               "matrix.json"), encoding="utf-8") as f:
+        handed = json.load(f)
+    assert handed["generation"] == 3
+    me = Client(hand.hs.url, handed["access_token"]).whoami()
+    assert me.status == 200 and me.body["user_id"] == cook
+    hand.wait_same_members()
 
 
 def test_no_secret_is_shown(hand):

@@ -294,13 +294,12 @@ class ExampleFleet(Fleet):
             if not want["enabled"]:
                 continue
             above = {self.HUMAN}
-            for level, n in (("VP", want["vp"]), ("Director", want["directors"]),
-                             ("Manager", want["managers"]),
-                             ("IC", want["ics"])):
+            for level, key in (("VP", "vp"), ("Director", "directors"),
+                               ("Manager", "managers"), ("IC", "ics")):
                 found = sorted((p for p in everybody if p["level"] == level
                                 and p["department"] == department
                                 and p["reportsTo"] in above),
-                               key=by_name)[:n]
+                               key=by_name)[:want[key]]
                 above = {p["matrixId"] for p in found}
                 chosen += found
         return Declared("fleet.example", chosen, everybody=everybody,

@@ -87,7 +87,7 @@ class Result:
 class Muster:
     """A folder with a muster.yaml, and the program run on it."""
 
-    def __init__(self, dir, homeserver, org=None, fleet=None, **settings):
+    def __init__(self, dir, homeserver, /, org=None, fleet=None, **settings):
         """`homeserver` has url and server_name. The fleet is `org`, by
         default small_org(), or what `fleet` (the section of that name) says;
         `settings` are laid over the rest: reconcile={"interval": "1s"}."""

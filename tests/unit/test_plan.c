@@ -440,6 +440,11 @@ static void room_state_differs(void **state)
 	assert_string_equal(w.plan.steps[0].state_type, "m.room.power_levels");
 	room(&w, LEADERS)->power = "{}";
 	assert_plan(&w, "set_state in " LEADERS "\n");
+	/* Who made it may stand above all without being named. */
+	room(&w, LEADERS)->version = "12";
+	assert_plan(&w, "");
+	room(&w, LEADERS)->maker = S;
+	assert_plan(&w, "set_state in " LEADERS "\n");
 	room(&w, LEADERS)->power = NULL;
 	assert_plan(&w, "");
 	world_close(&w);

@@ -1,0 +1,477 @@
+"""What is wrong is found before anything is done, and said with its place and
+with what to do."""
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+import yaml
+
+from support import small
+from support.client import V3
+from support.fakehs import FakeHS, answer
+from support.muster import binary
+from support.process import free_port, wait_until
+from support.small import full
+
+
+@pytest.fixture
+def ready(fresh_on_conduit):
+    """(muster, homeserver): all is well, and a test makes it wrong."""
+    return fresh_on_conduit
+
+
+def refused(muster, hs, *words, verbs=("check", "serve"), code=2):
+    """Every verb says it, nothing was done, and nothing of ours was made."""
+    for verb in verbs:
+        got = muster.run(verb, expect=code)
+        for word in words:
+            word = word.replace("DIR", muster.dir)
+            assert re.search(word, got.err), f"{word!r} not in:\n{got.err}"
+        assert got.err.splitlines()[-1].startswith("muster: ")
+        assert got.out == ""
+    assert hs.requests == []
+    assert not os.path.exists(muster.path("muster.db"))
+    assert not os.path.exists(muster.runtime)
+
+
+# -- files
+
+
+def test_no_configuration(ready):
+    muster, hs = ready
+    os.unlink(muster.path("muster.yaml"))
+    refused(muster, hs, r"DIR/muster\.yaml: .*muster init",
+            verbs=("check", "registration", "register", "serve", "status",
+                   "config", "healthcheck"))
+
+
+@pytest.mark.parametrize("text, said", [
+    ("", r"homeserver\.url: must be given"),
+    ("homeserver: [\n", r"DIR/muster\.yaml:2:1: "),
+    ("a: 1\n b: 2\n", r"DIR/muster\.yaml:2:\d+: "),
+    ("homeserver:\n\turl: x\n", r"DIR/muster\.yaml:2:1: "),
+    ("just words\n", r"DIR/muster\.yaml:1:1: .*must be a map of settings"),
+    ("homeserver: {url: 'http://h', url: 'http://i'}\n", r":1:\d+: .*url"),
+    ("\0\0\0", r"DIR/muster\.yaml")],
+    ids=["empty", "open", "indented", "tab", "words", "twice", "zeros"])
+def test_broken_configuration(ready, text, said):
+    muster, hs = ready
+    muster.write("muster.yaml", text)
+    refused(muster, hs, said)
+
+
+@pytest.mark.parametrize("path, value, said", [
+    ("homeserver.urll", "http://127.0.0.1:1",
+     r':\d+:\d+: unknown setting "homeserver\.urll": did you mean "url"\?'),
+    ("reconsile.interval", "5m",
+     r'unknown setting "reconsile": did you mean "reconcile"\?'),
+    ("store.pth", "x", r'"store\.pth": did you mean "path"\?'),
+    ("fleet.something_else", "x", r'unknown setting "fleet\.something_else"'),
+    ("homeserver.url", "127.0.0.1:6167", r"homeserver\.url: .*http://"),
+    ("homeserver.server_name", "fleet test", r"no server name"),
+    ("homeserver.kind", "dendrit",
+     r'homeserver\.kind: .*conduit.*not "dendrit"'),
+    ("reconcile.concurrency", 0, r"reconcile\.concurrency: .*1\.\.64"),
+    ("reconcile.concurrency", "many", r"reconcile\.concurrency: .*1\.\.64"),
+    ("reconcile.interval", "5 minutes", r"reconcile\.interval: .*5m"),
+    ("appservice.listen", "29400", r"appservice\.listen: .*host:port"),
+    ("appservice.sender", "Muster", r'appservice\.sender: "Muster" is no '
+                                    r"localpart"),
+    ("handoff.owner", "agent", r"handoff\.owner: .*1000:1000"),
+    ("direct.team_peers", "sometimes",
+     r"direct\.team_peers: .*true or false"),
+    ("homeserver", "x", r"homeserver: must be a map of settings")])
+def test_bad_setting(ready, path, value, said):
+    muster, hs = ready
+    section, _, key = path.partition(".")
+    if key:
+        muster.write_config(**{section: {key: value}})
+    else:
+        muster.write_config(**{section: value})
+    line, = [n for n, text in enumerate(
+        muster.read("muster.yaml").splitlines(), 1) if re.match(
+        rf"\s*{key or section}:", text) and str(value) in text]
+    at = path if "unknown" not in said or key != "interval" else section
+    column = 3 if key and at == path else 1
+    refused(muster, hs, said, rf"DIR/muster\.yaml:\d+:\d+: ")
+    if "unknown" in said and at == path:
+        refused(muster, hs, rf"DIR/muster\.yaml:{line}:{column}: ",
+                verbs=("check",))
+
+
+def test_bad_setting_of_the_environment(ready):
+    muster, hs = ready
+    muster.env = {"MUSTER_RECONCILE_INTERVAL": "often"}
+    refused(muster, hs, r"MUSTER_RECONCILE_INTERVAL: must be a duration")
+
+
+def test_missing_files_of_the_fleet(ready):
+    muster, hs = ready
+    os.unlink(muster.path("org.json"))
+    refused(muster, hs, r"DIR/org\.json: there is no such file .*fleet\.org")
+    muster.write_org(small.org())
+    muster.write_config(fleet={"config": "config.yaml"})
+    refused(muster, hs,
+            r"DIR/config\.yaml: there is no such file .*fleet\.config")
+
+
+@pytest.mark.parametrize("text, said", [
+    ('{"people": [\n {"name": }', r"org\.json:2:11: "),
+    ("", r"org\.json(:1:1)?: "), ("[]", r"org\.json(:1:1)?: "),
+    ("{}", r'org\.json:1:1: expected "people"'),
+    ('{"people": 3}', r'org\.json:1:\d+: expected "people".*found'),
+    ('{"people": [\n  {"name": "X"}]}', r'org\.json:2:3: .*"matrixId" is '
+                                        "missing"),
+    ('{"people": [\n  7]}', r"org\.json:2:3: people\[0\]: expected a person")],
+    ids=["open", "empty", "list", "nothing", "number", "no-id", "no-person"])
+def test_broken_organisation(ready, text, said):
+    muster, hs = ready
+    muster.write("org.json", text)
+    refused(muster, hs, said)
+
+
+def test_broken_configuration_of_the_fleet(ready):
+    muster, hs = ready
+    muster.write_config(fleet={"config": "config.yaml"})
+    muster.write("config.yaml", "departments:\n  - x\n bad")
+    refused(muster, hs, r"DIR/config\.yaml:3:2: ")
+    muster.write("config.yaml", "matrix:\n  domain: other.test\n")
+    refused(muster, hs, r'DIR/config\.yaml:2:11: matrix\.domain is '
+                        r'"other\.test".*"fleet\.test"')
+
+
+# -- people and rooms: (whose entry, the change, where it is said, what)
+
+
+@pytest.mark.parametrize("who, change, key, said", [
+    (2, {"matrixId": "@ben.man:other.test"}, "matrixId",
+     r'"@ben\.man:other\.test" is not of this server'),
+    (2, {"matrixId": "@anna.vp:fleet.test"}, "matrixId",
+     r"@anna\.vp:fleet\.test is there twice: also at DIR/org\.json:"),
+    (2, {"matrixId": "@Anna.vp:fleet.test"}, "matrixId",
+     r"differs from @anna\.vp:fleet\.test \(DIR/org\.json:\d+\) only in upper "
+     r"and lower case"),
+    (2, {"matrixId": "@ben man:fleet.test"}, "matrixId",
+     r'user id "@ben man:fleet\.test" has a character other than'),
+    (2, {"matrixId": "@:fleet.test"}, "matrixId", r'"@:fleet\.test"'),
+    (2, {"matrixId": "ben.man"}, "matrixId", r'"ben\.man" is no user id'),
+    (2, {"matrixId": "@" + "b" * 250 + ":fleet.test"}, "matrixId",
+     "is 262 bytes long; 255 are allowed"),
+    (2, {"matrixId": "@ben/man:fleet.test"}, "matrixId", "directory"),
+    (2, {"matrixId": "@muster:fleet.test"}, "matrixId",
+     "service's own user"),
+    (2, {"matrixId": "@conduit:fleet.test"}, "matrixId",
+     "homeserver's own user"),
+    (3, {"reportsTo": "@nobody:fleet.test"}, "reportsTo",
+     r"@cleo\.ic:fleet\.test reports to @nobody:fleet\.test, who is not "
+     "there"),
+    (1, {"reportsTo": "@cleo.ic:fleet.test"}, "reportsTo",
+     r"the reports go round in a circle: @anna\.vp:fleet\.test, who reports "
+     r"to @cleo\.ic"),
+    (3, {"level": "Boss"}, "level",
+     r'people\[3\]\.level: "Boss" is no level: expected .*IC'),
+    (3, {"name": 7}, "name", r"people\[3\]\.name: expected a text"),
+    (1, {"department": ".."}, "matrixId", r'department "\.\." cannot be'),
+    (3, {"team": "x" * 300}, None, "long")],
+    ids=["domain", "twice", "case", "grammar", "empty", "bare", "long",
+         "slash", "sender", "bot", "manager", "circle", "level", "name",
+         "department", "team"])
+def test_wrong_person(ready, who, change, key, said):
+    muster, hs = ready
+    org = small.org()
+    org["people"][who].update(change)
+    muster.write_org(org)
+    # Where it stands: the key's line within that person's entry.
+    lines = muster.read("org.json").splitlines()
+    starts = [n for n, text in enumerate(lines, 1) if text == "  {"]
+    at = r"\d+"
+    if key:
+        at = next(n for n in range(starts[who], len(lines))
+                  if lines[n - 1].startswith(f'   "{key}"'))
+    refused(muster, hs, rf"DIR/org\.json:{at}:\d+: .*{said}")
+
+
+@pytest.mark.parametrize("rooms, said", [
+    ([{"alias": "x", "members": {"everyone": True}},
+      {"alias": "x", "members": {"level": ["VP"]}}],
+     r"muster\.yaml:\d+:\d+: two rooms would have the alias #x:fleet\.test"),
+    ([{"alias": "{team}-team", "members": {"team": "{team}"}},
+      {"alias": "platform-team", "members": {"everyone": True}}],
+     r"two rooms would have the alias #platform-team:fleet\.test"),
+    ([{"alias": "x", "members": {"levl": ["VP"]}}], r"levl"),
+    ([{"alias": "x"}], "members"), ([{"members": {"everyone": True}}],
+                                    "alias"), ("x", "rooms"),
+    ([{"alias": "x", "members": {"level": ["Vp"]}}], r"did you mean VP")],
+    ids=["same", "made-same", "key", "no-members", "no-alias", "text",
+         "level"])
+def test_wrong_room(ready, rooms, said):
+    muster, hs = ready
+    muster.write_config(rooms=rooms)
+    refused(muster, hs, said)
+
+
+def test_a_human_in_the_namespace(ready):
+    muster, hs = ready
+    muster.write_config(namespace={"prefix": "c"})
+    refused(muster, hs, r"@carla\.ceo:fleet\.test is a human, but in the "
+                        "namespace of the agents")
+
+
+def test_an_agent_who_became_human(ready):
+    """The registration of before still covers that person."""
+    muster, hs = ready
+    muster.write_config(fleet={"humans": [full("cleo.ic")]})
+    refused(muster, hs, r"registration\.yaml: the namespace covers "
+            r"@cleo\.ic:fleet\.test, who is human.*muster registration",
+            verbs=("serve",))
+    muster.run("registration", expect=0)
+    assert "cleo" not in muster.read("registration.yaml")
+
+
+# -- the registration
+
+
+def test_no_registration(ready):
+    muster, hs = ready
+    os.unlink(muster.registration_path)
+    refused(muster, hs, r"DIR/registration\.yaml: there is no registration "
+            "yet: run `muster registration`", verbs=("serve",), code=1)
+
+
+@pytest.mark.parametrize("text", ["", "id: [", "- 1\n", "id: muster\n"])
+def test_broken_registration(ready, text):
+    muster, hs = ready
+    muster.write("registration.yaml", text)
+    refused(muster, hs, r"registration\.yaml", verbs=("serve",))
+
+
+@pytest.mark.parametrize("section, key, value", [
+    ("appservice", "url", "http://127.0.0.1:9"),
+    ("appservice", "id", "other"), ("appservice", "sender", "other")])
+def test_another_registration(ready, section, key, value):
+    muster, hs = ready
+    muster.write_config(**{section: {key: value}})
+    refused(muster, hs, r"registration\.yaml: .* is not what the "
+            "configuration says: run `muster registration`",
+            verbs=("serve",))
+
+
+def test_unknown_token(fakehs, muster_on):
+    """The homeserver was not told of us, or of other tokens."""
+    muster = muster_on(fakehs, org=small.org())
+    muster.run("registration", expect=0)
+    got = muster.run("serve", expect=1)
+    assert "run `muster register`" in got.err.splitlines()[-1]
+    assert fakehs.writes() == []
+    fakehs.register_appservice({**muster.registration, "as_token": "other"})
+    muster.run("serve", expect=1)
+    assert fakehs.writes() == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_homeserver_of_another_name(fakehs, muster_on, known):
+    """It takes our token, by a mistake in one of the two configurations."""
+    muster = muster_on(fakehs, org=small.org())
+    muster.run("registration", expect=0)
+    other = FakeHS("other.test", fakehs.manner).start()
+    other.add_appservice(muster.registration_path)
+    if known:
+        service = other.appservices["muster"]
+        other.world.add_user(service.sender, "x")
+    muster.write_config(homeserver={"url": other.url})
+    got = muster.run("serve", expect=2)
+    assert "fleet.test" in got.err and "homeserver.url" in got.err
+    assert other.writes() == []
+    other.stop()
+
+
+# -- what is in the way
+
+
+def test_runtime_root_cannot_be_written(ready):
+    muster, hs = ready
+    muster.write("runtime", "a file in its place\n")
+    got = muster.run("serve", expect=1)
+    assert "handoff.root" in got.err and muster.runtime in got.err
+    assert hs.requests == []
+
+
+def test_a_folder_of_an_agent_cannot_be_made(ready):
+    """The others get theirs; it is said whose is missing and why."""
+    muster, hs = ready
+    os.makedirs(muster.path("runtime", small.DEPARTMENT))
+    muster.write(f"runtime/{small.DEPARTMENT}/ben.man", "in its place\n")
+    muster.start()
+    muster.daemon.wait_for(
+        lambda: small.status(muster)["journal"]["failed"], 20, "it is said")
+    row = small.agent(muster, "ben.man")
+    assert "ben.man" in row["error"] and row["generation"] == 0
+    assert muster.handoff("anna.vp") and muster.handoff("cleo.ic")
+    # Conduit ends the old token at a login: none is tried in vain.
+    assert full("ben.man") not in [
+        r.body["identifier"]["user"] for r in hs.writes("POST", "/login$")]
+    os.unlink(muster.path("runtime", small.DEPARTMENT, "ben.man"))
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert small.agent(muster, "ben.man")["error"] is None
+
+
+def test_store_of_a_newer_version(ready):
+    muster, hs = ready
+    muster.start()
+    small.wait_settled(muster, hs)
+    muster.stop()
+    hs.clear_log()
+    db = sqlite3.connect(muster.path("muster.db"))
+    db.execute("PRAGMA user_version = 4711")
+    db.close()
+    before = open(muster.path("muster.db"), "rb").read()
+    for verb in ("serve", "status", "plan"):
+        got = muster.run(verb, expect=1)
+        assert "newer" in got.err and "4711" in got.err
+    assert open(muster.path("muster.db"), "rb").read() == before
+    assert hs.requests == []
+
+
+@pytest.mark.parametrize("what", ["text", "other", "cut"])
+def test_store_that_is_none(ready, what):
+    muster, hs = ready
+    path = muster.path("muster.db")
+    if what == "text":
+        muster.write("muster.db", "dear diary\n" * 500)
+    elif what == "other":
+        db = sqlite3.connect(path)
+        db.execute("CREATE TABLE recipe (name TEXT)")
+        db.commit()
+        db.close()
+    else:
+        muster.start()
+        small.wait_settled(muster, hs)
+        muster.stop()
+        hs.clear_log()
+        with open(path, "r+b") as f:
+            f.truncate(5000)
+    before = open(path, "rb").read()
+    for verb in ("serve", "status"):
+        got = muster.run(verb, expect=1)
+        assert path in got.err
+    assert open(path, "rb").read() == before
+    assert hs.requests == []
+
+
+def test_second_service_on_one_store(ready):
+    muster, hs = ready
+    muster.start()
+    small.wait_settled(muster, hs)
+    hs.clear_log()
+    shutil.copy(muster.path("muster.yaml"), muster.path("second.yaml"))
+    with open(muster.path("second.yaml"), encoding="utf-8") as f:
+        config = yaml.safe_load(f)
+    config["appservice"]["listen"] = f"127.0.0.1:{free_port()}"
+    config["ops"] = {"socket": "second.sock"}
+    muster.write("second.yaml", yaml.safe_dump(config))
+    done = subprocess.run(
+        [binary(), "-c", muster.path("second.yaml"), "serve"],
+        capture_output=True, text=True, timeout=30, cwd=muster.dir)
+    assert done.returncode == 1, done
+    assert re.search(rf"muster\.db is in use: .* is held by pid "
+                     rf"{muster.daemon.process.pid} on ", done.stderr)
+    assert hs.requests == []
+    assert small.status(muster)["ready"]
+
+
+def test_somebody_else_listens_there(ready):
+    muster, hs = ready
+    muster.write_config(appservice={"listen": f"127.0.0.1:{hs.port}"})
+    got = muster.run("serve", expect=1)
+    assert "appservice.listen" in got.err and str(hs.port) in got.err
+    assert hs.requests == []
+
+
+# -- no homeserver
+
+
+def test_unreachable_homeserver(fakehs, muster_on):
+    """The service goes on, says so, and becomes ready when it comes up."""
+    hs = fakehs
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    hs.stop()
+    muster.start(ready=False)
+    muster.daemon.wait_for(lambda: small.status(muster), 20, "it serves")
+    now = small.status(muster)
+    assert now["ready"] is False
+    assert any(f"port {hs.port}" in why for why in now["why_not"])
+    code, health = small.ask(muster, "/health/ready")
+    assert code == 503 and health["why_not"] == now["why_not"]
+    assert small.ask(muster, "/health/live")[0] == 200
+    assert muster.run("healthcheck").code == 3
+    assert f"port {hs.port}" in muster.run("status", expect=0).out
+    assert "again" in muster.daemon.output()
+    hs.start()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert small.ask(muster, "/health/ready") == (
+        200, {"ready": True, "why_not": []})
+    assert muster.run("healthcheck").code == 0
+
+
+def test_it_is_no_homeserver(fresh_on_conduit):
+    """Something answers there, but nothing of Matrix."""
+    muster, hs = fresh_on_conduit
+    hs.fault("*", "", answer(200, b"<html>It works!</html>"), times=None)
+    muster.start(ready=False)
+
+    def said():
+        return any("is a homeserver behind this URL" in why
+                   for why in small.status(muster)["why_not"])
+    muster.daemon.wait_for(said, 20, "it is said")
+    hs.clear_faults()
+    small.wait_settled(muster, hs)
+
+
+def test_homeserver_does_not_reach_us(fakehs, muster_on):
+    """All is made; but ready it is only when it is told what happens."""
+    hs = fakehs
+    nobody = f"http://127.0.0.1:{free_port()}"
+    muster = muster_on(hs, org=small.org(), appservice={"url": nobody})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start(ready=False)
+    muster.daemon.wait_for(
+        lambda: small.steps(muster) == [] and len(
+            small.status(muster)["why_not"]) == 1, 20, "all is made")
+    why, = small.status(muster)["why_not"]
+    assert "ping" in why and "M_CONNECTION_FAILED" in why
+    small.assert_tokens(hs, muster)
+    small.assert_policy_rooms(hs, muster)
+    # The first delivery is as good as a ping.
+    hs.register_appservice({
+        **muster.registration, "url": f"http://127.0.0.1:{muster.port}"})
+    hs.human("guest").get(f"{V3}/nothing")
+    wait_until(lambda: small.status(muster)["ready"], 20, "it is ready")
+
+
+def test_the_token_is_taken_away_while_it_runs(declared):
+    muster, hs = declared
+    hs.unregister_appservice("muster")
+    muster.write_config(reconcile={"interval": "1s"})
+    muster.stop()
+    got = muster.run("serve", expect=1)
+    assert "run `muster register`" in got.err
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    hs.unregister_appservice("muster")
+
+    def said():
+        return any("muster register" in why
+                   for why in small.status(muster)["why_not"])
+    muster.daemon.wait_for(said, 20, "it is said")
+    hs.add_appservice(muster.registration_path)
+    small.wait_settled(muster, hs)

@@ -1,0 +1,247 @@
+"""No token and no password is ever printed, logged, stored in the database or
+given on a command line."""
+
+import os
+import stat
+import subprocess
+import threading
+
+import pytest
+
+from support import small
+from support.fakehs import answer
+from support.muster import binary
+from support.process import environment, wait_until
+from support.small import AGENTS, DEPARTMENT, HUMAN, full
+
+VERBS = ["check", "registration", "register", "status", "agents", "rooms",
+         "plan", "journal", "quarantine", "audit", "healthcheck", "config",
+         "help", "version"]
+
+
+class CommandLines:
+    """Every command line of a program of ours that was seen meanwhile."""
+
+    def __init__(self, folder):
+        self.seen = set()
+        self._folder = folder.encode()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while not self._over.wait(0.002):
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    with open(f"/proc/{pid}/cmdline", "rb") as f:
+                        line = f.read()
+                except OSError:
+                    continue
+                if self._folder in line:
+                    self.seen.add(line)
+
+    def end(self):
+        self._over.set()
+        self._thread.join()
+        return self.seen
+
+
+def secrets_of(value, found):
+    """Whatever a request or an answer calls a token or a password."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("access_token", "password") and inner:
+                found.add(inner)
+            secrets_of(inner, found)
+    elif isinstance(value, list):
+        for inner in value:
+            secrets_of(inner, found)
+    return found
+
+
+def on_the_wire(hs):
+    """All that went either way, and those that are long dead."""
+    found = set()
+    for r in hs.requests:
+        secrets_of(r.body, found)
+        secrets_of(r.answer, found)
+        bearer = r.headers.get("Authorization", "")
+        if bearer:
+            found.add(bearer.removeprefix("Bearer "))
+    return found
+
+
+def run_agent(muster, localpart):
+    done = subprocess.run(
+        [binary("muster-agent"), "run", "--runtime",
+         muster.path("runtime", DEPARTMENT, localpart), "--for", "env", "--",
+         "/bin/sh", "-c", 'test -n "$MATRIX_ACCESS_TOKEN" && echo has it'],
+        capture_output=True, text=True, timeout=60, env=environment())
+    assert done.returncode == 0, done
+    assert done.stdout == "has it\n"
+    return done.stdout + done.stderr
+
+
+def assert_not_in(text, secrets, where):
+    if isinstance(text, str):
+        text = text.encode()
+    for secret in secrets:
+        assert secret.encode() not in text, f"{secret[:4]}... in {where}"
+
+
+def in_the_store(muster):
+    for name in os.listdir(muster.dir):
+        if name.startswith("muster.db"):
+            with open(muster.path(name), "rb") as f:
+                yield name, f.read()
+
+
+def assert_kept(muster, hs, more=()):
+    secrets = muster.secrets() | on_the_wire(hs) | set(more)
+    assert len(secrets) >= 2 + len(AGENTS)
+    assert_not_in(muster.output(), secrets, "the output")
+    for name, content in in_the_store(muster):
+        assert_not_in(content, secrets, name)
+    return secrets
+
+
+def test_a_whole_life(fakehs, muster_on):
+    """From registering on an empty server to the end, with all verbs."""
+    hs = fakehs
+    muster = muster_on(hs, org=small.org(), log={"level": "debug"})
+    lines = CommandLines(muster.dir)
+    if hs.conduit:
+        os.unlink(muster.path("secrets", "admin-password"))
+        made = muster.run("register", expect=0)
+        assert "made a password" in made.out
+    else:
+        muster.run("register", expect=3)
+        hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert any(name == "muster.db-wal" for name, _ in in_the_store(muster))
+    assert_kept(muster, hs)
+    for verb in VERBS:
+        muster.run(verb)
+        muster.run(verb, "--json")
+    agents = run_agent(muster, "anna.vp")
+    wait_until(lambda: small.agent(muster, "anna.vp")["state"] ==
+               "acknowledged", 10, "the agent's answer")
+    # A second generation, so that there is a dead token.
+    os.unlink(muster.path("runtime", DEPARTMENT, "ben.man", "matrix.json"))
+    muster.restart()
+    small.wait_settled(muster, hs)
+    assert muster.handoff("ben.man")["generation"] == 2
+    muster.stop()
+    for verb in VERBS:
+        muster.run(verb)
+    secrets = assert_kept(muster, hs)
+    assert_not_in(agents, secrets, "the agent's words")
+    seen = lines.end()
+    assert len(seen) >= len(VERBS)
+    for line in seen:
+        assert_not_in(line, secrets, "a command line")
+
+
+def test_files_are_private(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    os.chmod(muster.dir, 0o755)
+    muster.run("register", expect=0)
+    muster.start()
+    small.wait_settled(muster, hs)
+
+    def mode(*parts):
+        return stat.S_IMODE(os.stat(muster.path(*parts)).st_mode)
+    assert mode("registration.yaml") == 0o600
+    assert mode("muster.db") == mode("muster.db-wal") == 0o600
+    assert mode("muster.sock") == 0o600
+    for agent in AGENTS:
+        assert mode("runtime", DEPARTMENT, agent, "matrix.json") == 0o600
+
+
+def test_passwords_are_never_the_same(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    muster.start()
+    small.wait_settled(muster, hs)
+    passwords = [r.body["password"] for r in hs.find("POST", "/register$")]
+    assert len(set(passwords)) == len(passwords) == 1 + len(AGENTS)
+
+
+@pytest.mark.parametrize("broken", [
+    '{"access_token":"%s","user_id":',
+    '{"access_token":"%s"}',
+    '{"access_token":"%s","user_id":"@other:fleet.test","device_id":"X"}',
+    '{"errcode":"M_UNKNOWN","error":"made %s"}'])
+def test_what_a_confused_homeserver_repeats(fresh_on_conduit, broken):
+    """Answers that cannot be used may have a token in them; refusals may
+    repeat ours."""
+    muster, hs = fresh_on_conduit
+    token = "leakedLEAKEDleakedLEAKED"
+    ours = muster.registration["as_token"]
+    hs.fault("POST", r"/login$", answer(200, (broken % token).encode()))
+    hs.fault("POST", r"/invite$", answer(
+        403, {"errcode": "M_FORBIDDEN", "error": f"what is {ours} to me"}))
+    hs.fault("POST", r"/createRoom$", answer(
+        500, f"<p>Authorization: Bearer {ours}</p>".encode()))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    muster.run("journal")
+    muster.run("agents", "--json")
+    assert_kept(muster, hs, more={token})
+    assert '"level":"warn"' in muster.daemon.output()
+
+
+def set_secrets(muster, registration_token):
+    muster.config["homeserver"].update({
+        "admin": {"user": "operator", "password": {"env": "ADMIN_WORD"}},
+        "registration_token": registration_token})
+    muster.write_config()
+
+
+def test_secrets_by_other_ways(conduit_fake, muster_on):
+    """In the configuration itself, or in the environment: shown as a
+    fingerprint."""
+    muster = muster_on(conduit_fake, org=small.org())
+    set_secrets(muster, "plain-registration-token")
+    muster.env = {"ADMIN_WORD": "operators-password"}
+    shown = muster.run("config", expect=0).out
+    assert "operators-password" not in shown
+    assert "plain-registration-token" not in shown
+    rows = {row["path"]: row for row in muster.json("config")["settings"]}
+    # The first 8 hex of the SHA-256 of each.
+    assert rows["homeserver.admin.password"]["fingerprint"] == "7302e121"
+    assert rows["homeserver.registration_token"]["fingerprint"] == "ed5390ba"
+    muster.env = {"ADMIN_WORD": '{"password": "operators-password"}'}
+    told = muster.run("config", "--json", expect=0)
+    assert "valueFrom" in told.out
+    assert "operators-password" not in told.out + told.err
+
+
+def test_a_registration_token_and_an_admin_by_environment(conduit_fake,
+                                                          muster_on):
+    hs = conduit_fake
+    hs.registration_token = "server-wants-this-token"
+    muster = muster_on(hs, org=small.org())
+    set_secrets(muster, {"file": "secrets/registration-token"})
+    muster.write("secrets/registration-token", "server-wants-this-token\n")
+    muster.env = {"ADMIN_WORD": "operators-long-password"}
+    muster.run("register", expect=0)
+    assert hs.user("operator").password == "operators-long-password"
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert_kept(muster, hs, more={
+        "operators-long-password", "server-wants-this-token"})
+    # The message that carried the tokens was redacted, the session ended.
+    assert all(token not in str(event) for event in hs.admin.room.events
+               for token in (muster.registration["as_token"],
+                             muster.registration["hs_token"]))
+    assert hs.tokens_of("operator") == []
+
+
+def test_the_log_says_who_and_what(declared):
+    """That nothing secret is in it does not mean that nothing is."""
+    muster, _ = declared
+    said = muster.daemon.output()
+    for localpart in AGENTS:
+        assert said.count(full(localpart)) >= 4
+    assert full(HUMAN) in said
