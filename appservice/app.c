@@ -122,8 +122,30 @@ static enum rc check_humans(const struct app *app,
 	return rc;
 }
 
+/* Is it what the configuration and the fleet's files say? */
+static enum rc compare(
+	const struct app *app, const char *path, bool *other, struct err *e)
+{
+	const struct registration_want want = app_want(app);
+	struct registration wanted = { 0 };
+	const char *what = NULL;
+	enum rc rc = registration_make(&want, &wanted, e);
+	if (rc != RC_OK)
+		return rc;
+	bool same = registration_same(&app->reg, &wanted, &what);
+	registration_free(&wanted);
+	if (other)
+		*other = !same && text_starts(what, "namespaces.");
+	if (same || (other && *other))
+		return RC_OK;
+	return err_set(e, RC_INVALID,
+		"%s: %s is not what the configuration says: run `muster "
+		"registration`, then `muster register`",
+		path, what);
+}
+
 enum rc app_load_registration(
-	struct app *app, struct report *report, struct err *e)
+	struct app *app, bool *other, struct report *report, struct err *e)
 {
 	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
 	enum rc rc = registration_read(path, &app->reg, report, e);
@@ -132,22 +154,9 @@ enum rc app_load_registration(
 			"%s: there is no registration yet: run `muster "
 			"registration`, then `muster register`",
 			path);
-	if (rc != RC_OK)
-		return rc;
-	rc = check_humans(app, &app->reg, path, e);
-	if (rc != RC_OK)
-		return rc;
-	const struct registration_want want = app_want(app);
-	struct registration wanted = { 0 };
-	rc = registration_make(&want, &wanted, e);
-	const char *what = NULL;
-	if (rc == RC_OK && !registration_same(&app->reg, &wanted, &what))
-		rc = err_set(e, RC_INVALID,
-			"%s: %s is not what the configuration says: run "
-			"`muster registration`, then `muster register`",
-			path, what);
-	registration_free(&wanted);
-	return rc;
+	if (rc == RC_OK)
+		rc = check_humans(app, &app->reg, path, e);
+	return rc == RC_OK ? compare(app, path, other, e) : rc;
 }
 
 const char *app_base_path(const struct app *app)
@@ -235,6 +244,24 @@ static enum rc declare_room(
 	return rc;
 }
 
+/* Who was outside the namespace and is inside now gets another chance. */
+static enum rc let_in(struct app *app, int64_t now, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot all = { 0 };
+	enum rc rc = store_snapshot(app->store, &a, &all, e);
+	for (size_t i = 0; i < all.n_agents && rc == RC_OK; i++) {
+		const struct store_agent *row = &all.agents[i];
+		if (row->state == AGENT_BLOCKED &&
+			text_eq(row->error, OUTSIDE_NAMESPACE) &&
+			registration_matches(&app->reg, NS_USERS, row->user_id))
+			rc = store_agent_state(app->store, row->user_id,
+				AGENT_DECLARED, now, e);
+	}
+	arena_free(&a);
+	return rc;
+}
+
 static enum rc declare_all(struct app *app, struct err *e)
 {
 	enum rc rc = store_begin(app->store, e);
@@ -245,6 +272,8 @@ static enum rc declare_all(struct app *app, struct err *e)
 		rc = declare_agents(app, clock_wall_ms(), e);
 	for (size_t i = 0; i < app->fleet.n_rooms && rc == RC_OK; i++)
 		rc = declare_room(app, &app->fleet.rooms[i], e);
+	if (rc == RC_OK)
+		rc = let_in(app, clock_wall_ms(), e);
 	if (rc == RC_OK)
 		rc = store_commit(app->store, e);
 	store_rollback(app->store);

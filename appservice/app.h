@@ -51,10 +51,13 @@ MUST_CHECK enum rc app_load(struct app *app, const char *config_path,
 struct registration_want app_want(const struct app *app);
 /*
  * Reads the registration file and checks that it is what the configuration
- * and fleet want; RC_NOT_FOUND and RC_INVALID say which command mends it.
+ * and fleet want; RC_NOT_FOUND and RC_INVALID say which command mends it. Other
+ * namespaces are an error as well, unless *other is asked for: then it says
+ * whether they are others (people or teams came or went since), and those who
+ * are outside are blocked when their turn comes.
  */
 MUST_CHECK enum rc app_load_registration(
-	struct app *app, struct report *report, struct err *e);
+	struct app *app, bool *other, struct report *report, struct err *e);
 
 /* The path of appservice.url, which every route hangs under (AS-06); "" when
  * it has none. */
@@ -69,6 +72,12 @@ MUST_CHECK enum rc app_client_plain(
 
 /* The configured kind, else what the homeserver says; remembered. */
 MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
+
+/* Why an agent outside the registered namespace is blocked; taken back when a
+ * service starts with a registration that covers it. */
+#define OUTSIDE_NAMESPACE                                                      \
+	"outside the namespace that the homeserver knows: run `muster "        \
+	"registration`, then `muster register`, and start again"
 
 /* Opens the store and declares the fleet in it. */
 MUST_CHECK enum rc app_open_store(struct app *app, struct err *e);

@@ -239,7 +239,7 @@ static const char *nearest_key(struct arena *a, const char *path)
 	const char *dot = strrchr(path, '.');
 	size_t parent = dot ? (size_t)(dot - path) + 1 : 0;
 	const char *best = NULL;
-	int best_distance = 4;
+	int least = 3;
 	for (size_t s = 0; s < SETTING_COUNT; s++) {
 		const char *known = setting_infos[s].path;
 		if (strncmp(known, path, parent) != 0)
@@ -247,9 +247,9 @@ static const char *nearest_key(struct arena *a, const char *path)
 		struct str rest = str_of(known + parent);
 		struct str head = str_cut(&rest, '.', NULL);
 		const char *word = arena_strndup(a, head.p, head.n);
-		int d = word ? str_distance(path + parent, word, 3) : 9;
-		if (d < best_distance) {
-			best_distance = d;
+		int d = word ? str_distance(path + parent, word, least) : least;
+		if (d < least) {
+			least = d;
 			best = word;
 		}
 	}

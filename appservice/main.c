@@ -65,9 +65,9 @@ static const struct verb *find_verb(const char *name)
 static const char *nearest_verb(const char *name)
 {
 	const char *best = NULL;
-	int least = 4;
+	int least = 3;
 	for (size_t i = 0; i < n_verbs; i++) {
-		int d = str_distance(name, verbs[i].name, 3);
+		int d = str_distance(name, verbs[i].name, least);
 		if (d < least) {
 			least = d;
 			best = verbs[i].name;

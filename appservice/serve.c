@@ -139,7 +139,14 @@ static enum rc first_contact(struct app *app, struct err *e)
 static enum rc start(struct service *s, struct err *e)
 {
 	struct app *app = &s->app;
-	enum rc rc = app_load_registration(app, NULL, e);
+	bool other = false;
+	enum rc rc = app_load_registration(app, &other, NULL, e);
+	if (other)
+		log_warn("the registration is behind the fleet's files: run "
+			 "`muster registration`, then `muster register`",
+			LS("file",
+				config_text(
+					&app->config, SET_AS_REGISTRATION)));
 	if (rc == RC_OK)
 		rc = app_check_runtime(app, e);
 	if (rc == RC_OK)

@@ -2,6 +2,8 @@
 `server_name`, and understand start, stop, kill, restart, add_appservice(path)
 and human(localpart), whether scripted or real."""
 
+import signal
+
 import pytest
 
 from support import conduit, synapse
@@ -9,6 +11,12 @@ from support.fakehs import FakeHS
 from support.muster import Muster
 
 SERVER = "fleet.test"
+
+# Started in the background we may have been made to ignore these; what we
+# start would inherit that, and muster-agent leaves ignored signals ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _fake(manner):

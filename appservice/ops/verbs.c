@@ -166,13 +166,13 @@ int cli_registration(struct app *app, bool *changed)
 	enum rc rc = registration_read(path, &old, &report, &e);
 	bool there = rc == RC_OK;
 	if (there)
-		rc = app_load_registration(app, NULL, &e);
+		rc = app_load_registration(app, NULL, NULL, &e);
 	if (rc == RC_NOT_FOUND || (there && rc == RC_INVALID)) {
 		registration_free(&app->reg);
 		rc = make_file(app, there ? &old : NULL, path, &e);
 		*changed = rc == RC_OK;
 		if (rc == RC_OK)
-			rc = app_load_registration(app, &report, &e);
+			rc = app_load_registration(app, NULL, &report, &e);
 	}
 	print_report(&report);
 	report_free(&report);

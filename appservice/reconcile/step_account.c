@@ -117,10 +117,7 @@ enum rc step_register(struct work *w, struct err *e)
 	if (rc == RC_EXISTS)
 		return take_over(w, e);
 	if (rc == RC_EXCLUSIVE && !is_sender(w))
-		return work_block(w,
-			"outside the namespace that the homeserver knows: run "
-			"`muster register`",
-			e);
+		return work_block(w, OUTSIDE_NAMESPACE, e);
 	return rc;
 }
 

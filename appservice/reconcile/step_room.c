@@ -281,6 +281,8 @@ static enum rc make(struct work *w, struct err *e)
 	if (rc == RC_OK)
 		rc = hs_create_room(w->hs, NULL, body.p, &w->a, &room_id, e);
 	buf_free(&body);
+	if (rc == RC_EXCLUSIVE)
+		return err_set(e, rc, "the alias is " OUTSIDE_NAMESPACE);
 	if (rc != RC_OK)
 		return rc;
 	struct store *s = w->app->store;

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from support.client import V3, Refused, quote
+from support.client import V3, Client, Refused, quote
 from support.conduit import ADMIN, ADMIN_PASSWORD, Conduit, binary
 
 # Who examples/fleet/config.yaml deploys, and how they are called.
@@ -171,6 +171,34 @@ def test_register_by_one_who_is_no_administrator(old_conduit, muster_on):
     got = muster.run("register", expect=1)
     assert "is no administrator" in got.err, got
     assert old_conduit.ping(muster.registration).errcode == "M_UNKNOWN_TOKEN"
+
+
+def test_register_by_the_emergency_password(tmp_path, muster_on):
+    """A Conduit without any user, where the first one to come would be the
+    administrator: none of ours is."""
+    if not binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    hs = Conduit("fleet.test", tmp_path / "hs",
+                 emergency_password="in-an-emergency").start()
+    try:
+        muster = muster_on(hs, homeserver={"admin": {
+            "user": "conduit", "password": {"file": "secrets/emergency"}}})
+        muster.write("secrets/emergency", "in-an-emergency\n")
+        muster.run("registration", expect=0)
+        muster.run("register", expect=0)
+        muster.start()
+        muster.wait_settled()
+        bot = Client(hs.url).login("conduit", "in-an-emergency")
+        assert sessions(bot) == [bot.device_id]
+        room = bot.resolve("#admins:fleet.test")
+        assert bot.members(room) == {bot.user_id: "join"}
+        said = str(bot.messages(room, 50))
+        assert "Appservice registered with ID: muster." in said
+        for secret in ("as_token", "hs_token"):
+            assert muster.registration[secret] not in said
+        muster.assert_no_secret_shown()
+    finally:
+        hs.kill()
 
 
 # -- the agents

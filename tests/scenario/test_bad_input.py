@@ -70,7 +70,8 @@ def test_broken_configuration(ready, text, said):
     ("reconsile.interval", "5m",
      r'unknown setting "reconsile": did you mean "reconcile"\?'),
     ("store.pth", "x", r'"store\.pth": did you mean "path"\?'),
-    ("fleet.something_else", "x", r'unknown setting "fleet\.something_else"'),
+    ("fleet.something_else", "x", r'unknown setting '
+     r'"fleet\.something_else" \(`muster config` lists them\)'),
     ("homeserver.url", "127.0.0.1:6167", r"homeserver\.url: .*http://"),
     ("homeserver.server_name", "fleet test", r"no server name"),
     ("homeserver.kind", "dendrit",
@@ -395,9 +396,9 @@ def test_somebody_else_listens_there(ready):
 # -- no homeserver
 
 
-def test_unreachable_homeserver(fakehs, muster_on):
+def test_unreachable_homeserver(conduit_fake, muster_on):
     """The service goes on, says so, and becomes ready when it comes up."""
-    hs = fakehs
+    hs = conduit_fake
     muster = muster_on(hs, org=small.org())
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)
@@ -435,9 +436,9 @@ def test_it_is_no_homeserver(fresh_on_conduit):
     small.wait_settled(muster, hs)
 
 
-def test_homeserver_does_not_reach_us(fakehs, muster_on):
+def test_homeserver_does_not_reach_us(conduit_fake, muster_on):
     """All is made; but ready it is only when it is told what happens."""
-    hs = fakehs
+    hs = conduit_fake
     nobody = f"http://127.0.0.1:{free_port()}"
     muster = muster_on(hs, org=small.org(), appservice={"url": nobody})
     muster.run("registration", expect=0)
@@ -457,8 +458,8 @@ def test_homeserver_does_not_reach_us(fakehs, muster_on):
     wait_until(lambda: small.status(muster)["ready"], 20, "it is ready")
 
 
-def test_the_token_is_taken_away_while_it_runs(declared):
-    muster, hs = declared
+def test_the_token_is_taken_away_while_it_runs(declared_on_conduit):
+    muster, hs = declared_on_conduit
     hs.unregister_appservice("muster")
     muster.write_config(reconcile={"interval": "1s"})
     muster.stop()

@@ -72,8 +72,11 @@ def assert_registered_once(hs):
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_killed_at_every_write(fakehs, muster_on, phase):
     hs = fakehs
-    muster = muster_on(hs, org=small.org("anna.vp", "ben.man"), rooms=[
-        {"alias": "all-employees", "members": {"everyone": True}}])
+    muster = muster_on(
+        hs, org=small.org("anna.vp", "ben.man"),
+        rooms=[{"alias": "all-employees", "members": {"everyone": True}}],
+        # Once with much in flight, once with every step by itself.
+        reconcile={"concurrency": 8 if hs.conduit else 1})
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)
     crash = Crash(muster, hs)

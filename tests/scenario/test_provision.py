@@ -52,8 +52,8 @@ def test_accounts_are_made_as_they_should(fresh):
     assert {muster.handoff(a)["generation"] for a in AGENTS} == {1}
 
 
-def test_a_name_stands_before_the_first_invitation(fresh):
-    muster, hs = fresh
+def test_a_name_stands_before_the_first_invitation(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
     muster.start()
     small.wait_settled(muster, hs)
     for agent in AGENTS:
@@ -89,8 +89,8 @@ def test_who_does_what_in_a_room(fresh):
     assert sorted(r.user for r in marks) == sorted(map(full, AGENTS))
 
 
-def test_a_room_is_never_worked_on_twice_at_once(fresh):
-    muster, hs = fresh
+def test_a_room_is_never_worked_on_twice_at_once(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
     hs.latency = 0.01
     muster.start()
     small.wait_settled(muster, hs)
@@ -99,8 +99,8 @@ def test_a_room_is_never_worked_on_twice_at_once(fresh):
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_no_more_in_flight_than_allowed(fresh, most):
-    muster, hs = fresh
+def test_no_more_in_flight_than_allowed(fresh_on_conduit, most):
+    muster, hs = fresh_on_conduit
     hs.latency = 0.01
     muster.write_config(reconcile={"concurrency": most})
     muster.start()
@@ -109,10 +109,10 @@ def test_no_more_in_flight_than_allowed(fresh, most):
     small.assert_as_declared(hs, muster)
 
 
-def test_connections_are_kept(fresh):
+def test_connections_are_kept(fresh_on_conduit):
     """But for what must not be done twice: that gets a fresh one, which
     nobody may have closed meanwhile."""
-    muster, hs = fresh
+    muster, hs = fresh_on_conduit
     muster.write_config(reconcile={"concurrency": 2})
     muster.start()
     small.wait_settled(muster, hs)

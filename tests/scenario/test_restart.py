@@ -35,7 +35,16 @@ def serve_again(muster, hs):
 def stopped(declared):
     """(muster, homeserver): all was made, the human came in, and the service
     has ended."""
-    muster, hs = declared
+    return end_of(*declared)
+
+
+@pytest.fixture
+def stopped_on_conduit(declared_on_conduit):
+    """The same in Conduit's manner alone."""
+    return end_of(*declared_on_conduit)
+
+
+def end_of(muster, hs):
     human = hs.human(HUMAN)
     for room in list(hs.world.rooms.values()):
         if room.membership(full(HUMAN)) == "invite":
@@ -97,8 +106,8 @@ def test_lost_store_with_open_invitations(declared):
     small.assert_as_declared(hs, muster)
 
 
-def test_lost_store_does_not_ask_back_who_has_left(stopped):
-    muster, hs = stopped
+def test_lost_store_does_not_ask_back_who_has_left(stopped_on_conduit):
+    muster, hs = stopped_on_conduit
     room = hs.room("all-employees")
     Client(hs.url).login(HUMAN, "a human's password").leave(room.room_id)
     forget(muster)
@@ -123,8 +132,8 @@ def test_lost_store_and_one_lost_file(stopped):
     small.assert_as_declared(hs, muster, human="join")
 
 
-def test_a_lost_file_gets_a_larger_generation(stopped):
-    muster, hs = stopped
+def test_a_lost_file_gets_a_larger_generation(stopped_on_conduit):
+    muster, hs = stopped_on_conduit
     before = handed_over(muster)
     os.unlink(muster.path("runtime", DEPARTMENT, "ben.man", "matrix.json"))
     serve_again(muster, hs)
@@ -137,8 +146,8 @@ def test_a_lost_file_gets_a_larger_generation(stopped):
     small.assert_as_declared(hs, muster, human="join")
 
 
-def test_lost_store_and_a_file_whose_token_is_dead(stopped):
-    muster, hs = stopped
+def test_lost_store_and_a_file_whose_token_is_dead(stopped_on_conduit):
+    muster, hs = stopped_on_conduit
     for token in hs.tokens_of("cleo.ic"):
         del hs.world.tokens[token]
     hs.user("cleo.ic").devices["MUSTER"].tokens = []
@@ -150,21 +159,23 @@ def test_lost_store_and_a_file_whose_token_is_dead(stopped):
     small.assert_as_declared(hs, muster, human="join")
 
 
-@pytest.mark.parametrize("broken", [
-    b"", b"{", b"\0" * 64, b'{"muster":1}', b'[1,2,3]'])
-def test_a_broken_file_is_replaced(stopped, broken):
-    muster, hs = stopped
+def test_a_broken_file_is_replaced(stopped_on_conduit):
+    muster, hs = stopped_on_conduit
     path = muster.path("runtime", DEPARTMENT, "anna.vp", "matrix.json")
-    with open(path, "wb") as f:
-        f.write(broken)
-    serve_again(muster, hs)
-    assert [r.path.rpartition("/")[2] for r in hs.writes()] == ["login"]
-    assert muster.handoff("anna.vp")["generation"] == 2
+    generation = 1
+    for broken in (b"", b"{", bytes(64), b'{"muster":1}', b"[1,2,3]"):
+        with open(path, "wb") as f:
+            f.write(broken)
+        serve_again(muster, hs)
+        assert [r.path.rpartition("/")[2] for r in hs.writes()] == ["login"]
+        generation += 1
+        assert muster.handoff("anna.vp")["generation"] == generation
+        muster.stop()
     small.assert_as_declared(hs, muster, human="join")
 
 
-def test_somebody_elses_file_is_replaced(stopped):
-    muster, hs = stopped
+def test_somebody_elses_file_is_replaced(stopped_on_conduit):
+    muster, hs = stopped_on_conduit
     folder = muster.path("runtime", DEPARTMENT)
     shutil.copy(os.path.join(folder, "anna.vp", "matrix.json"),
                 os.path.join(folder, "ben.man", "matrix.json"))
@@ -173,9 +184,9 @@ def test_somebody_elses_file_is_replaced(stopped):
     small.assert_as_declared(hs, muster, human="join")
 
 
-def test_everything_of_ours_is_lost(stopped):
+def test_everything_of_ours_is_lost(stopped_on_conduit):
     """Only the registration is left: rooms stay, tokens are new."""
-    muster, hs = stopped
+    muster, hs = stopped_on_conduit
     forget(muster)
     shutil.rmtree(muster.runtime)
     serve_again(muster, hs)
@@ -217,8 +228,8 @@ def test_another_address_of_the_homeserver(stopped):
     small.assert_as_declared(hs, muster, human="join")
 
 
-def test_another_public_address(stopped):
-    muster, hs = stopped
+def test_another_public_address(stopped_on_conduit):
+    muster, hs = stopped_on_conduit
     muster.write_config(
         homeserver={"public_url": "http://homeserver.example:6167"})
     serve_again(muster, hs)
@@ -253,9 +264,9 @@ def test_more_people(stopped):
     assert hs.room("engineering-leadership").membership(dora) is None
 
 
-def test_a_person_less(stopped):
+def test_a_person_less(stopped_on_conduit):
     """Who is declared no more is left alone on the homeserver for now."""
-    muster, hs = stopped
+    muster, hs = stopped_on_conduit
     muster.write_org(muster.without("cleo.ic"))
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)
@@ -264,9 +275,9 @@ def test_a_person_less(stopped):
         full("anna.vp"), full("ben.man")]
 
 
-def test_delivered_while_it_was_away(stopped):
+def test_delivered_while_it_was_away(stopped_on_conduit):
     """What happened meanwhile is not lost."""
-    muster, hs = stopped
+    muster, hs = stopped_on_conduit
     human = Client(hs.url).login(HUMAN, "a human's password")
     room = hs.room("all-employees")
     human.leave(room.room_id)

@@ -14,7 +14,16 @@ ALL = "all-employees"
 @pytest.fixture
 def joined(declared):
     """(muster, homeserver, human): the human has come in everywhere."""
-    muster, hs = declared
+    return come_in(*declared)
+
+
+@pytest.fixture
+def joined_on_conduit(declared_on_conduit):
+    """The same in Conduit's manner alone."""
+    return come_in(*declared_on_conduit)
+
+
+def come_in(muster, hs):
     human = hs.human(HUMAN)
     for room in list(hs.world.rooms.values()):
         if room.membership(full(HUMAN)) == "invite":
@@ -81,8 +90,8 @@ def test_a_ban_is_held(joined):
     assert hs.room("platform-team").membership(full("cleo.ic")) == "join"
 
 
-def test_who_leaves_is_let_go(joined):
-    muster, hs, human = joined
+def test_who_leaves_is_let_go(joined_on_conduit):
+    muster, hs, human = joined_on_conduit
     room = hs.room(ALL)
     human.leave(room.room_id)
     small.wait_settled(muster, hs)
@@ -92,8 +101,8 @@ def test_who_leaves_is_let_go(joined):
     assert room.membership(full(HUMAN)) == "leave"
 
 
-def test_an_agent_that_left_comes_back(joined):
-    muster, hs, _ = joined
+def test_an_agent_that_left_comes_back(joined_on_conduit):
+    muster, hs, _ = joined_on_conduit
     room = hs.room("platform-team")
     agent = Client(hs.url, muster.handoff("cleo.ic")["access_token"])
     agent.leave(room.room_id)
@@ -101,9 +110,9 @@ def test_an_agent_that_left_comes_back(joined):
                "the agent to be back")
 
 
-def test_a_guest_may_stay(joined):
+def test_a_guest_may_stay(joined_on_conduit):
     """Whom a person asks in is that person's affair."""
-    muster, hs, human = joined
+    muster, hs, human = joined_on_conduit
     guest = hs.human("guest")
     room = hs.room(ALL)
     human.invite(room.room_id, full("guest"))
@@ -114,11 +123,10 @@ def test_a_guest_may_stay(joined):
     assert room.membership(full("guest")) == "join"
 
 
-def test_an_agent_where_it_does_not_belong(joined):
+def test_an_agent_where_it_does_not_belong(joined_on_conduit):
     """It leaves by itself; nobody is kicked."""
-    muster, hs, _ = joined
+    muster, hs, _ = joined_on_conduit
     room = hs.room("engineering-leadership")
-    Client(hs.url, muster.handoff("anna.vp")["access_token"])
     with hs.lock:
         hs.world.set_member(room, full(SENDER), full("cleo.ic"), "invite")
         hs.world.set_member(room, full("cleo.ic"), full("cleo.ic"), "join")
@@ -129,8 +137,8 @@ def test_an_agent_where_it_does_not_belong(joined):
     assert left.user == full("cleo.ic") and left.path.endswith("/leave")
 
 
-def test_a_name_is_put_right(joined):
-    muster, hs, human = joined
+def test_a_name_is_put_right(joined_on_conduit):
+    muster, hs, human = joined_on_conduit
     room = hs.room(ALL)
     name = room.content("m.room.name")["name"]
     human.set_state(room.room_id, "m.room.name", {"name": "Mine"})
@@ -155,9 +163,9 @@ def test_power_is_put_right(joined):
     assert len(hs.writes()) == 1
 
 
-def test_people_talk(joined):
+def test_people_talk(joined_on_conduit):
     """What is said in a room is no work, and nothing to remember."""
-    muster, hs, human = joined
+    muster, hs, human = joined_on_conduit
     for n in range(20):
         human.send(hs.room(ALL).room_id, f"Good morning {n}")
     small.wait_settled(muster, hs)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from support import small
-from support.fakehs import delay, limited
+from support.fakehs import delay
 from support.process import wait_until
 
 BOUND = 10
@@ -65,9 +65,9 @@ def test_hangup_is_no_end(fresh_on_conduit):
 
 
 @pytest.mark.parametrize("index", [1, 8, 16, 30])
-def test_in_the_middle(fresh, index):
+def test_in_the_middle(fresh_on_conduit, index):
     """What runs is finished, nothing new is begun."""
-    muster, hs = fresh
+    muster, hs = fresh_on_conduit
     asked = []
 
     def on_write(n, phase, _method, _path):
@@ -118,15 +118,6 @@ def test_homeserver_is_not_there(muster_on):
     muster.run("registration", expect=0)
     muster.start(ready=False)
     muster.daemon.wait_for(lambda: small.status(muster), 20, "it serves")
-    stopped_well(muster)
-
-
-def test_told_to_wait_for_long(fresh_on_conduit):
-    """A pause that the homeserver asks for does not hold it up."""
-    muster, hs = fresh_on_conduit
-    hs.fault("POST", r"/login$", limited(retry_after=50))
-    muster.start(ready=False)
-    wait_until(lambda: any(r.status == 429 for r in hs.requests), 20, "429")
     stopped_well(muster)
 
 

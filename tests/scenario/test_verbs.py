@@ -1,0 +1,439 @@
+"""The command line: every verb, its exit status and its documents, with the
+service and without."""
+
+import json
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from support import small
+from support.client import answers
+from support.muster import binary
+from support.process import environment, free_port
+from support.small import AGENTS, DIRECT, HUMAN, ROOMS, SENDER, full
+
+AGENT = {"user_id": str, "name": str, "department": str,
+         "team": (str, type(None)), "level": str, "state": str,
+         "device_id": (str, type(None)), "generation": int,
+         "acked_generation": int, "since_ms": int,
+         "error": (str, type(None))}
+ROOM = {"alias": (str, type(None)), "room_id": (str, type(None)), "kind": str,
+        "declared": list, "joined": list, "invited": list, "missing": list,
+        "extra": list, "held": list}
+STEP = {"kind": str, "subject": str, "room": (str, type(None)), "reason": str}
+STATUS = {"version": str, "uptime_s": int, "ready": bool, "why_not": list,
+          "agents": dict, "rooms": int, "direct_rooms": int, "journal": dict,
+          "transactions": dict, "homeserver": dict}
+JOURNAL = {"id": int, "kind": str, "subject": str, "room": (str, type(None)),
+           "state": str, "attempt": int, "next_attempt_ms": int,
+           "error": (str, type(None))}
+# Accounts and names of four, three logins and hand-offs, six rooms, seven
+# invitations and eight joins, three marks; a hand-off is no request.
+STEPS = 8 + 6 + 6 + 15 + 3
+WRITES = STEPS - 3
+STATES = {"declared", "registered", "logged_in", "handed_off", "acknowledged",
+          "retired", "blocked"}
+KINDS = {"register", "login", "profile", "hand_off", "create_room",
+         "set_state", "invite", "join", "kick", "leave", "direct_mark",
+         "revoke"}
+VIEWS = ["status", "agents", "rooms", "plan", "journal", "quarantine",
+         "audit"]
+
+
+def has(row, fields):
+    for key, kind in fields.items():
+        assert key in row, f"no {key}: {row}"
+        assert isinstance(row[key], kind), f"{key}: {row[key]!r}"
+        assert not (kind is int and isinstance(row[key], bool))
+    return row
+
+
+def documents(muster):
+    """All of them, each with at least the fields that others hold on to."""
+    docs = {verb: muster.json(verb) for verb in VIEWS}
+    for row in docs["agents"]:
+        assert has(row, AGENT)["state"] in STATES
+    for row in docs["rooms"]:
+        assert has(row, ROOM)["kind"] in ("room", "direct")
+    for row in docs["plan"]["steps"]:
+        assert has(row, STEP)["kind"] in KINDS
+    for row in docs["journal"]:
+        has(row, JOURNAL)
+    now = has(docs["status"], STATUS)
+    has(now["journal"], {"waiting": int, "failed": int})
+    has(now["transactions"], {
+        "seen": int, "repeated": int, "events": int, "quarantined": int,
+        "last_ms": int})
+    has(now["homeserver"], {"kind": str, "version": (str, type(None)),
+                            "requests": int, "writes": int})
+    assert set(now["agents"]) <= STATES
+    return docs
+
+
+# -- what is
+
+
+def test_before_anything_was_started(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    docs = documents(muster)
+    assert sorted(r["user_id"] for r in docs["agents"]) == sorted(
+        map(full, AGENTS))
+    assert {r["state"] for r in docs["agents"]} == {"declared"}
+    assert [r["room_id"] for r in docs["rooms"]] == [None] * 6
+    assert [r["missing"] for r in docs["rooms"]] == [
+        r["declared"] for r in docs["rooms"]]
+    assert len(docs["plan"]["steps"]) == STEPS
+    assert docs["journal"] == docs["quarantine"] == docs["audit"] == []
+    now = docs["status"]
+    assert (now["ready"], now["why_not"]) == (
+        False, ["the service is not running"])
+    assert now["agents"] == {"declared": 3}
+    assert hs.requests == []
+    assert not os.path.exists(muster.path("muster.db"))  # looking makes none
+    codes = {verb: muster.run(verb).code for verb in VIEWS}
+    assert codes == {**dict.fromkeys(VIEWS, 0), "plan": 3}
+    assert muster.run("healthcheck").code == 1
+
+
+def test_with_the_service_and_without(declared):
+    muster, _ = declared
+    running = documents(muster)
+    assert {r["state"] for r in running["agents"]} == {"handed_off"}
+    assert {r["generation"] for r in running["agents"]} == {1}
+    assert {r["device_id"] for r in running["agents"]} == {"MUSTER"}
+    assert {r["state"] for r in running["journal"]} == {"done"}
+    assert len(running["journal"]) == STEPS
+    now = running["status"]
+    assert now["ready"] and now["why_not"] == []
+    assert now["agents"] == {"handed_off": 3}
+    assert (now["rooms"], now["direct_rooms"]) == (3, 3)
+    assert now["transactions"]["events"] > 20
+    assert now["homeserver"]["writes"] == WRITES
+    assert muster.run("healthcheck", expect=0).out == "ready\n"
+    assert muster.json("healthcheck") == {"ready": True, "why_not": []}
+    muster.stop()
+    stopped = documents(muster)
+    for verb in ("agents", "rooms", "plan", "journal", "quarantine", "audit"):
+        assert stopped[verb] == running[verb], verb
+    assert stopped["status"]["ready"] is False
+    for key in ("agents", "rooms", "direct_rooms", "journal", "transactions"):
+        assert stopped["status"][key] == now[key]
+    got = muster.run("healthcheck", expect=1)
+    assert "no service answers" in got.err
+
+
+def test_after_a_crash(declared_on_conduit):
+    """A socket that nobody listens on any more is no service."""
+    muster, _ = declared_on_conduit
+    muster.kill()
+    assert os.path.exists(muster.path("muster.sock"))
+    assert documents(muster)["status"]["ready"] is False
+    assert muster.run("healthcheck").code == 1
+    muster.start()
+    assert muster.json("status")["ready"]
+
+
+def test_in_words(declared_on_conduit):
+    """For people: every name is there, every line fits its columns."""
+    muster, hs = declared_on_conduit
+    said = {verb: muster.run(verb, expect=0).out for verb in VIEWS}
+    for agent, (name, *_) in AGENTS.items():
+        line, = [text for text in said["agents"].splitlines()
+                 if text.startswith(full(agent))]
+        assert name in line and "handed_off" in line
+    for alias in ROOMS:
+        assert f"#{alias}:{small.SERVER}" in said["rooms"]
+        assert hs.room(alias).room_id in said["rooms"]
+    assert "nothing to do" in said["plan"]
+    assert said["journal"].count("done") == STEPS
+    assert "ready" in said["status"] and hs.url in said["status"]
+    assert "nothing" in said["quarantine"]
+    for text in said.values():
+        assert text.endswith("\n") and "(null)" not in text
+
+
+def test_over_tcp(fresh_on_conduit):
+    """Health for those who cannot reach the socket; nothing else there."""
+    muster, hs = fresh_on_conduit
+    port = free_port()
+    muster.write_config(ops={"listen": f"127.0.0.1:{port}"})
+    muster.start()
+    url = f"http://127.0.0.1:{port}"
+    assert answers(url, "/health/live") and answers(url, "/health/ready")
+    for path in ("/v1/agents", "/v1/status", "/", "/health"):
+        assert not answers(url, path)
+    hs.stop()
+
+
+def test_the_admin_api_of_others(declared_on_conduit):
+    muster, _ = declared_on_conduit
+    for verb in VIEWS:
+        code, doc = small.ask(muster, f"/v1/{verb}")
+        assert code == 200
+        if verb not in ("status", "audit"):
+            assert doc == muster.json(verb)
+    assert small.ask(muster, "/v1/nothing")[0] == 404
+    assert small.ask(muster, "/nothing")[0] == 404
+
+
+def test_the_admin_api_counts_us(declared_on_conduit):
+    """Looking asks the homeserver nothing."""
+    muster, hs = declared_on_conduit
+    documents(muster)
+    assert hs.requests == []
+
+
+# -- files
+
+
+def test_check(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    got = muster.run("check", expect=0)
+    assert "4 people, 3 of them agents, 1 human" in got.out
+    assert muster.json("check") == {
+        "ok": True, "findings": [], "people": 4, "agents": 3, "humans": 1,
+        "rooms": len(ROOMS), "direct_rooms": len(DIRECT)}
+    org = small.org()
+    org["people"][1]["level"] = "Boss"
+    muster.write_org(org)
+    got = muster.run("check", "--json", expect=2)
+    finding, = got.json["findings"]
+    assert got.json["ok"] is False
+    assert (finding["file"], finding["warning"]) == (
+        muster.path("org.json"), False)
+    assert f"{muster.path('org.json')}:{finding['line']}:" in got.err
+    assert "Boss" in finding["text"]
+    assert hs.requests == []
+
+
+def test_registration(conduit_fake, muster_on):
+    muster = muster_on(conduit_fake, org=small.org())
+    first = muster.run("registration", "--json", expect=0).json
+    assert first["written"] is True
+    assert first["path"] == muster.registration_path
+    before = muster.read("registration.yaml")
+    again = muster.run("registration", "--json", expect=0).json
+    assert again == {**first, "written": False}
+    assert muster.read("registration.yaml") == before
+    muster.run("registration", expect=0)
+    tokens = {k: muster.registration[k] for k in ("as_token", "hs_token")}
+    assert len(set(tokens.values())) == 2
+    assert all(len(t) == 64 and set(t) <= set("0123456789abcdef")
+               for t in tokens.values())
+    # What the configuration says differs: rewritten, with the tokens it had.
+    muster.write_config(appservice={"url": "http://elsewhere:1234"})
+    assert muster.run("registration", "--json").json["written"] is True
+    now = muster.registration
+    assert now["url"] == "http://elsewhere:1234"
+    assert {k: now[k] for k in tokens} == tokens
+    assert now["sender_localpart"] == SENDER and now["id"] == "muster"
+    assert conduit_fake.requests == []
+
+
+def test_register_on_conduit(conduit_fake, muster_on):
+    hs = conduit_fake
+    muster = muster_on(hs, org=small.org())
+    got = muster.run("register", expect=0)
+    assert "the homeserver reaches us" in got.out
+    assert set(hs.appservices) == {"muster"}
+    assert hs.appservices["muster"].registration["as_token"] == (
+        muster.registration["as_token"])
+    sent = len([e for e in hs.admin.room.events
+                if e["type"] == "m.room.message"])
+    got = muster.run("register", "--json", expect=0)
+    assert got.json == {"registered": True}
+    assert "already registered" in got.err
+    assert len([e for e in hs.admin.room.events
+                if e["type"] == "m.room.message"]) == sent
+    # Also while the service runs, which then answers the homeserver.
+    muster.start()
+    assert "already registered" in muster.run("register", expect=0).out
+    muster.stop()
+    # Somebody more: registered anew.
+    org = small.org()
+    org["people"].append(small.person(
+        "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
+    muster.write_org(org)
+    muster.run("register", expect=0)
+    assert hs.appservices["muster"].owns(full("dora.ic"))
+
+
+def test_register_where_a_file_is_wanted(synapse_fake, muster_on):
+    hs = synapse_fake
+    muster = muster_on(hs, org=small.org())
+    got = muster.run("register", expect=3)
+    assert "app_service_config_files" in got.out
+    assert f"- {os.path.realpath(muster.registration_path)}" in got.out
+    assert muster.run("register", "--json", expect=3).json == {
+        "registered": False}
+    hs.add_appservice(muster.registration_path)
+    assert "already registered" in muster.run("register", expect=0).out
+
+
+def test_register_goes_wrong(conduit_fake, muster_on):
+    hs = conduit_fake
+    hs.operator(password="another password")
+    muster = muster_on(hs, org=small.org())
+    got = muster.run("register", expect=1)
+    assert "password for operator" in got.err.splitlines()[-1]
+    muster.config["homeserver"].pop("admin")
+    muster.write_config()
+    got = muster.run("register", expect=2)
+    assert "homeserver.admin" in got.err.splitlines()[-1]
+    hs.stop()
+    got = muster.run("register", "--json", expect=1)
+    assert got.json == {"registered": False}
+    assert f"port {hs.port}" in got.err.splitlines()[-1]
+
+
+def test_config(fresh_on_conduit):
+    muster, _ = fresh_on_conduit
+    muster.env = {"MUSTER_RECONCILE_INTERVAL": "7m",
+                  "MUSTER_LOG_FORMAT": "text"}
+    doc = muster.json("config")
+    rows = {row["path"]: row for row in doc["settings"]}
+    assert doc["file"] == muster.path("muster.yaml")
+    assert (rows["reconcile.interval"]["value"],
+            rows["reconcile.interval"]["from"]) == ("7m", "environment")
+    assert (rows["reconcile.concurrency"]["value"],
+            rows["reconcile.concurrency"]["from"]) == ("8", "default")
+    assert rows["homeserver.server_name"]["from"] == "file"
+    assert rows["homeserver.server_name"]["line"] == 3
+    text = muster.run("config", expect=0).out
+    assert all(path in text for path in rows)
+
+
+def test_every_setting_by_the_environment(fresh_on_conduit):
+    """No setting is left out, and each has the name that it should have."""
+    muster, _ = fresh_on_conduit
+    values = {"homeserver.kind": "synapse", "appservice.id": "other",
+              "handoff.device_id": "OTHER", "store.path": "other.db",
+              "reconcile.password": "none", "direct.team_peers": "false",
+              "ops.socket": "other.sock", "log.level": "debug",
+              "homeserver.public_url": "http://elsewhere:1"}
+    muster.env = {"MUSTER_" + path.replace(".", "_").upper(): value
+                  for path, value in values.items()}
+    rows = {row["path"]: row for row in muster.json("config")["settings"]}
+    for path, value in values.items():
+        assert rows[path]["from"] == "environment"
+        assert rows[path]["value"].endswith(value), rows[path]
+
+
+def test_init(tmp_path):
+    def run(*words):
+        return subprocess.run([binary(), *words], cwd=tmp_path, text=True,
+                              capture_output=True, env=environment())
+    assert run("init").returncode == 0
+    path = tmp_path / "muster.yaml"
+    text = path.read_text()
+    got = run("init")
+    assert got.returncode == 1 and "left alone" in got.stderr
+    assert path.read_text() == text
+    assert run("init", "new/folder").returncode == 0
+    assert (tmp_path / "new/folder/muster.yaml").read_text() == text
+    # What is not commented is a whole configuration but for the fleet's files.
+    config = yaml.safe_load(text)
+    assert config["homeserver"]["server_name"] == "example.org"
+    got = run("check")
+    assert got.returncode == 2 and "there is no such file" in got.stderr
+    org = small.org()
+    for person in org["people"]:
+        for key in ("matrixId", "reportsTo"):
+            if person[key]:
+                person[key] = person[key].replace("fleet.test", "example.org")
+    (tmp_path / "org.json").write_text(json.dumps(org))
+    if "config" in config["fleet"]:
+        (tmp_path / config["fleet"]["config"]).write_text(
+            "departments:\n  Engineering: {enabled: true, vp: 1, "
+            "directors: 0, managers: 0, ics: 0}\n")
+    got = run("check")
+    assert got.returncode == 0, got.stderr
+    # Commented lines are settings with their defaults: all can be used.
+    lines = [line.replace("# ", "", 1) if line.lstrip().startswith("# ")
+             and ":" in line.split("#")[1] else line
+             for line in text.splitlines()[3:]]
+    path.write_text("\n".join(lines) + "\n")
+    assert yaml.safe_load(path.read_text())["reconcile"]["concurrency"] == 8
+    got = run("check")
+    assert got.returncode == 0, got.stderr
+
+
+# -- wrong use
+
+
+def use(tmp_path, *words, **env):
+    return subprocess.run([binary(), *words], cwd=tmp_path, text=True,
+                          capture_output=True, env=environment(**env),
+                          timeout=30)
+
+
+@pytest.mark.parametrize("words, said", [
+    (["statsu"], 'there is no verb "statsu": did you mean "status"?'),
+    (["agent"], 'did you mean "agents"?'),
+    (["Serve"], 'did you mean "serve"?'),
+    (["frobnicate"], "`muster help` lists them"),
+    ([""], "`muster help` lists them"),
+    (["help", "statsu"], 'did you mean "status"?'),
+    (["status", "now"], 'takes no argument "now"'),
+    (["plan", "--jsn"], "--jsn"), (["--what", "status"], "--what"),
+    (["-c"], "requires an argument"), ([], "usage: muster")])
+def test_wrong_use(tmp_path, words, said):
+    got = use(tmp_path, *words)
+    assert got.returncode == 2
+    assert got.stdout == ""
+    assert said in got.stderr
+
+
+def test_help_and_version(tmp_path):
+    got = use(tmp_path, "help")
+    assert got.returncode == 0 and got.stderr == ""
+    assert got.stdout == use(tmp_path, "--help").stdout
+    verbs = [line.split()[0] for line in got.stdout.splitlines()
+             if line.startswith("  ")]
+    assert {"init", "check", "registration", "register", "serve", "config",
+            "healthcheck", "help", "version", *VIEWS} <= set(verbs)
+    for verb in verbs:
+        one = use(tmp_path, "help", verb)
+        assert one.returncode == 0 and f" {verb}" in one.stdout
+    version = use(tmp_path, "version").stdout
+    assert version == use(tmp_path, "--version").stdout
+    assert version == "muster " + json.loads(
+        use(tmp_path, "version", "--json").stdout)["version"] + "\n"
+
+
+def test_where_options_stand(fresh_on_conduit):
+    muster, _ = fresh_on_conduit
+    path = muster.path("muster.yaml")
+    ways = [use("/", "-c", path, "agents", "--json"),
+            use("/", "--json", "agents", "-c", path),
+            use("/", "agents", "--json", f"--config={path}"),
+            use("/", "agents", "--json", MUSTER_CONFIG=path),
+            use(muster.dir, "agents", "--json")]
+    assert [w.returncode for w in ways] == [0] * len(ways)
+    assert len({w.stdout for w in ways}) == 1
+
+
+def test_the_output_cannot_be_written(fresh_on_conduit):
+    muster, _ = fresh_on_conduit
+    with open("/dev/full", "wb") as full_disk:
+        done = subprocess.run(
+            [binary(), "-c", muster.path("muster.yaml"), "agents"],
+            stdout=full_disk, stderr=subprocess.PIPE, text=True,
+            env=environment())
+    assert done.returncode == 1
+    assert "was not written" in done.stderr
+
+
+def test_a_row_for_every_member(declared):
+    """Other programs may read this table."""
+    muster, hs = declared
+    rows = muster.query(
+        "SELECT typeof(room_id), typeof(user_id), typeof(membership) "
+        "FROM membership")
+    assert set(rows) == {("text",) * 3}
+    human = hs.human(HUMAN)
+    human.join(hs.room("all-employees").room_id)
+    small.wait_settled(muster, hs)
+    assert small.stored_memberships(muster) == small.memberships(hs)
