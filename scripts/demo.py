@@ -5,6 +5,7 @@ What it makes is in build/demo. Every failure ends in one sentence that says
 what to do.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -293,6 +294,15 @@ def ask(human, room, text, expect, seconds=60):
     return answered
 
 
+def ended(daemon):
+    """Its exit status; one that does not end is killed by stop()."""
+    try:
+        return daemon.stop()
+    except AssertionError as e:
+        say(str(e).splitlines()[0])
+        return None
+
+
 # --- all of it -------------------------------------------------------------------------
 
 class Demo:
@@ -408,17 +418,21 @@ class Demo:
             "homeserver, enter the address above")
         say(f"by hand     build/muster -c {os.path.join(DIR, 'muster.yaml')} "
             "agents")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        try:
+            while True:
+                signal.pause()
+        except KeyboardInterrupt:
+            say("")
 
     def clean_up(self):
+        """Ends everything that was started, whatever fails on the way."""
         step("Cleaning up")
         for agent in self.agents:
             agent.signal(signal.SIGTERM)
         for agent in self.agents:
-            agent.stop()
+            ended(agent)
         if self.service:
-            code = self.service.stop()
-            say(f"muster serve ended with {code}")
+            say(f"muster serve ended with {ended(self.service)}")
         if self.hs:
             with Alive("stopping the homeserver"):
                 if hasattr(self.hs, "kill"):
@@ -429,13 +443,33 @@ class Demo:
             + ("" if GIVEN else " until the next time"))
 
 
+def interrupted(*_):
+    """Once; what comes after it does not disturb the cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def only_one():
+    """Held for as long as we run: two would share one folder."""
+    lock = open(DIR + ".lock", "w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print("The demonstration runs already in this folder: end that one "
+              "first.", file=sys.stderr)
+        sys.exit(1)
+    return lock
+
+
 def main():
+    os.makedirs(os.path.dirname(DIR), exist_ok=True)
+    lock = only_one()
     if not GIVEN:
         shutil.rmtree(DIR, ignore_errors=True)
     os.makedirs(DIR, exist_ok=True)
-    if KEEP:
-        signal.pthread_sigmask(signal.SIG_BLOCK,
-                               {signal.SIGINT, signal.SIGTERM})
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
     demo = Demo()
     failed = None
     try:
@@ -452,8 +486,12 @@ def main():
         failed = f"{str(e).splitlines()[0]}; the logs are in {DIR}."
     except KeyboardInterrupt:
         failed = "Interrupted."
+    except BrokenPipeError:  # nobody reads us any more: end what we started
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        failed = "Its output was closed."
     finally:
         demo.clean_up()
+    lock.close()
     if failed:
         print(f"\nThe demonstration failed. {failed}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from support import small
+from support.fakehs import delay
 from support.small import AGENTS, HUMAN, SENDER, full
 
 
@@ -54,6 +55,7 @@ def test_accounts_are_made_as_they_should(fresh):
 
 def test_a_name_stands_before_the_first_invitation(fresh_on_conduit):
     muster, hs = fresh_on_conduit
+    hs.fault("PUT", "/displayname$", delay(0.5), times=2, skip=1)
     muster.start()
     small.wait_settled(muster, hs)
     for agent in AGENTS:
