@@ -96,8 +96,7 @@ struct registration_want app_want(const struct app *app)
 	};
 }
 
-/* A human, or the server's own bot, must never be ours. */
-static enum rc check_humans(const struct app *app,
+enum rc app_check_namespace(const struct app *app,
 	const struct registration *reg, const char *path, struct err *e)
 {
 	const char *server = config_text(&app->config, SET_HS_NAME);
@@ -155,7 +154,7 @@ enum rc app_load_registration(
 			"registration`, then `muster register`",
 			path);
 	if (rc == RC_OK)
-		rc = check_humans(app, &app->reg, path, e);
+		rc = app_check_namespace(app, &app->reg, path, e);
 	return rc == RC_OK ? compare(app, path, other, e) : rc;
 }
 

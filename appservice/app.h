@@ -49,6 +49,10 @@ MUST_CHECK enum rc app_load(struct app *app, const char *config_path,
 
 /* What the registration file should say. */
 struct registration_want app_want(const struct app *app);
+/* A registration must not cover a human, nor the server's own bot; `path` is
+ * for the words. */
+MUST_CHECK enum rc app_check_namespace(const struct app *app,
+	const struct registration *reg, const char *path, struct err *e);
 /*
  * Reads the registration file and checks that it is what the configuration
  * and fleet want; RC_NOT_FOUND and RC_INVALID say which command mends it. Other

@@ -333,16 +333,71 @@ void config_env_name(enum setting s, char out[64])
 	out[n] = '\0';
 }
 
+/* A structure is YAML there as well: MUSTER_FLEET_HUMANS='["@kim:x.org"]'. */
+static void take_structure(
+	struct loader *l, enum setting s, const char *name, const char *text)
+{
+	struct yaml_doc *doc = &l->c->env_docs[s];
+	struct err e = { 0 };
+	if (yaml_parse(text, strlen(text), name, doc, &e) != RC_OK) {
+		report_error(l->r, "", 0, 0, "%s", e.text);
+		return;
+	}
+	l->c->v[s] = (struct setting_value){ .source = FROM_ENVIRONMENT,
+		.node = yaml_is_null(doc->root) ? NULL : doc->root,
+		.uid = -1,
+		.gid = -1 };
+}
+
+/* What the program, its tests and muster-agent read besides the settings. */
+static bool is_known_variable(const char *name, size_t n)
+{
+	static const char *const others[] = { "MUSTER_CONFIG",
+		"MUSTER_AGENT_NAME", "MUSTER_BIN", "MUSTER_AGENT_BIN",
+		"MUSTER_FIXTURES", "MUSTER_EXAMPLES", "MUSTER_TEST_SEED" };
+	const struct str var = { name, n };
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (str_eq(var, others[i]))
+			return true;
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		char known[64];
+		config_env_name((enum setting)i, known);
+		if (str_eq(var, known))
+			return true;
+	}
+	return false;
+}
+
+extern char **environ;
+
+/* Others may have variables that begin alike, so this is no error. */
+static void warn_of_unknown(struct loader *l)
+{
+	for (char **v = environ; *v; v++) {
+		size_t n = strcspn(*v, "=");
+		if (text_starts(*v, "MUSTER_") && !is_known_variable(*v, n))
+			report_warning(l->r, "", 0, 0,
+				"the environment's %.*s is no setting "
+				"(`muster config` lists them)",
+				(int)n, *v);
+	}
+}
+
 static void take_environment(struct loader *l)
 {
+	warn_of_unknown(l);
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting_info *info = &setting_infos[i];
 		struct setting_value *v = &l->c->v[i];
 		char name[64];
 		config_env_name((enum setting)i, name);
 		const char *text = getenv(name);
-		if (!text || info->type == SETTING_NODE)
+		if (!text)
 			continue;
+		if (info->type == SETTING_NODE) {
+			take_structure(l, (enum setting)i, name, text);
+			continue;
+		}
 		*v = (struct setting_value){ .source = FROM_ENVIRONMENT,
 			.uid = -1,
 			.gid = -1,
@@ -394,6 +449,13 @@ static void check_whole(struct loader *l)
 			"appservice.sender: \"%s\" is no localpart (a-z 0-9 . "
 			"_ = - / + only)",
 			sender);
+	const char *prefix = config_text(c, SET_NAMESPACE_PREFIX);
+	if (prefix && text_starts("conduit", prefix))
+		report_error(l->r, c->path, c->v[SET_NAMESPACE_PREFIX].line,
+			c->v[SET_NAMESPACE_PREFIX].column,
+			"namespace.prefix: \"%s\" covers @conduit, the "
+			"homeserver's own user: choose a longer one",
+			prefix);
 	const char *id = config_text(c, SET_AS_ID);
 	if (id && strchr(id, '|'))
 		report_error(l->r, c->path, c->v[SET_AS_ID].line,
@@ -435,6 +497,8 @@ enum rc config_load(const char *path, struct config *ret, struct report *report,
 void config_free(struct config *c)
 {
 	yaml_doc_free(&c->doc);
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+		yaml_doc_free(&c->env_docs[i]);
 	arena_free(&c->arena);
 	*c = (struct config){ 0 };
 }

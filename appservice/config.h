@@ -30,6 +30,7 @@ struct setting_value {
 struct config {
 	struct arena arena;
 	struct yaml_doc doc;
+	struct yaml_doc env_docs[SETTING_COUNT]; /* structures from there */
 	const char *path;
 	const char *dir;
 	struct setting_value v[SETTING_COUNT];

@@ -125,6 +125,8 @@ static enum rc listen_ops(struct service *s, struct err *e)
  * know us, needs a person. */
 static enum rc first_contact(struct app *app, struct err *e)
 {
+	log_info("connecting",
+		LS("homeserver", config_text(&app->config, SET_HS_URL)));
 	enum rc rc = reconcile_connect(app->reconcile, e);
 	if (rc == RC_OK || rc == RC_UNAUTHORIZED || rc == RC_INVALID ||
 		rc == RC_STOPPING)

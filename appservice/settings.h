@@ -92,7 +92,7 @@ enum setting_type {
 	X(OPS_SOCKET, "ops.socket", PATH, "muster.sock", NULL,                 \
 		"the admin socket")                                            \
 	X(OPS_LISTEN, "ops.listen", ADDRESS, NULL, NULL,                       \
-		"health and metrics over TCP")                                 \
+		"health over TCP: /health/live, /health/ready")                \
 	X(LOG_LEVEL, "log.level", WORD, "info", "error|warn|info|debug",       \
 		"how much is logged")                                          \
 	X(LOG_FORMAT, "log.format", WORD, "json", "json|text",                 \

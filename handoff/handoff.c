@@ -39,7 +39,7 @@ static bool values_ok(int64_t generation, const char *user_id,
 {
 	/* A NUL in the token would end it early on the other side. */
 	const char *bytes = secret_bytes(token);
-	return generation >= 1 && generation <= JSON_INT_MAX &&
+	return generation >= 1 && generation <= HANDOFF_GENERATION_MAX &&
 		issued_ms >= 0 && issued_ms <= JSON_INT_MAX &&
 		handoff_value_ok(user_id, LIMIT_ID) &&
 		handoff_value_ok(device_id, LIMIT_ID) &&

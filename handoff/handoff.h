@@ -18,6 +18,8 @@
 
 #define HANDOFF_FILE "matrix.json"
 #define HANDOFF_FORMAT 1
+/* One login a millisecond for 30 years: a larger number is no generation. */
+#define HANDOFF_GENERATION_MAX (INT64_C(1) << 40)
 
 struct handoff {
 	int64_t generation; /* from 1 */

@@ -199,6 +199,10 @@ static enum rc read_fields(struct js file, struct fields *f, struct err *e)
 	};
 	enum rc rc = handoff_get_number(
 		file, name, "generation", 1, &f->generation, e);
+	if (rc == RC_OK && f->generation > HANDOFF_GENERATION_MAX)
+		rc = err_set(e, RC_CORRUPT,
+			"%s: \"generation\" is larger than any generation",
+			name);
 	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(texts); i++)
 		rc = handoff_get_text(file, name, texts[i].key, texts[i].max,
 			texts[i].ret, e);

@@ -19,13 +19,14 @@ BEGIN {
 			may[rule[1], ok[k]] = 1
 		is_room[rule[1]] = 1
 	}
-	home["json-c/json.h"] = home["json-c/json_object.h"] = "^base/json"
-	home["json-c/json_tokener.h"] = "^base/json"
+	home["json-c/"] = "^base/json"
+	home["json.h"] = "^base/json"
 	home["yaml.h"] = "^base/yaml"
-	home["curl/curl.h"] = "^matrix/http"
-	home["pcre2.h"] = "^registration/namespace"
-	home["sqlite3.h"] = "^store/"
-	home["microhttpd.h"] = "^appservice/http_"
+	home["openssl/"] = "^base/secret"
+	home["curl/"] = "^matrix/http"
+	home["pcre2"] = "^registration/namespace"
+	home["sqlite3"] = "^store/"
+	home["microhttpd"] = "^appservice/http_"
 }
 function bad(why) {
 	printf "%s:%d: %s: %s\n", FILENAME, FNR, why, $0
@@ -38,12 +39,14 @@ function bad(why) {
 		bad("layering")
 	else if (to[1] != at[1] && $2 ~ /_priv\.h$/)
 		bad("private to its folder")
+	if (FILENAME ~ /^appservice\/fleet\// && \
+		$2 ~ /^(store|base\/clock|matrix\/h)/)
+		bad("the fleet has no store, no clock and no network")
 }
 /^#[ \t]*include[ \t]*</ {
-	if (($2 in home) && FILENAME !~ home[$2])
-		bad("not its home")
-	if ($2 ~ /^openssl\// && FILENAME !~ /^base\/secret/)
-		bad("not its home")
+	for (h in home)
+		if (index($2, h) == 1 && FILENAME !~ home[h])
+			bad("not its home")
 }
 END { exit failed }'
 echo "layers: every include points down"

@@ -203,6 +203,19 @@ static int newest_version(void)
 	return migrations[n_migrations - 1].version;
 }
 
+/* Which file it is, so that store_check() knows it again. */
+static enum rc remember_place(struct store *s, struct err *e)
+{
+	struct stat st;
+
+	if (stat(s->path, &st) != 0)
+		return err_set(
+			e, RC_IO, "store %s: %s", s->path, strerror(errno));
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	return RC_OK;
+}
+
 static enum rc open_writable(struct store *s, struct err *e)
 {
 	int version = 0;
@@ -212,6 +225,8 @@ static enum rc open_writable(struct store *s, struct err *e)
 		rc = take_lock(s, e);
 	if (rc == RC_OK)
 		rc = private_file(s->path, e);
+	if (rc == RC_OK)
+		rc = remember_place(s, e);
 	if (rc == RC_OK)
 		rc = open_database(s, SQLITE_OPEN_READWRITE, e);
 	if (rc == RC_OK)
@@ -333,11 +348,29 @@ enum rc store_commit(struct store *s, struct err *e)
 	return rc;
 }
 
+/* A file that was removed can be written to for as long as it is open; what is
+ * written is gone with us. */
+static enum rc check_place(const struct store *s, struct err *e)
+{
+	struct stat st;
+
+	if (s->lock_fd < 0 ||
+		(stat(s->path, &st) == 0 && st.st_dev == s->dev &&
+			st.st_ino == s->ino))
+		return RC_OK;
+	return err_set(e, RC_CORRUPT,
+		"store %s was removed or replaced while the service runs: "
+		"start the service again",
+		s->path);
+}
+
 enum rc store_check(struct store *s, struct err *e)
 {
 	char now[25];
-	enum rc rc = store_begin(s, e);
+	enum rc rc = check_place(s, e);
 
+	if (rc == RC_OK)
+		rc = store_begin(s, e);
 	if (rc != RC_OK)
 		return rc;
 	/* SQLite writes nothing when nothing is different. */

@@ -38,7 +38,8 @@ MUST_CHECK enum rc store_begin(struct store *s, struct err *e);
 MUST_CHECK enum rc store_commit(struct store *s, struct err *e);
 /* Undoes it; does nothing when no transaction is open. */
 void store_rollback(struct store *s);
-/* A write works now (BEGIN IMMEDIATE, touch, COMMIT). */
+/* The file is the one that was opened, and a write works now (BEGIN IMMEDIATE,
+ * touch, COMMIT). */
 MUST_CHECK enum rc store_check(struct store *s, struct err *e);
 
 /* --- notes: small facts by name ------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "store/sql.h"
 #include "store/store.h"
@@ -23,6 +24,8 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *statements[SQL_STATEMENTS];
 	int lock_fd; /* -1: opened for looking only */
+	dev_t dev;   /* which file the database is */
+	ino_t ino;
 	/*
 	 * Recursive: between store_begin() and store_commit() one thread holds
 	 * it and may call everything. So who holds it and finds `writing` set

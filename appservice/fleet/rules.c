@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "matrix/id.h"
 
 #include "base/poison.h"
 
@@ -91,6 +92,10 @@ static void read_alias(struct reading *rd)
 		return;
 	r->by_team = team;
 	r->by_department = dept && !team;
+	/* What stands in the rule is written like what is put into it. */
+	r->alias = alias_part(rd->ld->keep, r->alias);
+	if (!r->alias)
+		rd->ld->keep->failed = true;
 }
 
 /* A text that may name what the alias names. */

@@ -150,6 +150,8 @@ static enum rc make_file(struct app *app, const struct registration *old,
 	if (rc == RC_OK && old)
 		rc = registration_keep_tokens(&made, old);
 	if (rc == RC_OK)
+		rc = app_check_namespace(app, &made, path, e);
+	if (rc == RC_OK)
 		rc = registration_write(path, &made, e);
 	registration_free(&made);
 	return rc;

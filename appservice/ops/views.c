@@ -298,6 +298,17 @@ static int64_t rooms_there(
 	return n;
 }
 
+/* Not as declared, but no step: who has not answered, who is kept out. */
+static enum rc write_not_our_turn(
+	struct jb *b, struct app *app, struct arena *a, struct err *e)
+{
+	struct plan plan = { 0 };
+	enum rc rc = reconcile_plan(app, a, &plan, e);
+	jb_int(b, "unanswered", (int64_t)plan.unanswered);
+	jb_int(b, "held", (int64_t)plan.held);
+	return rc;
+}
+
 enum rc view_status(struct app *app, struct buf *out, struct err *e)
 {
 	struct arena a = { 0 };
@@ -319,7 +330,9 @@ enum rc view_status(struct app *app, struct buf *out, struct err *e)
 	write_agent_counts(&b, app, &now);
 	jb_int(&b, "rooms", rooms_there(app, &now, false));
 	jb_int(&b, "direct_rooms", rooms_there(app, &now, true));
-	rc = write_counters(&b, app, e);
+	rc = write_not_our_turn(&b, app, &a, e);
+	if (rc == RC_OK)
+		rc = write_counters(&b, app, e);
 	write_homeserver(&b, app);
 	jb_end_obj(&b);
 	arena_free(&a);

@@ -161,6 +161,14 @@ static bool is_fatal(enum rc rc)
 		rc == RC_STOPPING || rc == RC_NOMEM;
 }
 
+static bool are_in(const struct hs_ids *rooms, const char *room_id)
+{
+	for (size_t i = 0; i < rooms->n; i++)
+		if (text_eq(rooms->ids[i], room_id))
+			return true;
+	return false;
+}
+
 enum rc observe_all(struct app *app, struct hs *hs, struct err *e)
 {
 	struct arena a = { 0 };
@@ -175,7 +183,9 @@ enum rc observe_all(struct app *app, struct hs *hs, struct err *e)
 		if (room->direct || !room->declared || !room->room_id)
 			continue;
 		struct err one = { 0 };
-		enum rc r = poll_room(app, hs, room, &one);
+		enum rc r = are_in(&rooms, room->room_id)
+			? poll_room(app, hs, room, &one)
+			: room_missing(app, hs, room, &one);
 		if (is_fatal(r))
 			rc = err_set(e, r, "%s", one.text);
 		else if (r != RC_OK)

@@ -211,7 +211,7 @@ static enum rc check_name_by_alias(struct reconcile *r, struct err *e)
 		? hs_resolve_alias(r->clients[0], alias, &a, &room_id, e)
 		: err_nomem(e);
 	if (rc != RC_OK && rc != RC_NETWORK && rc != RC_TIMEOUT &&
-		rc != RC_STOPPING)
+		rc != RC_LIMITED && rc != RC_STOPPING)
 		rc = err_set(e, RC_INVALID,
 			"the homeserver at %s is not %s (it has no %s): "
 			"correct "
@@ -456,6 +456,10 @@ static void round_trip(struct reconcile *r)
 			went_offline(r, rc, e.text);
 			return;
 		}
+	}
+	if (store_check(r->app->store, &e) != RC_OK) {
+		store_trouble(r, e.text);
+		return;
 	}
 	try_ping(r);
 	bool again = false;

@@ -189,7 +189,8 @@ static enum rc write_file(struct work *w, int64_t generation,
 	enum rc rc = handoff_set(&h, generation, w->step->subject,
 		device_of(w->app), public_url(w->app), token, clock_wall_ms());
 	if (rc != RC_OK)
-		return err_nomem(e);
+		return err_set(e, rc, "the hand-off of %s: %s",
+			w->step->subject, rc_words(rc));
 	rc = open_dir(w, &fd, e);
 	if (rc == RC_OK)
 		rc = handoff_write(fd, &h, owner->uid, owner->gid, e);

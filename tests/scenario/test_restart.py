@@ -239,15 +239,18 @@ def test_another_public_address(stopped_on_conduit):
 
 
 def test_more_people(stopped):
-    """One more is declared and deployed: only what that one needs is done."""
+    """One more is declared and deployed: that one waits for the registration,
+    the others do not; then only what that one needs is done."""
     muster, hs = stopped
     org = small.org()
     org["people"].append(small.person(
         "dora.ic", "IC", "Platform", "ben.man", small.DEPARTMENT))
     muster.write_org(org)
-    refused = muster.run("serve")
-    assert refused.code == 2
-    assert "muster registration" in refused.err
+    serve_again(muster, hs)
+    row = small.agent(muster, "dora.ic")
+    assert row["state"] == "blocked" and "muster register" in row["error"]
+    assert hs.writes("POST", "/(login|createRoom|invite)$") == []
+    muster.stop()
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)
     serve_again(muster, hs)
@@ -268,11 +271,11 @@ def test_a_person_less(stopped_on_conduit):
     """Who is declared no more is left alone on the homeserver for now."""
     muster, hs = stopped_on_conduit
     muster.write_org(muster.without("cleo.ic"))
-    muster.run("registration", expect=0)
-    hs.add_appservice(muster.registration_path)
     serve_again(muster, hs)
     assert [a["user_id"] for a in muster.json("agents")] == [
         full("anna.vp"), full("ben.man")]
+    assert hs.writes() == []
+    assert hs.room("platform-team").membership(full("cleo.ic")) == "join"
 
 
 def test_delivered_while_it_was_away(stopped_on_conduit):

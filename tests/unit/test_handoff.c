@@ -411,6 +411,8 @@ static void wrong_fields_are_named(void **state)
 			RC_CORRUPT },
 		{ "{\"muster\":\"1\"}", "\"muster\" is a string", RC_CORRUPT },
 		{ "{\"muster\":0}", "\"muster\" is out of range", RC_CORRUPT },
+		{ "{\"muster\":1,\"generation\":9007199254740991}",
+			"any generation", RC_CORRUPT },
 		{ "{\"muster\":2,\"secret\":\"" TOKEN "\"}", "newer",
 			RC_VERSION },
 		{ "{\"muster\":1," FIELDS "}", "\"generation\" is missing",

@@ -288,9 +288,9 @@ static void test_own_rooms(void **state)
 	assert_string_equal(r->topic, "Come in");
 	assert_true(r->strict);
 	assert_int_equal(r->n_members, 8);
-	assert_members(&c, "#Heads-big-lab:example.org", "ann");
-	assert_members(&c, "#Heads-shop:example.org", "eve");
-	r = fleet_room(&c.fleet, "#Heads-shop:example.org");
+	assert_members(&c, "#heads-big-lab:example.org", "ann");
+	assert_members(&c, "#heads-shop:example.org", "eve");
+	r = fleet_room(&c.fleet, "#heads-shop:example.org");
 	assert_string_equal(r->topic, "of Shop");
 	assert_string_equal(r->name, "Heads Shop");
 	assert_false(r->strict);
