@@ -409,7 +409,8 @@ def test_unreachable_homeserver(conduit_fake, muster_on):
     assert now["ready"] is False
     assert any(f"port {hs.port}" in why for why in now["why_not"])
     code, health = small.ask(muster, "/health/ready")
-    assert code == 503 and health["why_not"] == now["why_not"]
+    assert code == 503 and not health["ready"]
+    assert any(f"port {hs.port}" in why for why in health["why_not"])
     assert small.ask(muster, "/health/live")[0] == 200
     assert muster.run("healthcheck").code == 3
     assert f"port {hs.port}" in muster.run("status", expect=0).out

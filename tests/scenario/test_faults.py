@@ -371,11 +371,11 @@ def test_what_cannot_be_made_is_tried_with_growing_pauses(fresh_on_conduit):
     def made():
         now = small.status(muster)
         return now["ready"] and now["journal"]["failed"] == 6
-    muster.daemon.wait_for(made, 20, "all else is made")
+    muster.daemon.wait_for(made, 60, "all else is made")
     small.assert_tokens(hs, muster)
     hs.clear_log()
     before = fault.hits
-    wait_until(lambda: fault.hits >= before + 2 * 6, 20, "more attempts")
+    wait_until(lambda: fault.hits >= before + 2 * 6, 60, "more attempts")
     assert len(hs.requests) <= 5 * len(hs.writes())
     assert {r.path.rpartition("/")[2] for r in hs.writes()} == {"createRoom"}
     hs.clear_faults()
