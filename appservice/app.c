@@ -59,14 +59,30 @@ static struct fleet_source fleet_source_of(const struct config *c)
 	};
 }
 
+/* The homeserver's own user is nobody's agent. */
+static void check_prefix(const struct config *c, struct report *report)
+{
+	const char *prefix = config_text(c, SET_NAMESPACE_PREFIX);
+	const struct setting_value *v = &c->v[SET_NAMESPACE_PREFIX];
+	if (prefix && text_starts("conduit", prefix))
+		report_error(report, c->path, v->line, v->column,
+			"namespace.prefix: \"%s\" covers @conduit, the "
+			"homeserver's own user: choose a longer one",
+			prefix);
+}
+
 enum rc app_load(struct app *app, const char *config_path,
 	struct report *report, struct err *e)
 {
 	enum rc rc = config_load(config_path, &app->config, report, e);
 	if (rc != RC_OK)
 		return rc;
+	check_prefix(&app->config, report);
 	const struct fleet_source src = fleet_source_of(&app->config);
 	rc = fleet_load(&src, &app->fleet, report, e);
+	if (rc == RC_OK && report->errors > 0)
+		rc = err_set(e, RC_INVALID, "%s: the configuration is wrong",
+			config_path);
 	if (rc != RC_OK)
 		return rc;
 	struct arena a = { 0 };

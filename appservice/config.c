@@ -449,13 +449,6 @@ static void check_whole(struct loader *l)
 			"appservice.sender: \"%s\" is no localpart (a-z 0-9 . "
 			"_ = - / + only)",
 			sender);
-	const char *prefix = config_text(c, SET_NAMESPACE_PREFIX);
-	if (prefix && text_starts("conduit", prefix))
-		report_error(l->r, c->path, c->v[SET_NAMESPACE_PREFIX].line,
-			c->v[SET_NAMESPACE_PREFIX].column,
-			"namespace.prefix: \"%s\" covers @conduit, the "
-			"homeserver's own user: choose a longer one",
-			prefix);
 	const char *id = config_text(c, SET_AS_ID);
 	if (id && strchr(id, '|'))
 		report_error(l->r, c->path, c->v[SET_AS_ID].line,

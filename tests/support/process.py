@@ -15,10 +15,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+# Bounds say how long something takes on a machine that is ours alone, with
+# sanitizers. One that is busy gets this many times as long before it fails.
+PATIENCE = 3
+
+
 def wait_until(check, bound, what, every=0.05):
     """Calls check() until it gives something true, which is returned; fails
     after `bound` seconds, saying what was waited for and what came last."""
-    end = time.monotonic() + bound
+    end = time.monotonic() + bound * PATIENCE
     last = None
     while True:
         last = check()
@@ -87,7 +92,7 @@ class Daemon:
     def wait_exit(self, bound):
         """Its exit status; it must end by itself within the bound."""
         try:
-            code = self.process.wait(bound)
+            code = self.process.wait(bound * PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(
                 f"{self.name} still runs after {bound} s\n"
