@@ -268,6 +268,9 @@ static void needs_come_first(void **state)
 			needs |= st->need[k] >= 0;
 			assert_true(st->need[k] < (int)i);
 		}
+		/* Who was not let in does not knock. */
+		if (st->kind == STEP_JOIN && st[-1].kind == STEP_INVITE)
+			assert_int_equal(st->need[2], (int)i - 1);
 		/* Only the very first step needs nothing. */
 		assert_int_equal(needs, i > 0);
 		/* Nobody is invited before it has its name. */
