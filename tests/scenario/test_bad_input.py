@@ -217,7 +217,7 @@ def test_wrong_room(ready, rooms, said):
 
 def test_a_human_in_the_namespace(ready):
     muster, hs = ready
-    muster.write_config(namespace={"prefix": "c"})
+    muster.write_config(namespace={"prefix": "carla"})
     refused(muster, hs, r"@carla\.ceo:fleet\.test is a human, but in the "
                         "namespace of the agents")
 

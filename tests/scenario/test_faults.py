@@ -2,7 +2,6 @@
 nothing twice that anybody could see."""
 
 import threading
-import time
 
 import pytest
 
@@ -202,15 +201,14 @@ def test_one_name_is_taken_by_us(fakehs, muster_on):
 def test_rate_limit(fresh_on_conduit, how, least):
     """The whole service holds back as long as it is told to."""
     muster, hs = fresh_on_conduit
-    fault = hs.fault("POST", r"/(login|createRoom)$", limited(**how))
+    muster.write_config(reconcile={"concurrency": 1})
+    hs.fault("POST", r"/(login|createRoom)$", limited(**how))
     muster.start(ready=False)
     small.wait_settled(muster, hs)
-    assert fault.hits == 1
     refused, = [r for r in hs.requests if r.status == 429]
-    next_one = min(r.started for r in hs.requests
-                   # what had been decided on is sent
-                   if r.started > refused.ended + 0.03)
-    assert next_one - refused.ended >= least - 0.01
+    next_one = hs.requests[refused.index]
+    assert (next_one.path, next_one.body) == (refused.path, refused.body)
+    assert next_one.started - refused.ended >= least - 0.01
     small.assert_as_declared(hs, muster)
     assert_made_once(hs)
     assert small.status(muster)["journal"]["failed"] == 0
