@@ -119,6 +119,27 @@ enum rc store_membership_poll(struct store *s, const char *room_id,
 	return rc;
 }
 
+enum rc store_membership_only(struct store *s, const char *room_id,
+	const char *const *users, size_t n, int64_t at_ms, struct err *e)
+{
+	struct names names = { 0 };
+	struct arena a = { 0 };
+	const char **ours = NULL;
+	size_t n_ours = 0;
+
+	enum rc rc = names_init(&names, users, n, e);
+	if (rc == RC_OK)
+		rc = store_names(s, SQL_NOT_BY_EVENT,
+			ARGS(T(room_id), N(at_ms)), &a, &ours, &n_ours, e);
+	for (size_t i = 0; rc == RC_OK && i < n_ours; i++)
+		if (!names_has(&names, ours[i]))
+			rc = store_write(s, SQL_MEMBERSHIP_REMOVE,
+				ARGS(T(room_id), T(ours[i])), e);
+	names_fini(&names);
+	arena_free(&a);
+	return rc;
+}
+
 enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	const char *content, const char *event_id, int64_t origin_ts,
 	bool *changed, struct err *e)

@@ -160,6 +160,11 @@
 	X(JOINED,                                                              \
 	  "SELECT user_id FROM membership "                                    \
 	  "WHERE room_id = ?1 AND membership = 'join' ORDER BY user_id")       \
+	X(NOT_BY_EVENT,                                                        \
+	  "SELECT user_id FROM membership WHERE room_id = ?1 "                 \
+	  "AND source <> 'event' AND origin_ts <= ?2 ORDER BY user_id")        \
+	X(MEMBERSHIP_REMOVE,                                                   \
+	  "DELETE FROM membership WHERE room_id = ?1 AND user_id = ?2")        \
 	X(MEMBERSHIP_COUNT,                                                    \
 	  "SELECT count(*) FROM membership WHERE room_id IN "                  \
 	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL)")              \

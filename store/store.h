@@ -181,6 +181,11 @@ MUST_CHECK enum rc store_membership_set(struct store *s,
 MUST_CHECK enum rc store_membership_poll(struct store *s, const char *room_id,
 	const char *const *joined, size_t n, int64_t at_ms, bool *changed,
 	struct err *e);
+/* What a look at all member events of the room said: it has some of these
+ * users alone. Rows of others that only an action or an earlier look wrote,
+ * not newer than at_ms, are removed: nothing came of what they say. */
+MUST_CHECK enum rc store_membership_only(struct store *s, const char *room_id,
+	const char *const *users, size_t n, int64_t at_ms, struct err *e);
 /* State of a room as seen (m.room.name, m.room.power_levels, m.room.create's
  * version …); kept for every room we are in. Older ones are ignored. */
 MUST_CHECK enum rc store_state_set(struct store *s, const char *room_id,

@@ -60,14 +60,14 @@ static bool has_mark(const struct seen_room *seen, const char *key)
 	return ours;
 }
 
-static enum rc commit_room(struct store *s, const char *room_id,
-	const char *key, const char *maker, const struct seen_room *seen,
-	struct err *e)
+/* All members, and nobody else. */
+static enum rc set_members(struct store *s, const char *room_id,
+	const struct seen_room *seen, struct err *e)
 {
-	enum rc rc = store_begin(s, e);
-	if (rc == RC_OK && key)
-		rc = store_room_found(s, key, room_id, maker, e);
-	for (size_t i = 0; i < seen->members.n && rc == RC_OK; i++) {
+	const size_t n = seen->members.n;
+	const char **ids = calloc(n + 1, sizeof(*ids));
+	enum rc rc = ids ? RC_OK : err_nomem(e);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
 		const struct hs_member *m = &seen->members.items[i];
 		const struct store_membership row = { .room_id = room_id,
 			.user_id = m->user_id,
@@ -75,8 +75,24 @@ static enum rc commit_room(struct store *s, const char *room_id,
 			.event_id = m->event_id,
 			.origin_ts = seen->at_ms,
 			.source = "poll" };
+		ids[i] = m->user_id;
 		rc = store_membership_set(s, &row, NULL, e);
 	}
+	if (rc == RC_OK)
+		rc = store_membership_only(s, room_id, ids, n, seen->at_ms, e);
+	free(ids);
+	return rc;
+}
+
+static enum rc commit_room(struct store *s, const char *room_id,
+	const char *key, const char *maker, const struct seen_room *seen,
+	struct err *e)
+{
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK && key)
+		rc = store_room_found(s, key, room_id, maker, e);
+	if (rc == RC_OK)
+		rc = set_members(s, room_id, seen, e);
 	for (size_t i = 0; i < ARRAY_LEN(watched_state) && rc == RC_OK; i++)
 		if (seen->state[i])
 			rc = store_state_set(s, room_id, watched_state[i],

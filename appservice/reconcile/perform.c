@@ -44,6 +44,8 @@ struct run {
 	int n_edges;
 	int *heap;
 	int n_heap;
+	int *ending; /* steps whose end is still to be told */
+	int n_ending;
 	size_t open;      /* steps that have not ended */
 	size_t open_soon; /* those of them that are not `last` */
 	pthread_mutex_t lock;
@@ -109,6 +111,9 @@ static enum rc link_steps(struct run *r, struct err *e)
 		for (size_t k = 0; k < STEP_NEEDS; k++)
 			if (st->need[k] != NONE)
 				wait_for(r, (int)i, st->need[k], true);
+		for (size_t k = 0; k < STEP_AFTER; k++)
+			if (st->after[k] != NONE)
+				wait_for(r, (int)i, st->after[k], false);
 		if (st->last)
 			r->tasks[i].waits++; /* for the end of all others */
 		else
@@ -118,33 +123,43 @@ static enum rc link_steps(struct run *r, struct err *e)
 	return RC_OK;
 }
 
-static void end_step(struct run *r, int step, bool success);
-
+/* A step that waits for nothing more is ready, or ends without being done. */
 static void one_less(struct run *r, int step)
 {
 	if (--r->tasks[step].waits > 0)
 		return;
 	if (r->tasks[step].dropped || r->tasks[step].put_off)
-		end_step(r, step, false);
+		r->ending[r->n_ending++] = step;
 	else
 		heap_push(r, step);
 }
 
-/* The lock is held. Recursion is bounded by the longest lane: the steps of one
- * room, dropped one after the other. */
-static void end_step(struct run *r, int step, bool success)
+static void tell_end(struct run *r, int step, bool success)
 {
-	bool last = r->plan->steps[step].last;
 	r->open--;
 	for (int i = r->tasks[step].edges; i != NONE; i = r->edges[i].next) {
 		if (r->edges[i].must && !success)
 			r->tasks[r->edges[i].step].dropped = true;
 		one_less(r, r->edges[i].step);
 	}
-	if (!last && --r->open_soon == 0)
+	if (!r->plan->steps[step].last && --r->open_soon == 0)
 		for (size_t i = 0; i < r->plan->n; i++)
 			if (r->plan->steps[i].last)
 				one_less(r, (int)i);
+}
+
+/* The ends of those that will not be done, and of those that needed them. */
+static void tell_undone(struct run *r)
+{
+	while (r->n_ending > 0)
+		tell_end(r, r->ending[--r->n_ending], false);
+}
+
+/* The lock is held. */
+static void end_step(struct run *r, int step, bool success)
+{
+	tell_end(r, step, success);
+	tell_undone(r);
 	pthread_cond_broadcast(&r->changed);
 }
 
@@ -365,6 +380,7 @@ static void start_ready(struct run *r)
 			r->tasks[i].waits++; /* none may end meanwhile */
 	for (size_t i = 0; i < r->plan->n; i++)
 		one_less(r, (int)i);
+	tell_undone(r);
 }
 
 enum rc perform(struct app *app, const struct plan *plan,
@@ -377,9 +393,10 @@ enum rc perform(struct app *app, const struct plan *plan,
 	r.open = plan->n;
 	r.rows = arena_array(&a, plan->n + 1, sizeof(*r.rows));
 	r.tasks = arena_array(&a, plan->n + 1, sizeof(*r.tasks));
-	r.edges = arena_array(
-		&a, plan->n + 1, (STEP_NEEDS + 1) * sizeof(*r.edges));
+	r.edges = arena_array(&a, plan->n + 1,
+		(STEP_NEEDS + STEP_AFTER + 1) * sizeof(*r.edges));
 	r.heap = arena_array(&a, plan->n + 1, sizeof(*r.heap));
+	r.ending = arena_array(&a, plan->n + 1, sizeof(*r.ending));
 	enum rc rc = arena_ok(&a) ? write_journal(&r, &a, e) : err_nomem(e);
 	if (rc == RC_OK && plan->n > 0)
 		rc = link_steps(&r, e);

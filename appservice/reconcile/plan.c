@@ -25,6 +25,13 @@ struct planner {
 	bool *usable;     /* by agent: has an account or gets one */
 	int *made;        /* by room: the step that makes it */
 	int lane;
+	struct newcomer *newcomers; /* by place_of(); NULL until one is met */
+};
+
+/* Somebody who is in no room yet, as far as is known. */
+struct newcomer {
+	bool known;  /* is none */
+	int brought; /* the last step that brings them into a room, or NONE */
 };
 
 const char *step_kind_name(enum step_kind k)
@@ -48,7 +55,8 @@ static struct step *add(struct planner *p, enum step_kind kind,
 		.subject = subject,
 		.reason = reason,
 		.lane = p->lane,
-		.need = { NONE, NONE, NONE } };
+		.need = { NONE, NONE, NONE },
+		.after = { NONE, NONE } };
 	return st;
 }
 
@@ -57,15 +65,21 @@ static int index_of(const struct planner *p, const struct step *st)
 	return st ? (int)(st - p->plan->steps) : NONE;
 }
 
-static void need(struct step *st, int which)
+static void put(int *list, size_t n, int which)
 {
-	if (!st || which == NONE)
+	if (which == NONE)
 		return;
-	for (size_t i = 0; i < STEP_NEEDS; i++)
-		if (st->need[i] == NONE) {
-			st->need[i] = which;
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == NONE) {
+			list[i] = which;
 			return;
 		}
+}
+
+static void need(struct step *st, int which)
+{
+	if (st)
+		put(st->need, STEP_NEEDS, which);
 }
 
 /* --- accounts ------------------------------------------------------------- */
@@ -172,6 +186,59 @@ static int agent_index(const struct fleet *f, const char *user_id)
 	return -1;
 }
 
+/* --- newcomers --------------------------------------------------------------- */
+
+/* Everybody who can be brought into a room: the agents, then the humans, then
+ * the sender; -1 for anybody else. */
+static int place_of(const struct planner *p, const char *user_id)
+{
+	int i = agent_index(p->f, user_id);
+	if (i >= 0)
+		return i;
+	for (size_t h = 0; h < p->f->n_humans; h++)
+		if (text_eq(p->f->humans[h]->user_id, user_id))
+			return (int)(p->f->n_agents + h);
+	return text_eq(p->sender->user_id, user_id)
+		? (int)(p->f->n_agents + p->f->n_humans)
+		: -1;
+}
+
+/* Who is in some room, or has been. */
+static struct newcomer *meet_newcomers(const struct planner *p)
+{
+	size_t n = p->f->n_agents + p->f->n_humans + 1, unknown = n;
+	struct newcomer *all = arena_array(p->a, n, sizeof(*all));
+	if (!all)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		all[i].brought = NONE;
+	for (size_t i = 0; i < p->now->n_memberships && unknown > 0; i++) {
+		int at = place_of(p, p->now->memberships[i].user_id);
+		if (at < 0 || all[at].known)
+			continue;
+		all[at].known = true;
+		unknown--;
+	}
+	return all;
+}
+
+/*
+ * Steps that bring a newcomer into a room run one after the other. Conduit
+ * numbers a member the first time it sees one, without a lock: two rooms that
+ * see a newcomer at the same moment give two numbers, and one of the two does
+ * not find its member from then on: it refuses whom it has invited.
+ */
+static void brings(struct planner *p, struct step *st, const char *user_id)
+{
+	if (!p->newcomers)
+		p->newcomers = meet_newcomers(p);
+	int at = place_of(p, user_id);
+	if (!st || !p->newcomers || at < 0 || p->newcomers[at].known)
+		return;
+	put(st->after, STEP_AFTER, p->newcomers[at].brought);
+	p->newcomers[at].brought = index_of(p, st);
+}
+
 /* --- rooms ------------------------------------------------------------------ */
 
 struct room_now {
@@ -215,6 +282,7 @@ static void plan_agent_in(struct planner *p, const struct room_now *r,
 		if (!st)
 			return;
 		st->person = who;
+		brings(p, st, who->user_id);
 		invited = index_of(p, st);
 	}
 	struct step *join = room_step(p, STEP_JOIN, r, who->user_id,
@@ -235,8 +303,9 @@ static void plan_human_in(struct planner *p, const struct room_now *r,
 		p->plan->unanswered++;
 		return;
 	}
-	room_step(
+	struct step *st = room_step(
 		p, STEP_INVITE, r, who->user_id, inviter, "is not in the room");
+	brings(p, st, who->user_id);
 }
 
 static const char *member_now(
@@ -252,6 +321,9 @@ static void plan_create(struct planner *p, struct room_now *r,
 	struct step *st =
 		room_step(p, STEP_CREATE_ROOM, r, r->room->key, actor, reason);
 	need(st, p->sender_ready);
+	brings(p, st, actor ? actor : p->sender->user_id);
+	if (r->room->direct)
+		brings(p, st, r->room->other->user_id);
 	r->created = index_of(p, st);
 }
 

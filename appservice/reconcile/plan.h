@@ -36,6 +36,7 @@ enum step_kind {
 const char *step_kind_name(enum step_kind k);
 
 #define STEP_NEEDS 3
+#define STEP_AFTER 2
 
 struct step {
 	enum step_kind kind;
@@ -47,6 +48,7 @@ struct step {
 	const char *reason; /* why, for people */
 	const char *state_type; /* set_state: which event */
 	int need[STEP_NEEDS];   /* steps that must have succeeded; -1: none */
+	int after[STEP_AFTER];  /* steps that must have ended; -1: none */
 	int lane;               /* steps of one lane run one after the other */
 	bool last; /* only when every other step has ended (direct_mark) */
 };

@@ -30,11 +30,16 @@ static enum rc room_id_of(struct work *w, const char **ret, struct err *e)
 	return rc;
 }
 
-/* Who can look into the room: the sender, or one of a direct room's two. */
-static const char *insider(const struct work *w)
+/* Who is in the room to ask the subject in, and can look into it: the sender
+ * (NULL), or the other one of a direct room's two. */
+static const char *host(const struct work *w)
 {
 	const struct room *room = w->step->room;
-	return room->direct ? room->maker->user_id : NULL;
+	if (!room->direct)
+		return NULL;
+	return text_eq(w->step->subject, room->maker->user_id)
+		? room->other->user_id
+		: room->maker->user_id;
 }
 
 static enum rc member_is(struct work *w, const char *room_id,
@@ -51,6 +56,20 @@ static enum rc member_is(struct work *w, const char *room_id,
 	return work_end(w, rc, e);
 }
 
+/* What the subject is in the room, as the homeserver says now; NULL when it
+ * cannot be seen, or is nothing. */
+static const char *is_there(struct work *w, const char *room_id)
+{
+	struct err look = { 0 };
+	const char *is = NULL;
+	if (observe_room(w->app, w->hs, host(w), room_id, NULL, NULL, &look) !=
+			RC_OK ||
+		store_membership_get(w->app->store, room_id, w->step->subject,
+			&w->a, &is, &look) != RC_OK)
+		return NULL;
+	return is;
+}
+
 /*
  * The homeserver refused: perhaps what we wanted is so already. Looks at the
  * whole room; RC_OK (the step is done) when the subject's membership is one of
@@ -59,18 +78,10 @@ static enum rc member_is(struct work *w, const char *room_id,
 static enum rc refused(struct work *w, const char *room_id, const char *good,
 	const char *also_good, struct err *e)
 {
-	const enum rc was = e ? e->rc : RC_FORBIDDEN;
-	struct err look = { 0 };
-	if (observe_room(w->app, w->hs, insider(w), room_id, NULL, NULL,
-		    &look) != RC_OK)
-		return was;
-	const char *is = NULL;
-	if (store_membership_get(w->app->store, room_id, w->step->subject,
-		    &w->a, &is, &look) != RC_OK)
-		return was;
-	if (text_eq(is, good) || (also_good && text_eq(is, also_good)))
+	const char *is = is_there(w, room_id);
+	if (text_eq(is, good) || text_eq(is, also_good))
 		return work_nothing(w, e);
-	return was;
+	return RC_FORBIDDEN;
 }
 
 /*
@@ -84,7 +95,7 @@ static enum rc is_now(
 	enum rc rc = RC_OK;
 	if (w->interrupted)
 		rc = observe_room(
-			w->app, w->hs, insider(w), room_id, NULL, NULL, e);
+			w->app, w->hs, host(w), room_id, NULL, NULL, e);
 	if (rc == RC_OK || rc == RC_FORBIDDEN)
 		rc = store_membership_get(
 			w->app->store, room_id, w->step->subject, &w->a, is, e);
@@ -114,6 +125,23 @@ enum rc step_invite(struct work *w, struct err *e)
 	return rc == RC_OK ? member_is(w, room_id, "invite", e) : rc;
 }
 
+/*
+ * Refused. Somebody who is invited, and yet not let in, is asked once more:
+ * an invitation may have been lost in the homeserver (plan.c, newcomers).
+ */
+static enum rc join_refused(struct work *w, const char *room_id, struct err *e)
+{
+	const char *is = is_there(w, room_id);
+	if (text_eq(is, "join"))
+		return work_nothing(w, e);
+	if (!text_eq(is, "invite"))
+		return RC_FORBIDDEN;
+	enum rc rc = hs_invite(w->hs, host(w), room_id, w->step->subject, e);
+	if (rc == RC_OK)
+		rc = hs_join(w->hs, w->step->actor, room_id, e);
+	return rc == RC_OK ? member_is(w, room_id, "join", e) : rc;
+}
+
 enum rc step_join(struct work *w, struct err *e)
 {
 	const char *room_id = NULL, *is = NULL;
@@ -126,7 +154,7 @@ enum rc step_join(struct work *w, struct err *e)
 		return work_nothing(w, e);
 	rc = hs_join(w->hs, w->step->actor, room_id, e);
 	if (rc == RC_FORBIDDEN)
-		return refused(w, room_id, "join", NULL, e);
+		return join_refused(w, room_id, e);
 	return rc == RC_OK ? member_is(w, room_id, "join", e) : rc;
 }
 

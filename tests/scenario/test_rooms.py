@@ -5,6 +5,7 @@ import pytest
 
 from support import small
 from support.client import Client
+from support.fakehs import delay
 from support.process import wait_until
 from support.small import AGENTS, HUMAN, SENDER, SERVER, full
 
@@ -69,6 +70,64 @@ def test_a_kick_is_repaired(joined):
         ("invite", full(SENDER)), ("join", full("ben.man"))]
     assert small.events_of(room, "ben.man") == [
         "invite", "join", "leave", "invite", "join"]
+
+
+def test_newcomers_come_into_one_room_after_the_other(fresh_on_conduit):
+    """Conduit would break one of two rooms that see somebody for the first
+    time at the same moment."""
+    muster, hs = fresh_on_conduit
+    hs.fault("POST", r"/(createRoom|invite)$", delay(0.05), times=None)
+    muster.start()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+    assert hs.crossings == []
+    # Those who are known cross: it is not simply one after the other.
+    assert hs.log.most_in_flight > 1
+
+
+@pytest.mark.parametrize("where", [ALL, "direct"])
+def test_an_invitation_that_the_homeserver_lost(fresh_on_conduit, where):
+    """It lists the member, and does not let them in: asked again."""
+    muster, hs = fresh_on_conduit
+    lost = []
+
+    def lose(_n, phase, _method, path):
+        if phase != "after" or lost:
+            return
+        for room in hs.world.rooms.values():
+            direct = not room.aliases and hs.admin.room is not room
+            if room.membership(full("cleo.ic")) == "invite" and (
+                    direct if where == "direct" else room is hs.room(ALL)):
+                room.unfound.add(full("cleo.ic"))
+                lost.append(room)
+    hs.on_request(lose)
+    muster.start()
+    small.wait_settled(muster, hs)
+    room, = lost
+    assert small.events_of(room, "cleo.ic") == ["invite", "invite", "join"]
+    again = [r for r in hs.writes("POST", r"/invite$")
+             if r.room == room.room_id
+             and r.body["user_id"] == full("cleo.ic")][-1]
+    assert again.user == full("ben.man" if where == "direct" else SENDER)
+
+
+def test_an_invitation_that_never_was(fresh_on_conduit):
+    """Answered with 200, and nothing came of it: found out when the join is
+    refused, and asked again."""
+    muster, hs = fresh_on_conduit
+    lost = []
+
+    def handle(request, true=hs.handle):
+        if not lost and request.path.endswith("/invite") and (
+                request.body["user_id"] == full("cleo.ic")):
+            lost.append(request)
+            return 200, {}, {}
+        return true(request)
+    hs.handle = handle
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert lost
+    small.assert_as_declared(hs, muster)
 
 
 def test_a_ban_is_held(joined):

@@ -281,6 +281,61 @@ static void needs_come_first(void **state)
 	world_close(&w);
 }
 
+/* The order in which steps bring `who` into rooms, each after the one before:
+ * room keys, a space after each; "unordered" where two may cross. */
+static void assert_brought(struct world *w, const char *who, const char *want)
+{
+	int before = -1;
+	struct buf text;
+
+	buf_init(&text, KIB);
+	for (size_t i = 0; i < w->plan.n; i++) {
+		const struct step *st = &w->plan.steps[i];
+		bool maker = st->kind == STEP_CREATE_ROOM &&
+			text_eq(st->actor ? st->actor : S, who);
+		bool other = st->kind == STEP_CREATE_ROOM && st->room->direct &&
+			text_eq(st->room->other->user_id, who);
+		bool asked =
+			st->kind == STEP_INVITE && text_eq(st->subject, who);
+		if (!maker && !other && !asked)
+			continue;
+		if (before >= 0 && st->after[0] != before &&
+			st->after[1] != before)
+			buf_addf(&text, "unordered ");
+		buf_addf(&text, "%s ", st->room->key);
+		before = (int)i;
+	}
+	assert_string_equal(buf_str(&text), want);
+	buf_free(&text);
+}
+
+static void newcomers_come_into_one_room_after_the_other(void **state)
+{
+	(void)state;
+	struct world w;
+
+	world_open(&w);
+	plan(&w);
+	assert_brought(
+		&w, S, EVERYONE " " LEADERS " #optics-team:example.org ");
+	assert_brought(&w, A, EVERYONE " " LEADERS " " A " " B " " A " " H " ");
+	assert_brought(
+		&w, B, EVERYONE " #optics-team:example.org " A " " B " ");
+	assert_brought(&w, C, EVERYONE " ");
+	assert_brought(&w, H, EVERYONE " " A " " H " ");
+
+	/* Who is in one of them waits for nobody. */
+	make_whole(&w);
+	set_member(&w, EVERYONE, A, NULL);
+	set_member(&w, LEADERS, A, NULL);
+	plan(&w);
+	assert_brought(&w, A, EVERYONE " unordered " LEADERS " ");
+	for (size_t i = 0; i < w.plan.n; i++)
+		for (size_t k = 0; k < STEP_AFTER; k++)
+			assert_int_equal(w.plan.steps[i].after[k], -1);
+	world_close(&w);
+}
+
 static void everything_is_there(void **state)
 {
 	(void)state;
@@ -571,6 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_known),
 		cmocka_unit_test(needs_come_first),
+		cmocka_unit_test(newcomers_come_into_one_room_after_the_other),
 		cmocka_unit_test(everything_is_there),
 		cmocka_unit_test(an_agent_differs),
 		cmocka_unit_test(a_blocked_agent_is_left_alone),

@@ -429,6 +429,40 @@ static bool set_state(struct store_fixture *f, const char *type,
 	return changed;
 }
 
+/* What only we said goes when a look at everybody does not find it. */
+static void test_only(void **state)
+{
+	static const char *const users[] = { ANNA };
+	struct store_fixture *f = *state;
+	struct store_membership m = event("invite", NULL, 100);
+
+	find_room(f);
+	m.source = "action";
+	set(f, m);
+	m.user_id = BERT;
+	set(f, m);
+	m.user_id = CARL; /* invited after the look */
+	m.origin_ts = 501;
+	set(f, m);
+	m.user_id = "@dora:example.org";
+	m.origin_ts = 100;
+	m.source = "event";
+	set(f, m);
+	m.source = "action";
+	m.room_id = R2;
+	set(f, m);
+
+	WRITE(f, store_membership_only(f->s, R1, users, 1, 500, &f->e));
+	assert_string_equal(said(f, ANNA), "invite action 100");
+	assert_string_equal(said(f, BERT), "nothing");
+	assert_string_equal(said(f, CARL), "invite action 501");
+	assert_string_equal(said(f, "@dora:example.org"), "invite event 100");
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT count(*) FROM membership WHERE "
+				 "room_id = '" R2 "'"),
+		1);
+}
+
 static void test_state(void **state)
 {
 	struct store_fixture *f = *state;
@@ -545,6 +579,7 @@ int main(void)
 		STORE_TEST(test_membership_every_order),
 		STORE_TEST(test_membership_refuses),
 		STORE_TEST(test_poll),
+		STORE_TEST(test_only),
 		STORE_TEST(test_state),
 		STORE_TEST(test_snapshot_has_rooms_with_a_key_only),
 		STORE_TEST(test_snapshot_in_a_transaction),

@@ -59,7 +59,11 @@ class FakeHS(Accounts, Rooms, Server):
         self.emergency_password = emergency_password
         self.lock = threading.RLock()
         self.deliveries = []
+        self._bringing = []
         self.errors = []  # tracebacks: must stay empty
+        # (user, request, request): brought into a first room by both at one
+        # time, which on Conduit leaves one of the two rooms broken.
+        self.crossings = []
         self.appservices = {}
         self._lost = lambda event: False
         self._running = False
@@ -287,6 +291,32 @@ class FakeHS(Accounts, Rooms, Server):
         if self.conduit and not isinstance(refusal, Bare):
             text = f"{refusal.errcode}: {text}"
         return {"errcode": refusal.errcode, "error": text, **refusal.more}
+
+    def process(self, request):
+        with self.lock:
+            known = {key for room in self.world.rooms.values()
+                     for kind, key in room.state if kind == "m.room.member"}
+            new = self._brings(request) - known
+            self.crossings += [
+                (user, other, request) for user in new
+                for other, users in self._bringing if user in users]
+            self._bringing.append((request, new))
+        try:
+            return super().process(request)
+        finally:
+            with self.lock:
+                self._bringing.remove((request, new))
+
+    def _brings(self, r):
+        """Whom a request brings into a room."""
+        body = r.body if isinstance(r.body, dict) else {}
+        if r.path.endswith("/invite"):
+            return {body.get("user_id")}
+        if r.path.endswith("/createRoom"):
+            service = next(iter(self.appservices.values()), None)
+            return {r.query.get("user_id") or service and service.sender,
+                    *body.get("invite", [])}
+        return set()
 
     def _dispatch(self, r):
         found, parts = find(r.method, r.raw_path)

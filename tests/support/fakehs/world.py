@@ -60,6 +60,7 @@ class Room:
         self.joined = set()
         self.aliases = []  # the server's list of what points here
         self.public = False
+        self.unfound = set()  # members that only a list of all shows
 
     @property
     def twelve(self):
@@ -133,6 +134,8 @@ def check_event(world, room, event):
 def check_member(world, room, event):
     sender, target = event["sender"], event["state_key"]
     now, new = room.membership(target), event["content"].get("membership")
+    if target in room.unfound:
+        now = None
     rule = {"join": check_join, "invite": check_invite, "leave": check_leave,
             "ban": check_ban}.get(new)
     if rule is None:
@@ -328,6 +331,7 @@ class World:
                 unsigned["prev_content"] = before["content"]
                 unsigned["prev_sender"] = before["sender"]
             room.state[(kind, state_key)] = event
+            room.unfound.discard(state_key)
         if redacts is not None:
             event["redacts"] = redacts
         event["unsigned"] = unsigned
