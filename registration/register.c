@@ -148,9 +148,17 @@ static enum rc make_sender(const struct register_options *o, struct err *e)
 static enum rc who_are_we(
 	const struct register_options *o, struct hs_whoami *ret, struct err *e)
 {
+	struct arena a = { 0 };
+	const char *room = NULL;
 	enum rc rc = hs_whoami(o->as, NULL, ret, e);
 
 	if (rc != RC_FORBIDDEN)
+		return rc;
+	/* Not on a server of another name. */
+	rc = o->kind == HS_CONDUIT ? register_admin_room(o, &a, &room, e)
+				   : RC_OK;
+	arena_free(&a);
+	if (rc != RC_OK)
 		return rc;
 	register_say(o, "making @%s:%s, this service's own user",
 		o->reg->sender_localpart, o->server_name);

@@ -87,22 +87,21 @@ static enum rc prepare(struct visit *v, struct err *e)
 	return make_command(v, e);
 }
 
-/* The admin room; that the homeserver knows it by our name for the server
- * shows that it is the right one. */
-static enum rc find_room(struct visit *v, struct err *e)
+enum rc register_admin_room(const struct register_options *o, struct arena *a,
+	const char **ret, struct err *e)
 {
-	const char *alias = id_alias(&v->arena, "admins", v->o->server_name);
+	const char *alias = id_alias(a, "admins", o->server_name);
 	struct err why = { 0 };
 	enum rc rc;
 
 	if (!alias)
 		return err_nomem(e);
-	rc = hs_resolve_alias(v->o->plain, alias, &v->arena, &v->room, &why);
+	rc = hs_resolve_alias(o->plain, alias, a, ret, &why);
 	if (rc == RC_NOT_FOUND || rc == RC_FORBIDDEN || rc == RC_REMOTE)
 		return err_set(e, RC_INVALID,
 			"the homeserver has no %s: is it really %s "
 			"(homeserver.server_name)? It said: %s",
-			alias, v->o->server_name, why.text);
+			alias, o->server_name, why.text);
 	return rc == RC_OK ? RC_OK : err_set(e, rc, "%s", why.text);
 }
 
@@ -215,12 +214,14 @@ static enum rc enter_by_new_account(struct visit *v, struct err *e)
 	rc = keep_password(path, &password, e);
 	if (rc != RC_OK)
 		goto out;
-	register_say(
-		v->o, "made a password for %s: %s", v->o->admin_user, path);
 	rc = make_account(v, &password, &why);
-	if (rc != RC_OK && hs_failure(v->o->plain)->status >= 400 &&
-		hs_failure(v->o->plain)->status < 500)
+	bool refused = rc != RC_OK && hs_failure(v->o->plain)->status >= 400 &&
+		hs_failure(v->o->plain)->status < 500;
+	if (refused)
 		unlink(path);
+	else
+		register_say(v->o, "made a password for %s: %s",
+			v->o->admin_user, path);
 	if (rc != RC_OK)
 		rc = refused_account(v->o, rc, &why, e);
 out:
@@ -432,7 +433,7 @@ enum rc register_conduit(
 	buf_init(&v.command, LIMIT_REGISTRATION_FILE);
 	rc = prepare(&v, e);
 	if (rc == RC_OK)
-		rc = find_room(&v, e);
+		rc = register_admin_room(o, &v.arena, &v.room, e);
 	if (rc == RC_OK)
 		rc = enter(&v, e);
 	if (rc == RC_OK) {

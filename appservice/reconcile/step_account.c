@@ -72,8 +72,8 @@ static enum rc take_over(struct work *w, struct err *e)
 		return rc;
 	if (!ours)
 		return work_block(w,
-			"an account that is not ours has this name: `muster "
-			"adopt` takes it over",
+			"an account that is not ours has this name: give the "
+			"agent another id",
 			e);
 	const char *shown = NULL;
 	rc = hs_display_name(w->hs, w->step->subject, &w->a, &shown, e);

@@ -286,6 +286,8 @@ def test_homeserver_of_another_name(fakehs, muster_on, known):
     muster.write_config(homeserver={"url": other.url})
     got = muster.run("serve", expect=2)
     assert "fleet.test" in got.err and "homeserver.url" in got.err
+    got = muster.run("register", expect=2)
+    assert "fleet.test" in got.err and "homeserver.server_name" in got.err
     assert other.writes() == []
     other.stop()
 

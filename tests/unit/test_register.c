@@ -512,6 +512,7 @@ static void fresh_but_closed(void **state)
 	t.o.admin_password = NULL;
 	fails(RC_FORBIDDEN, "CONDUIT_ALLOW_REGISTRATION=true");
 	assert_int_equal(access(t.password_file, F_OK), -1);
+	assert_null(strstr(buf_str(&t.said), "made a password"));
 }
 
 static void no_password_for_an_account(void **state)
@@ -702,7 +703,10 @@ static void another_servers_name(void **state)
 	t.hs.server = "other.corp";
 	fails(RC_INVALID, "the homeserver has no #admins:" SERVER);
 	assert_int_equal(t.hs.writes, 0);
-	t.hs.registered = t.hs.sender_made = true;
+	t.hs.registered = true;
+	fails(RC_INVALID, "the homeserver has no #admins:" SERVER);
+	assert_int_equal(t.hs.writes, 0);
+	t.hs.sender_made = true;
 	fails(RC_INVALID,
 		"the homeserver is other.corp, the configuration "
 		"says " SERVER);
