@@ -36,14 +36,14 @@ static int verb_version(int argc, char **argv)
 static int verb_help(int argc, char **argv);
 
 static const struct {
-	const char *name, *option;
+	const char *name, *option, *brief;
 	int (*fn)(int argc, char **argv);
 	const char *help;
 } verbs[] = {
-	{ "run", NULL, verb_run,
+	{ "run", NULL, NULL, verb_run,
 		"wait for the token, give it to PROGRAM and run it" },
-	{ "help", "--help", verb_help, "this text" },
-	{ "version", "--version", verb_version, "the version" },
+	{ "help", "--help", "-h", verb_help, "this text" },
+	{ "version", "--version", "-V", verb_version, "the version" },
 };
 
 static int verb_help(int argc, char **argv)
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		if (text_eq(verb, verbs[i].name) ||
-			(verbs[i].option && text_eq(verb, verbs[i].option)))
+			(verbs[i].option && text_eq(verb, verbs[i].option)) ||
+			(verbs[i].brief && text_eq(verb, verbs[i].brief)))
 			return verbs[i].fn(argc - 1, argv + 1);
 	if (*verb)
 		say("%.100s: not a verb; there are run, help and version",

@@ -180,9 +180,11 @@ enum rc options_read(int argc, char **argv, struct options *ret, struct err *e)
 	opterr = 0;
 	for (;;) {
 		int at = optind;
-		int found = getopt_long(argc, argv, "+:", known, NULL);
+		int found = getopt_long(argc, argv, "+:h", known, NULL);
 		if (found == -1)
 			break;
+		if (found == 'h')
+			found = OPT_HELP;
 		enum rc rc = found == '?' || found == ':'
 			? bad_option(found, argv[at], e)
 			: set_option(found, optarg, &o, e);

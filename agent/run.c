@@ -25,10 +25,12 @@ static enum rc set_name(struct agent *a, struct err *e)
 		n = snprintf(a->name, sizeof(a->name), "%s/%ld",
 			*host ? host : "localhost", (long)getpid());
 	}
-	if (n > 0 && (size_t)n < sizeof(a->name))
+	if (n > 0 && (size_t)n < sizeof(a->name) &&
+		handoff_value_ok(a->name, sizeof(a->name) - 1))
 		return RC_OK;
-	return err_set(e, RC_TOO_LARGE,
-		"MUSTER_AGENT_NAME is longer than %zu bytes",
+	return err_set(e, RC_INVALID,
+		"MUSTER_AGENT_NAME must be UTF-8 text of at most %zu bytes "
+		"without control characters",
 		sizeof(a->name) - 1);
 }
 

@@ -64,6 +64,7 @@ enum rc agent_verify(const struct agent *a, const struct handoff *h,
 			.gate = a->gate,
 			.stop = &agent_stop,
 			.timeout_ms = timeout_ms ? timeout_ms : WHOAMI_MS,
+			.patience_ms = timeout_ms ? timeout_ms : WHOAMI_MS,
 		},
 		&hs, e);
 	if (rc == RC_OK)

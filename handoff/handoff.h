@@ -21,6 +21,10 @@
 /* One login a millisecond for 30 years: a larger number is no generation. */
 #define HANDOFF_GENERATION_MAX (INT64_C(1) << 40)
 
+/* 1 to max bytes of UTF-8 without control characters: what may stand in a
+ * line of a digest, a header or a terminal. */
+bool handoff_value_ok(const char *s, size_t max);
+
 struct handoff {
 	int64_t generation; /* from 1 */
 	char *user_id, *device_id, *homeserver;

@@ -12,10 +12,6 @@
 /* "ack.9007199254740991.json" and its like. */
 #define HANDOFF_NAME_MAX 64
 
-/* 1 to max bytes of UTF-8 without control characters: what may stand in a
- * line of a digest, a header or a terminal. */
-bool handoff_value_ok(const char *s, size_t max);
-
 void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX]);
 
 /*

@@ -79,8 +79,9 @@ enum rc hs_new(const struct hs_options *o, struct hs **ret, struct err *e)
 
 	hs->stop = o->stop;
 	hs->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
-	hs->pause_max_ms = PAUSE_MAX_MS;
-	hs->spend_max_ms = SPEND_MAX_MS;
+	hs->spend_max_ms = o->patience_ms > 0 ? o->patience_ms : SPEND_MAX_MS;
+	hs->pause_max_ms = hs->spend_max_ms < PAUSE_MAX_MS ? hs->spend_max_ms
+							   : PAUSE_MAX_MS;
 	hs->failure.retry_after_ms = -1;
 	http_answer_init(&hs->answer);
 	buf_init(&hs->url, LIMIT_SMALL_BODY);

@@ -57,6 +57,8 @@ struct hs_options {
 	struct hs_gate *gate;       /* outlives us; NULL: one of our own */
 	const atomic_bool *stop;    /* outlives us; NULL: none */
 	int timeout_ms;             /* of one request; 0: 30 s */
+	int64_t patience_ms; /* how long a call waits for a rate limit to end,
+				all in all; 0: 5 min, a minute at a time */
 };
 
 MUST_CHECK enum rc hs_new(

@@ -48,6 +48,7 @@ class Homeserver:
     def __init__(self):
         self.tokens = {TOKEN: (USER, "MUSTER"), TOKEN2: (USER, "MUSTER")}
         self.asked = []
+        self.retry_after = "0"
         self.awake = threading.Event()  # cleared: no answer until it is set
         self.awake.set()
         homeserver = self
@@ -73,6 +74,8 @@ class Homeserver:
             def answer(self, status, body):
                 data = json.dumps(body).encode()
                 self.send_response(status)
+                if status == 429:
+                    self.send_header("Retry-After", homeserver.retry_after)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -456,6 +459,8 @@ def test_without_a_directory_to_look_in(up):
 @pytest.mark.parametrize("args, status, words", [
     (["help"], 0, "--deadline"), (["--help"], 0, "--deadline"),
     (["version"], 0, "muster-agent 0."), (["run", "--help"], 0, "--runtime"),
+    (["-h"], 0, "--deadline"), (["run", "-h"], 0, "--runtime"),
+    (["-V"], 0, "muster-agent 0."),
     (["dance"], 125, ""), ([], 125, ""),
 ])
 def test_verbs(args, status, words):
@@ -464,6 +469,14 @@ def test_verbs(args, status, words):
     assert done.returncode == status
     assert words in done.stdout
     assert bool(done.stderr) == (status != 0)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "x" * 128, b"\xff"])
+def test_a_name_that_cannot_acknowledge(up, name):
+    run = up.run(*shell("true"), env={"MUSTER_AGENT_NAME": name})
+    assert run.ends() == 125
+    assert "MUSTER_AGENT_NAME" in run.stderr()
+    assert up.hs.asked == []
 
 
 def test_nothing_before_the_deadline(world):
@@ -678,6 +691,16 @@ def test_token_that_is_not_known_until_the_deadline(up):
     run = up.run("--deadline", "1s", *shell(STAY))
     assert run.ends() == 124
     assert "does not know the token" in run.stderr().splitlines()[-1]
+
+
+@pytest.mark.parametrize("after", ["0", "600"])
+def test_rate_limit_until_the_deadline(up, after):
+    """However long the homeserver wants a pause, ours is the deadline."""
+    up.hs.tokens[TOKEN] = 429
+    up.hs.retry_after = after
+    run = up.run("--deadline", "2s", *shell(STAY))
+    assert run.ends() == 124
+    assert "limits our rate" in run.stderr()
 
 
 def test_homeserver_that_fails_then_recovers(up):
