@@ -83,6 +83,9 @@ MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
 	"outside the namespace that the homeserver knows: run `muster "        \
 	"registration`, then `muster register`, and start again"
 
+/* The note in the store of which kind the homeserver is. */
+#define NOTE_HS_KIND "hs_kind"
+
 /* Opens the store and declares the fleet in it. */
 MUST_CHECK enum rc app_open_store(struct app *app, struct err *e);
 /* The runtime root exists (it is made) and can be written. */

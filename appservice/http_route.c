@@ -1,7 +1,7 @@
 /*
- * Which route a path has. Paths
- * are matched as they were sent and decoded afterwards, segment by segment:
- * decoded first, an alias with %2F in it would be two segments.
+ * Which route a path has. Paths are matched as they were sent and decoded
+ * afterwards, segment by segment: decoded first, an alias with %2F in it would
+ * be two segments.
  */
 #include <string.h>
 
@@ -78,7 +78,11 @@ struct route_match route_find(
 		if (!path_matches(r->pattern, rest, &m))
 			continue;
 		m.path_known = true;
-		if (text_eq(r->method, method)) {
+		/* What can be read can be asked about: a HEAD has the same
+		 * answer, whose body is left out when it is sent. */
+		if (text_eq(r->method, method) ||
+			(text_eq(r->method, "GET") &&
+				text_eq(method, "HEAD"))) {
 			m.route = r;
 			return m;
 		}

@@ -2,6 +2,7 @@
  * The routes of the admin socket and of the health listener.
  */
 #include "appservice/ops/api.h"
+#include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -46,6 +47,20 @@ static void get_ready(struct http_call *c)
 		c->status = 503;
 }
 
+static void get_metrics(struct http_call *c)
+{
+	struct figures f = { 0 };
+	struct err e = { 0 };
+	enum rc rc = figures_take(c->server_arg, &f, &e);
+	if (rc != RC_OK) {
+		http_call_error(c, rc, e.text);
+		return;
+	}
+	buf_clear(&c->answer);
+	c->content_type = FIGURES_CONTENT_TYPE;
+	figures_write(&f, &c->answer);
+}
+
 #define HEALTH                                                                 \
 	{ "GET", "/health/live", ROUTE_OPEN, LIMIT_SMALL_BODY, get_live },     \
 	{                                                                      \
@@ -59,5 +74,8 @@ const struct route api_routes[] = {
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);
 
-const struct route health_routes[] = { HEALTH };
+const struct route health_routes[] = {
+	HEALTH,
+	{ "GET", "/metrics", ROUTE_OPEN, LIMIT_SMALL_BODY, get_metrics },
+};
 const size_t health_n_routes = ARRAY_LEN(health_routes);

@@ -11,7 +11,7 @@
 /* GET /v1/NAME for each view, and the health routes. */
 extern const struct route api_routes[];
 extern const size_t api_n_routes;
-/* Only the health routes: for ops.listen. */
+/* The health routes and the metrics: for ops.listen. */
 extern const struct route health_routes[];
 extern const size_t health_n_routes;
 

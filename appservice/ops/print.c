@@ -280,6 +280,12 @@ static void print_status(struct js doc)
 	printf("rooms        %lld and %lld direct rooms\n",
 		(long long)number(doc, "rooms"),
 		(long long)number(doc, "direct_rooms"));
+	int64_t unanswered = number(doc, "unanswered");
+	int64_t held = number(doc, "held");
+	if (unanswered > 0 || held > 0)
+		printf("not our turn %lld invitations that humans have not "
+		       "answered, %lld members held out\n",
+			(long long)unanswered, (long long)held);
 	print_counts("journal", doc, "journal");
 	struct js txn = js_get(doc, "transactions");
 	printf("transactions %lld, %lld of them repeated; %lld events, %lld "

@@ -4,10 +4,10 @@
  */
 #include <string.h>
 
+#include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
 #include "appservice/reconcile/plan.h"
 #include "appservice/reconcile/reconcile.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -228,115 +228,82 @@ bool view_ready(struct app *app, struct jb *b)
 	return ready;
 }
 
-static void write_agent_counts(
-	struct jb *b, const struct app *app, const struct store_snapshot *now)
+static void write_counters(struct jb *b, const struct figures *f)
 {
-	int64_t counts[AGENT_STATES] = { 0 };
-	for (size_t i = 0; i < app->fleet.n_agents; i++) {
-		const struct store_agent *row =
-			snapshot_agent(now, app->fleet.agents[i]->user_id);
-		counts[row ? row->state : AGENT_DECLARED]++;
-	}
-	jb_obj(b, "agents");
-	for (int st = 0; st < AGENT_STATES; st++)
-		if (counts[st])
-			jb_int(b, agent_state_name((enum agent_state)st),
-				counts[st]);
+	jb_obj(b, "journal");
+	jb_int(b, "waiting", f->waiting);
+	jb_int(b, "failed", f->failed);
+	jb_end_obj(b);
+	jb_obj(b, "transactions");
+	jb_int(b, "seen", f->txn.seen);
+	jb_int(b, "repeated", f->txn.repeated);
+	jb_int(b, "events", f->txn.events);
+	jb_int(b, "quarantined", f->txn.quarantined);
+	jb_int(b, "last_ms", f->txn.last_ms);
 	jb_end_obj(b);
 }
 
-static enum rc write_counters(struct jb *b, struct app *app, struct err *e)
+/* As it is now, else as it was when the service ran last. */
+static const char *kind_of(struct app *app, struct arena *a)
 {
-	int64_t waiting = 0, failed = 0;
-	struct store_txn_counts txn = { 0 };
-	enum rc rc = RC_OK;
-	if (app->store)
-		rc = store_journal_counts(app->store, &waiting, &failed, e);
-	if (app->store && rc == RC_OK)
-		rc = store_txn_counts(app->store, &txn, e);
-	jb_obj(b, "journal");
-	jb_int(b, "waiting", waiting);
-	jb_int(b, "failed", failed);
-	jb_end_obj(b);
-	jb_obj(b, "transactions");
-	jb_int(b, "seen", txn.seen);
-	jb_int(b, "repeated", txn.repeated);
-	jb_int(b, "events", txn.events);
-	jb_int(b, "quarantined", txn.quarantined);
-	jb_int(b, "last_ms", txn.last_ms);
-	jb_end_obj(b);
-	return rc;
+	enum hs_kind kind = (enum hs_kind)atomic_load(&app->kind);
+	const char *noted = NULL;
+	if (kind == HS_UNKNOWN && app->store &&
+		store_note_get(app->store, NOTE_HS_KIND, a, &noted, NULL) ==
+			RC_OK &&
+		noted)
+		return noted;
+	return hs_kind_name(kind);
 }
 
 /* Conduit does not say its version, so it is null there. */
-static void write_homeserver(struct jb *b, const struct app *app)
+static void write_homeserver(
+	struct jb *b, struct app *app, const struct figures *f)
 {
 	struct reconcile_state st = { 0 };
+	struct arena a = { 0 };
 	if (app->reconcile)
 		reconcile_state(app->reconcile, &st);
 	jb_obj(b, "homeserver");
-	jb_str(b, "kind", hs_kind_name((enum hs_kind)atomic_load(&app->kind)));
+	jb_str(b, "kind", kind_of(app, &a));
 	jb_str(b, "url", config_text(&app->config, SET_HS_URL));
 	jb_str(b, "server_name", config_text(&app->config, SET_HS_NAME));
 	jb_str(b, "version", st.server[0] ? st.server : NULL);
-	jb_int(b, "requests", hs_gate_requests(app->gate));
-	jb_int(b, "writes", hs_gate_writes(app->gate));
+	jb_int(b, "requests", f->requests);
+	jb_int(b, "writes", f->writes);
 	jb_end_obj(b);
-}
-
-/* Rooms that exist; direct says of which kind. */
-static int64_t rooms_there(
-	const struct app *app, const struct store_snapshot *now, bool direct)
-{
-	int64_t n = 0;
-	for (size_t i = 0; i < app->fleet.n_rooms; i++) {
-		const struct store_room *row =
-			snapshot_room(now, app->fleet.rooms[i].key);
-		n += app->fleet.rooms[i].direct == direct && row &&
-			row->room_id;
-	}
-	return n;
-}
-
-/* Not as declared, but no step: who has not answered, who is kept out. */
-static enum rc write_not_our_turn(
-	struct jb *b, struct app *app, struct arena *a, struct err *e)
-{
-	struct plan plan = { 0 };
-	enum rc rc = reconcile_plan(app, a, &plan, e);
-	jb_int(b, "unanswered", (int64_t)plan.unanswered);
-	jb_int(b, "held", (int64_t)plan.held);
-	return rc;
+	arena_free(&a);
 }
 
 enum rc view_status(struct app *app, struct buf *out, struct err *e)
 {
-	struct arena a = { 0 };
-	struct store_snapshot now = { 0 };
+	struct figures f = { 0 };
 	struct jb b;
-	enum rc rc = app_snapshot(app, &a, &now, e);
+	enum rc rc = figures_take(app, &f, e);
 	if (rc != RC_OK)
 		return rc;
 	jb_init(&b, out);
 	jb_obj(&b, NULL);
 	jb_str(&b, "version", MUSTER_VERSION);
-	jb_int(&b, "uptime_s",
-		app->reconcile ? (clock_wall_ms() - app->started_ms) / 1000
-			       : 0);
-	jb_bool(&b, "ready", view_ready(app, NULL));
+	jb_int(&b, "uptime_s", f.uptime_s);
+	jb_bool(&b, "ready", f.ready);
 	jb_arr(&b, "why_not");
 	view_ready(app, &b);
 	jb_end_arr(&b);
-	write_agent_counts(&b, app, &now);
-	jb_int(&b, "rooms", rooms_there(app, &now, false));
-	jb_int(&b, "direct_rooms", rooms_there(app, &now, true));
-	rc = write_not_our_turn(&b, app, &a, e);
-	if (rc == RC_OK)
-		rc = write_counters(&b, app, e);
-	write_homeserver(&b, app);
+	jb_obj(&b, "agents");
+	for (int st = 0; st < AGENT_STATES; st++)
+		if (f.agents[st])
+			jb_int(&b, agent_state_name((enum agent_state)st),
+				f.agents[st]);
 	jb_end_obj(&b);
-	arena_free(&a);
-	return rc;
+	jb_int(&b, "rooms", f.rooms);
+	jb_int(&b, "direct_rooms", f.direct_rooms);
+	jb_int(&b, "unanswered", f.unanswered);
+	jb_int(&b, "held", f.held);
+	write_counters(&b, &f);
+	write_homeserver(&b, app, &f);
+	jb_end_obj(&b);
+	return RC_OK;
 }
 
 /* --- lists ------------------------------------------------------------------------- */

@@ -148,7 +148,7 @@ static enum rc note_kind(struct app *app, enum hs_kind kind, struct err *e)
 	enum rc rc = store_begin(app->store, e);
 	if (rc == RC_OK)
 		rc = store_note_set(
-			app->store, "hs_kind", hs_kind_name(kind), e);
+			app->store, NOTE_HS_KIND, hs_kind_name(kind), e);
 	if (rc == RC_OK)
 		rc = store_commit(app->store, e);
 	store_rollback(app->store);
@@ -161,7 +161,7 @@ static enum rc find_kind(struct reconcile *r, struct err *e)
 	struct app *app = r->app;
 	struct arena a = { 0 };
 	const char *known = NULL;
-	enum rc rc = store_note_get(app->store, "hs_kind", &a, &known, e);
+	enum rc rc = store_note_get(app->store, NOTE_HS_KIND, &a, &known, e);
 	enum hs_kind kind = hs_kind_of(config_text(&app->config, SET_HS_KIND));
 	if (rc == RC_OK && kind == HS_UNKNOWN && known) {
 		atomic_store(&app->kind, (int)hs_kind_of(known));

@@ -3,7 +3,9 @@ service and without."""
 
 import json
 import os
+import re
 import subprocess
+import urllib.request
 
 import pytest
 import yaml
@@ -118,6 +120,8 @@ def test_with_the_service_and_without(declared):
     for verb in ("agents", "rooms", "plan", "journal", "quarantine", "audit"):
         assert stopped[verb] == running[verb], verb
     assert stopped["status"]["ready"] is False
+    assert stopped["status"]["homeserver"]["kind"] == (
+        now["homeserver"]["kind"])
     for key in ("agents", "rooms", "direct_rooms", "journal", "transactions"):
         assert stopped["status"][key] == now[key]
     got = muster.run("healthcheck", expect=1)
@@ -149,6 +153,10 @@ def test_in_words(declared_on_conduit):
     assert "nothing to do" in said["plan"]
     assert said["journal"].count("done") == STEPS
     assert "ready" in said["status"] and hs.url in said["status"]
+    # The human has not answered: in each room, and in the direct one.
+    asked = sum(HUMAN in members for members in ROOMS.values()) + sum(
+        HUMAN in pair for pair in DIRECT)
+    assert f"not our turn {asked} invitations" in said["status"]
     assert "nothing" in said["quarantine"]
     for text in said.values():
         assert text.endswith("\n") and "(null)" not in text
@@ -164,6 +172,63 @@ def test_over_tcp(fresh_on_conduit):
     assert answers(url, "/health/live") and answers(url, "/health/ready")
     for path in ("/v1/agents", "/v1/status", "/", "/health"):
         assert not answers(url, path)
+    # As `wget --spider` asks.
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        got = urllib.request.urlopen(
+            urllib.request.Request(url + path, method="HEAD"), timeout=20)
+        assert got.read() == b"" and int(got.headers["Content-Length"]) > 0
+    hs.stop()
+
+
+def metrics(url):
+    """{name and labels: number}; every line is of the text format."""
+    got = urllib.request.urlopen(url + "/metrics", timeout=20)
+    assert got.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    values, described = {}, set()
+    for line in got.read().decode().splitlines():
+        told = re.fullmatch(r"# (HELP|TYPE) (muster_[a-z_]+) (.+)", line)
+        if told:
+            assert told[1] == "HELP" or told[3] in ("gauge", "counter")
+            assert (told[1], told[2]) not in described
+            described.add((told[1], told[2]))
+            continue
+        name, labels, value = re.fullmatch(
+            r'(muster_[a-z_]+)(\{[a-z]+="[^"]*"\})? ([0-9.]+)',
+            line).groups()
+        assert {("HELP", name), ("TYPE", name)} <= described
+        assert name + (labels or "") not in values
+        values[name + (labels or "")] = float(value)
+    return values
+
+
+def test_metrics(fresh_on_conduit):
+    """They say what `status` says."""
+    muster, hs = fresh_on_conduit
+    port = free_port()
+    muster.write_config(ops={"listen": f"127.0.0.1:{port}"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    got = metrics(f"http://127.0.0.1:{port}")
+    now = small.status(muster)
+    assert got["muster_ready"] == 1 and got["muster_plan_steps"] == 0
+    assert got[f'muster_build_info{{version="{now["version"]}"}}'] == 1
+    assert {state: got[f'muster_agents{{state="{state}"}}'] for state in (
+        "declared", "registered", "logged_in", "handed_off", "acknowledged",
+        "retired", "blocked")} == {
+        "declared": 0, "registered": 0, "logged_in": 0,
+        "handed_off": len(AGENTS), "acknowledged": 0, "retired": 0,
+        "blocked": 0}
+    assert got['muster_rooms{kind="room"}'] == len(ROOMS)
+    assert got['muster_rooms{kind="direct"}'] == len(DIRECT)
+    assert got["muster_unanswered_invitations"] == now["unanswered"] > 0
+    assert got["muster_held_members"] == 0
+    assert got['muster_journal_steps{state="failed"}'] == 0
+    assert got["muster_transactions_total"] == now["transactions"]["seen"] > 0
+    assert got["muster_events_total"] == now["transactions"]["events"] > 0
+    assert got["muster_homeserver_requests_total"] == len(hs.requests)
+    assert got["muster_homeserver_writes_total"] == len(hs.writes())
+    assert got["muster_transaction_last_timestamp_seconds"] == (
+        now["transactions"]["last_ms"] / 1000)
     hs.stop()
 
 

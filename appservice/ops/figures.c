@@ -1,0 +1,150 @@
+/*
+ * The figures of the service, and the table of their names for Prometheus.
+ */
+#include <inttypes.h>
+#include <stddef.h>
+
+#include "appservice/ops/figures.h"
+#include "appservice/ops/views.h"
+#include "appservice/reconcile/reconcile.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+/* --- taking them ----------------------------------------------------------- */
+
+static void count_fleet(const struct app *app, const struct store_snapshot *now,
+	struct figures *f)
+{
+	for (size_t i = 0; i < app->fleet.n_agents; i++) {
+		const struct store_agent *row =
+			snapshot_agent(now, app->fleet.agents[i]->user_id);
+		f->agents[row ? row->state : AGENT_DECLARED]++;
+	}
+	for (size_t i = 0; i < app->fleet.n_rooms; i++) {
+		const struct room *room = &app->fleet.rooms[i];
+		const struct store_room *row = snapshot_room(now, room->key);
+		if (row && row->room_id)
+			(*(room->direct ? &f->direct_rooms : &f->rooms))++;
+	}
+}
+
+static enum rc count_plan(
+	struct app *app, struct arena *a, struct figures *f, struct err *e)
+{
+	struct plan plan = { 0 };
+	enum rc rc = reconcile_plan(app, a, &plan, e);
+	f->steps = (int64_t)plan.n;
+	f->unanswered = (int64_t)plan.unanswered;
+	f->held = (int64_t)plan.held;
+	return rc;
+}
+
+static enum rc count_rows(struct app *app, struct figures *f, struct err *e)
+{
+	if (!app->store)
+		return RC_OK;
+	enum rc rc =
+		store_journal_counts(app->store, &f->waiting, &f->failed, e);
+	return rc == RC_OK ? store_txn_counts(app->store, &f->txn, e) : rc;
+}
+
+enum rc figures_take(struct app *app, struct figures *ret, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_snapshot now = { 0 };
+	struct figures f = { .ready = view_ready(app, NULL),
+		.requests = hs_gate_requests(app->gate),
+		.writes = hs_gate_writes(app->gate) };
+	if (app->reconcile)
+		f.uptime_s = (clock_wall_ms() - app->started_ms) / 1000;
+	enum rc rc = app_snapshot(app, &a, &now, e);
+	if (rc == RC_OK) {
+		count_fleet(app, &now, &f);
+		rc = count_plan(app, &a, &f, e);
+	}
+	if (rc == RC_OK)
+		rc = count_rows(app, &f, e);
+	if (rc == RC_OK)
+		*ret = f;
+	arena_free(&a);
+	return rc;
+}
+
+/* --- for Prometheus ---------------------------------------------------------- */
+
+#define AT(member) offsetof(struct figures, member)
+
+/* Rows of one name stand together; the first has its help. */
+static const struct metric {
+	const char *name, *labels, *type, *help;
+	size_t at;
+} metrics[] = {
+	{ "muster_ready", "", "gauge",
+		"1 while everything works and the first repair is done.",
+		AT(ready) },
+	{ "muster_uptime_seconds", "", "gauge", "Since the start.",
+		AT(uptime_s) },
+#define X(id, word)                                                            \
+	{ "muster_agents", "{state=\"" word "\"}", "gauge",                    \
+		"Agents of the fleet by state.", AT(agents[AGENT_##id]) },
+	AGENT_STATE_TABLE(X)
+#undef X
+		{ "muster_rooms", "{kind=\"room\"}", "gauge",
+			"Declared rooms that exist.", AT(rooms) },
+	{ "muster_rooms", "{kind=\"direct\"}", NULL, NULL, AT(direct_rooms) },
+	{ "muster_plan_steps", "", "gauge",
+		"Steps between what is declared and what is.", AT(steps) },
+	{ "muster_unanswered_invitations", "", "gauge",
+		"Humans who are asked into a declared room and have not come.",
+		AT(unanswered) },
+	{ "muster_held_members", "", "gauge",
+		"Agents whom somebody keeps out of a declared room.",
+		AT(held) },
+	{ "muster_journal_steps", "{state=\"waiting\"}", "gauge",
+		"Unfinished rows of the journal.", AT(waiting) },
+	{ "muster_journal_steps", "{state=\"failed\"}", NULL, NULL,
+		AT(failed) },
+	{ "muster_transactions_total", "", "counter",
+		"Transactions from the homeserver, in the store's life.",
+		AT(txn.seen) },
+	{ "muster_transactions_repeated_total", "", "counter",
+		"Those of them that had come before.", AT(txn.repeated) },
+	{ "muster_events_total", "", "counter", "Events in transactions.",
+		AT(txn.events) },
+	{ "muster_events_quarantined_total", "", "counter",
+		"Events that could not be read.", AT(txn.quarantined) },
+	{ "muster_homeserver_requests_total", "", "counter",
+		"Requests to the homeserver since the start.", AT(requests) },
+	{ "muster_homeserver_writes_total", "", "counter",
+		"Those of them that may change something.", AT(writes) },
+};
+
+void figures_write(const struct figures *f, struct buf *out)
+{
+	const char *last = "";
+	buf_addf(out,
+		"# HELP muster_build_info The version.\n"
+		"# TYPE muster_build_info gauge\n"
+		"muster_build_info{version=\"%s\"} 1\n",
+		MUSTER_VERSION);
+	for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
+		const struct metric *m = &metrics[i];
+		if (!text_eq(m->name, last))
+			buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name,
+				m->help, m->name, m->type);
+		last = m->name;
+		const int64_t *value =
+			(const int64_t *)((const char *)f + m->at);
+		buf_addf(out, "%s%s %" PRId64 "\n", m->name, m->labels, *value);
+	}
+	/* The only one that is no whole number. */
+	buf_addf(out,
+		"# HELP muster_transaction_last_timestamp_seconds When the "
+		"newest transaction came.\n"
+		"# TYPE muster_transaction_last_timestamp_seconds gauge\n"
+		"muster_transaction_last_timestamp_seconds %" PRId64
+		".%03" PRId64 "\n",
+		f->txn.last_ms / 1000, f->txn.last_ms % 1000);
+}
