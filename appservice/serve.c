@@ -2,8 +2,9 @@
  * `muster serve`: everything that can be wrong is found before the first
  * request; then the listener, the loop and the admin socket run until a signal.
  *
- * Order of the end: no new step, what runs is finished (7 s, then its requests
- * are cut), no new connection, what is being answered is finished, store.
+ * Order of the end: no new step, what runs is finished (6.5 s, then its
+ * requests are cut), no new connection, what is being answered is finished,
+ * store. All of it within 10 s.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appservice/http_server.h"
 #include "appservice/intake/intake.h"
@@ -23,7 +25,7 @@
 
 #include "base/poison.h"
 
-#define FINISH_STEPS_MS 7000
+#define FINISH_STEPS_MS 6500
 #define FINISH_ANSWERS_MS 2000
 
 struct service {
@@ -169,10 +171,19 @@ static enum rc start(struct service *s, struct err *e)
 static void stop(struct service *s)
 {
 	struct app *app = &s->app;
-	reconcile_stop(app->reconcile, FINISH_STEPS_MS);
+	bool ended = reconcile_stop(app->reconcile, FINISH_STEPS_MS);
 	http_server_stop(s->intake_server, FINISH_ANSWERS_MS);
 	http_server_stop(s->ops_server, 100);
 	http_server_stop(s->health_server, 100);
+	if (!ended) {
+		/* Whatever was committed is on the disk, and the journal says
+		 * what was not. */
+		log_warn("ended while a file system does not answer: look at "
+			 "its mount",
+			LS("handoff.root",
+				config_text(&app->config, SET_HANDOFF_ROOT)));
+		_exit(EXIT_OK);
+	}
 	reconcile_free(app->reconcile);
 	app->reconcile = NULL;
 }
@@ -188,6 +199,7 @@ struct ear {
 	pthread_t thread;
 	sem_t heard;
 	atomic_bool serving; /* there is something to finish */
+	atomic_bool closing; /* SIGUSR1 is from ear_close() */
 };
 
 static void *listen_to_signals(void *arg)
@@ -197,8 +209,10 @@ static void *listen_to_signals(void *arg)
 		int sig = 0;
 		if (sigwait(&ear->set, &sig) != 0)
 			continue;
-		if (sig == SIGUSR1)
+		if (sig == SIGUSR1 && atomic_load(&ear->closing))
 			return NULL;
+		if (sig == SIGUSR1)
+			continue;
 		if (sig == SIGHUP) {
 			log_warn("a changed configuration takes effect at the "
 				 "next start",
@@ -233,6 +247,7 @@ static enum rc ear_open(struct ear *ear, struct err *e)
 
 static void ear_close(struct ear *ear)
 {
+	atomic_store(&ear->closing, true);
 	pthread_kill(ear->thread, SIGUSR1);
 	pthread_join(ear->thread, NULL);
 	sem_destroy(&ear->heard);

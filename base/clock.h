@@ -5,6 +5,8 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <time.h>
+
 #include "base/base.h"
 
 /* Milliseconds since 1970. */
@@ -12,6 +14,9 @@ int64_t clock_wall_ms(void);
 /* Milliseconds since some moment; never goes back. */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/* The moment that is ms from now, for a condition that waits by the monotonic
+ * clock. */
+struct timespec clock_after(int64_t ms);
 /* Sleeps; returns early on a signal. */
 void clock_sleep_ms(int64_t ms);
 

@@ -45,6 +45,13 @@ void register_say(const struct register_options *o, const char *fmt, ...)
 	o->say(o->arg, line);
 }
 
+enum rc register_stopped(const struct register_options *o, struct err *e)
+{
+	if (!o->stop || !atomic_load(o->stop))
+		return RC_OK;
+	return err_set(e, RC_STOPPING, "interrupted: run it again");
+}
+
 static void own_id(const struct register_options *o, char ret[LIMIT_ID + 1])
 {
 	snprintf(ret, LIMIT_ID + 1, "@%s:%s", o->reg->sender_localpart,
@@ -398,8 +405,10 @@ enum rc register_by_file(const struct register_options *o, struct err *e)
 
 static enum rc register_anew(const struct register_options *o, struct err *e)
 {
-	enum rc rc;
+	enum rc rc = register_stopped(o, e);
 
+	if (rc != RC_OK)
+		return rc;
 	if (o->kind != HS_CONDUIT)
 		return register_by_file(o, e);
 	rc = register_conduit(o, CONDUIT_ANSWER_MS, e);

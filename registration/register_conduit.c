@@ -232,9 +232,12 @@ out:
 static enum rc enter(struct visit *v, struct err *e)
 {
 	const struct secret *password = v->o->admin_password;
-	enum rc rc = password && secret_is_set(password)
-		? enter_with_password(v, e)
-		: enter_by_new_account(v, e);
+	enum rc rc = register_stopped(v->o, e);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = password && secret_is_set(password) ? enter_with_password(v, e)
+						 : enter_by_new_account(v, e);
 
 	if (rc == RC_OK)
 		rc = hs_use_token(v->o->plain, &v->session.token);
@@ -366,6 +369,8 @@ static enum rc await_answer(struct visit *v, int64_t answer_ms, struct err *e)
 		bool last = clock_mono_ms() >= end;
 
 		rc = look_for_answer(v, &a, &found, &other, e);
+		if (rc == RC_OK && !found)
+			rc = register_stopped(v->o, e);
 		if (rc == RC_OK && !found && last)
 			rc = err_set(e, RC_TIMEOUT,
 				"Conduit's %s did not answer the command in "
@@ -436,6 +441,8 @@ enum rc register_conduit(
 		rc = register_admin_room(o, &v.arena, &v.room, e);
 	if (rc == RC_OK)
 		rc = enter(&v, e);
+	if (rc == RC_OK)
+		rc = register_stopped(o, e);
 	if (rc == RC_OK) {
 		register_say(o, "registering \"%s\" in #admins:%s as %s",
 			o->reg->id, o->server_name, v.session.user_id);

@@ -8,6 +8,8 @@
 #ifndef REGISTRATION_REGISTRATION_H
 #define REGISTRATION_REGISTRATION_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/report.h"
 #include "base/secret.h"
@@ -102,6 +104,8 @@ struct register_options {
 	const char *admin_password_file; /* made when missing; may be NULL */
 	const struct secret *admin_password;     /* not set: file is missing */
 	const struct secret *registration_token; /* may be unset */
+	/* Raised: what was begun is taken back, then RC_STOPPING; NULL: none. */
+	const atomic_bool *stop;
 	const char *const *probe_users; /* ids that must be in the namespace */
 	size_t n_probe;
 	/* Says what is being done, one line a step; never a secret. */

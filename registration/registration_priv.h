@@ -36,6 +36,10 @@ struct namespace_traits namespace_look(const char *regex);
 void register_say(const struct register_options *o, const char *fmt, ...)
 	PRINTF_LIKE(2, 3);
 
+/* RC_STOPPING once o->stop is raised. */
+MUST_CHECK enum rc register_stopped(
+	const struct register_options *o, struct err *e);
+
 /* Forgets what is noted as registered, before that changes: the note is never
  * of anything else, whenever we end. */
 void register_forget(const struct register_options *o);

@@ -49,6 +49,7 @@ static enum rc find(struct store *s, struct store_step *step, struct arena *a,
 		step->error = column_text(q, 6, a);
 		*same_reason = text_eq(
 			(const char *)sqlite3_column_text(q, 7), step->reason);
+		step->unsure = sqlite3_column_int(q, 8);
 	}
 	stmt_done(q);
 	store_unlock(s);
@@ -69,6 +70,7 @@ static enum rc add(
 	step->id = sqlite3_last_insert_rowid(s->db);
 	step->state = JOURNAL_WAITING;
 	step->attempt = 0;
+	step->unsure = false;
 	step->created_ms = step->updated_ms = now_ms;
 	step->next_attempt_ms = 0;
 	step->error = NULL;
@@ -166,10 +168,11 @@ enum rc store_journal_done(
 }
 
 enum rc store_journal_failed(struct store *s, int64_t id, const char *error,
-	int64_t next_attempt_ms, int64_t now_ms, struct err *e)
+	bool unsure, int64_t next_attempt_ms, int64_t now_ms, struct err *e)
 {
 	return change(s, SQL_STEP_FAILED,
-		ARGS(N(id), T(error), N(next_attempt_ms), N(now_ms)), id, e);
+		ARGS(N(id), T(error), N(next_attempt_ms), N(now_ms), N(unsure)),
+		id, e);
 }
 
 static void read_step(sqlite3_stmt *q, void *element, struct intern *t)

@@ -184,7 +184,8 @@
 	/* the journal */                                                      \
 	X(STEP_FIND,                                                           \
 	  "SELECT id, state, attempt, created_ms, updated_ms, "                \
-	  "next_attempt_ms, error, reason FROM journal "                       \
+	  "next_attempt_ms, error, reason, unsure OR state = 'running' "       \
+	  "FROM journal "                                                      \
 	  "WHERE kind = ?1 AND subject = ?2 "                                  \
 	  "AND coalesce(room, '') = coalesce(?3, '') AND state <> 'done'")     \
 	X(STEP_ADD,                                                            \
@@ -195,11 +196,12 @@
 	X(STEPS_UNFINISHED, "SELECT id FROM journal WHERE state <> 'done'")    \
 	X(STEP_REMOVE, "DELETE FROM journal WHERE id = ?1")                    \
 	X(STEP_START,                                                          \
-	  "UPDATE journal SET state = 'running', attempt = attempt + 1, "      \
+	  "UPDATE journal SET unsure = unsure OR state = 'running', "          \
+	  "state = 'running', attempt = attempt + 1, "                         \
 	  "updated_ms = ?2 WHERE id = ?1 AND state <> 'done'")                 \
 	X(STEP_FAILED,                                                         \
 	  "UPDATE journal SET state = 'failed', error = ?2, "                  \
-	  "next_attempt_ms = ?3, updated_ms = ?4 "                             \
+	  "next_attempt_ms = ?3, updated_ms = ?4, unsure = unsure OR ?5 "      \
 	  "WHERE id = ?1 AND state <> 'done'")                                 \
 	X(STEP_DONE,                                                           \
 	  "UPDATE journal SET state = 'done', error = NULL, "                  \

@@ -301,6 +301,22 @@ enum rc store_open_readonly(const char *path, struct store **ret, struct err *e)
 	return open_with(path, open_readonly, ret, e);
 }
 
+/* A file that was removed can be written to for as long as it is open; what is
+ * written is gone with us. */
+static enum rc check_place(const struct store *s, struct err *e)
+{
+	struct stat st;
+
+	if (s->lock_fd < 0 ||
+		(stat(s->path, &st) == 0 && st.st_dev == s->dev &&
+			st.st_ino == s->ino))
+		return RC_OK;
+	return err_set(e, RC_CORRUPT,
+		"store %s was removed or replaced while the service runs: "
+		"start the service again",
+		s->path);
+}
+
 enum rc store_begin(struct store *s, struct err *e)
 {
 	if (s->lock_fd < 0)
@@ -308,7 +324,9 @@ enum rc store_begin(struct store *s, struct err *e)
 			"store %s: opened for looking only", s->path);
 	store_lock(s);
 	assert(!s->writing);
-	enum rc rc = stmt_run(s, SQL_BEGIN, NO_ARGS, e);
+	enum rc rc = check_place(s, e);
+	if (rc == RC_OK)
+		rc = stmt_run(s, SQL_BEGIN, NO_ARGS, e);
 	if (rc == RC_OK)
 		s->writing = true;
 	else
@@ -348,29 +366,11 @@ enum rc store_commit(struct store *s, struct err *e)
 	return rc;
 }
 
-/* A file that was removed can be written to for as long as it is open; what is
- * written is gone with us. */
-static enum rc check_place(const struct store *s, struct err *e)
-{
-	struct stat st;
-
-	if (s->lock_fd < 0 ||
-		(stat(s->path, &st) == 0 && st.st_dev == s->dev &&
-			st.st_ino == s->ino))
-		return RC_OK;
-	return err_set(e, RC_CORRUPT,
-		"store %s was removed or replaced while the service runs: "
-		"start the service again",
-		s->path);
-}
-
 enum rc store_check(struct store *s, struct err *e)
 {
 	char now[25];
-	enum rc rc = check_place(s, e);
+	enum rc rc = store_begin(s, e);
 
-	if (rc == RC_OK)
-		rc = store_begin(s, e);
 	if (rc != RC_OK)
 		return rc;
 	/* SQLite writes nothing when nothing is different. */

@@ -33,13 +33,13 @@ MUST_CHECK enum rc store_open_readonly(
 void store_close(struct store *s);
 
 /* BEGIN IMMEDIATE, taking the mutex. Every store_…_set/add/… below needs it
- * and is undone with it. */
+ * and is undone with it. RC_CORRUPT: the file was removed or replaced, and what
+ * would be written would be lost. */
 MUST_CHECK enum rc store_begin(struct store *s, struct err *e);
 MUST_CHECK enum rc store_commit(struct store *s, struct err *e);
 /* Undoes it; does nothing when no transaction is open. */
 void store_rollback(struct store *s);
-/* The file is the one that was opened, and a write works now (BEGIN IMMEDIATE,
- * touch, COMMIT). */
+/* A write works now (BEGIN IMMEDIATE, touch, COMMIT). */
 MUST_CHECK enum rc store_check(struct store *s, struct err *e);
 
 /* --- notes: small facts by name ------------------------------------------- */
@@ -253,6 +253,7 @@ struct store_step {
 	const char *reason;  /* why it is planned; NULL */
 	enum journal_state state;
 	int attempt; /* how often it was started */
+	bool unsure; /* one of those may have been done all the same */
 	int64_t created_ms, updated_ms, next_attempt_ms;
 	const char *error;
 };
@@ -260,10 +261,11 @@ struct store_step {
 /*
  * Makes the unfinished rows of the journal be exactly these steps: a step that
  * is there already (kind, subject and room) keeps its row, its id, state,
- * attempt, next_attempt_ms and error are filled in; a new one gets a row;
- * unfinished rows of no step are removed. A row still running is one that was
- * interrupted: its state comes back as JOURNAL_RUNNING. Start, done and failed
- * are RC_NOT_FOUND for a row that is done or was removed.
+ * attempt, unsure, next_attempt_ms and error are filled in; a new one gets a
+ * row; unfinished rows of no step are removed. A row still running is one that
+ * was interrupted: its state comes back as JOURNAL_RUNNING, and it is unsure.
+ * Start, done and failed are RC_NOT_FOUND for a row that is done or was
+ * removed.
  */
 MUST_CHECK enum rc store_journal_sync(struct store *s, struct store_step *steps,
 	size_t n, int64_t now_ms, struct arena *a, struct err *e);
@@ -271,8 +273,9 @@ MUST_CHECK enum rc store_journal_start(
 	struct store *s, int64_t id, int64_t now_ms, struct err *e);
 MUST_CHECK enum rc store_journal_done(
 	struct store *s, int64_t id, int64_t now_ms, struct err *e);
+/* unsure: this attempt may have been done all the same. */
 MUST_CHECK enum rc store_journal_failed(struct store *s, int64_t id,
-	const char *error, int64_t next_attempt_ms, int64_t now_ms,
+	const char *error, bool unsure, int64_t next_attempt_ms, int64_t now_ms,
 	struct err *e);
 /* The newest rows, unfinished ones first. Of done rows the newest 1,000 are
  * kept. */

@@ -34,15 +34,16 @@ static void get_live(struct http_call *c)
 static void get_ready(struct http_call *c)
 {
 	struct jb b;
-	bool ready = view_ready(c->server_arg, NULL);
+	struct buf why_not;
+	buf_init(&why_not, LIMIT_SMALL_BODY);
+	bool ready = view_ready(c->server_arg, &why_not);
 	buf_clear(&c->answer);
 	jb_init(&b, &c->answer);
 	jb_obj(&b, NULL);
 	jb_bool(&b, "ready", ready);
-	jb_arr(&b, "why_not");
-	view_ready(c->server_arg, &b);
-	jb_end_arr(&b);
+	jb_raw(&b, "why_not", buf_str(&why_not));
 	jb_end_obj(&b);
+	buf_free(&why_not);
 	if (!ready)
 		c->status = 503;
 }
@@ -51,7 +52,10 @@ static void get_metrics(struct http_call *c)
 {
 	struct figures f = { 0 };
 	struct err e = { 0 };
-	enum rc rc = figures_take(c->server_arg, &f, &e);
+	struct buf why_not;
+	buf_init(&why_not, LIMIT_SMALL_BODY);
+	enum rc rc = figures_take(c->server_arg, &f, &why_not, &e);
+	buf_free(&why_not);
 	if (rc != RC_OK) {
 		http_call_error(c, rc, e.text);
 		return;

@@ -50,11 +50,12 @@ static enum rc count_rows(struct app *app, struct figures *f, struct err *e)
 	return rc == RC_OK ? store_txn_counts(app->store, &f->txn, e) : rc;
 }
 
-enum rc figures_take(struct app *app, struct figures *ret, struct err *e)
+enum rc figures_take(struct app *app, struct figures *ret, struct buf *why_not,
+	struct err *e)
 {
 	struct arena a = { 0 };
 	struct store_snapshot now = { 0 };
-	struct figures f = { .ready = view_ready(app, NULL),
+	struct figures f = { .ready = view_ready(app, why_not),
 		.requests = hs_gate_requests(app->gate),
 		.writes = hs_gate_writes(app->gate) };
 	if (app->reconcile)

@@ -19,8 +19,9 @@ struct figures {
 	int64_t requests, writes; /* that the homeserver got since the start */
 };
 
-MUST_CHECK enum rc figures_take(
-	struct app *app, struct figures *ret, struct err *e);
+/* why_not: as view_ready() says. */
+MUST_CHECK enum rc figures_take(struct app *app, struct figures *ret,
+	struct buf *why_not, struct err *e);
 
 /* In the text format that Prometheus reads. */
 void figures_write(const struct figures *f, struct buf *out);

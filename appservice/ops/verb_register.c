@@ -3,8 +3,10 @@
  * For the way back we answer the homeserver's ping ourselves, unless a running
  * service does it on the same address.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "appservice/http_server.h"
 #include "appservice/intake/intake.h"
@@ -18,6 +20,31 @@ static void say(void *arg, const char *line)
 	const struct cli *cli = arg;
 	fprintf(cli->json ? stderr : stdout, "%s\n", line);
 	fflush(stdout);
+}
+
+/*
+ * Asked to end, we first take back what lies in the admin room and end the
+ * session there; asked twice, we end at once.
+ */
+static void on_signal(int sig)
+{
+	static const char words[] =
+		"\nending once no token is left lying about (again: at once)\n";
+	(void)sig;
+	if (atomic_exchange(&app_stop, true)) {
+		atomic_store(&app_abort, true);
+		return;
+	}
+	ssize_t done = write(STDERR_FILENO, words, sizeof(words) - 1);
+	(void)done;
+}
+
+static void catch_signals(void)
+{
+	static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	const struct sigaction act = { .sa_handler = on_signal };
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		sigaction(ending[i], &act, NULL);
 }
 
 static enum rc answer_pings(struct app *app, struct intake *intake,
@@ -79,6 +106,7 @@ static enum rc run(struct cli *cli, struct app *app, struct err *e)
 				file->secret == SECRET_FILE ? file->text : NULL,
 			.admin_password = &password,
 			.registration_token = &token,
+			.stop = &app_stop,
 			.probe_users = ids,
 			.n_probe = app->fleet.n_agents,
 			.say = say,
@@ -128,6 +156,7 @@ int verb_register(struct cli *cli)
 			config_text(&app.config, SET_AS_REGISTRATION));
 		say(cli, line);
 	}
+	catch_signals();
 	enum rc rc = answer_pings(&app, &intake, &server, &e);
 	if (rc == RC_BUSY) {
 		say(cli,

@@ -194,38 +194,40 @@ enum rc view_plan(struct app *app, struct buf *out, struct err *e)
 
 /* --- status --------------------------------------------------------------------- */
 
-static void not_ready(struct jb *b, bool *ready, const char *why)
+static void say_ready(struct app *app, struct jb *why)
 {
-	*ready = false;
-	if (b)
-		jb_str(b, NULL, why);
-}
-
-bool view_ready(struct app *app, struct jb *b)
-{
-	bool ready = true;
 	struct reconcile_state st;
 	struct err e = { 0 };
 	if (!app->reconcile) {
-		not_ready(b, &ready, "the service is not running");
-		return false;
+		jb_str(why, NULL, "the service is not running");
+		return;
 	}
 	reconcile_state(app->reconcile, &st);
 	if (!st.connected)
-		not_ready(b, &ready,
+		jb_str(why, NULL,
 			st.why[0] ? st.why
 				  : "the homeserver has not answered yet");
 	if (st.connected && !st.reached)
-		not_ready(b, &ready,
+		jb_str(why, NULL,
 			st.ping[0] ? st.ping
 				   : "the homeserver has not reached us yet");
 	if (st.connected && !st.repaired)
-		not_ready(b, &ready, "the first repair is still going on");
+		jb_str(why, NULL, "the first repair is still going on");
 	if (!st.store_ok)
-		not_ready(b, &ready, "the store cannot be used: see the log");
+		jb_str(why, NULL, "the store cannot be used: see the log");
 	else if (store_check(app->store, &e) != RC_OK)
-		not_ready(b, &ready, e.text);
-	return ready;
+		jb_str(why, NULL, e.text);
+}
+
+bool view_ready(struct app *app, struct buf *why_not)
+{
+	struct jb b;
+	buf_clear(why_not);
+	jb_init(&b, why_not);
+	jb_arr(&b, NULL);
+	say_ready(app, &b);
+	jb_end_arr(&b);
+	return text_eq(buf_str(why_not), "[]");
 }
 
 static void write_counters(struct jb *b, const struct figures *f)
@@ -279,17 +281,17 @@ enum rc view_status(struct app *app, struct buf *out, struct err *e)
 {
 	struct figures f = { 0 };
 	struct jb b;
-	enum rc rc = figures_take(app, &f, e);
+	struct buf why_not;
+	buf_init(&why_not, LIMIT_SMALL_BODY);
+	enum rc rc = figures_take(app, &f, &why_not, e);
 	if (rc != RC_OK)
-		return rc;
+		goto out;
 	jb_init(&b, out);
 	jb_obj(&b, NULL);
 	jb_str(&b, "version", MUSTER_VERSION);
 	jb_int(&b, "uptime_s", f.uptime_s);
 	jb_bool(&b, "ready", f.ready);
-	jb_arr(&b, "why_not");
-	view_ready(app, &b);
-	jb_end_arr(&b);
+	jb_raw(&b, "why_not", buf_str(&why_not));
 	jb_obj(&b, "agents");
 	for (int st = 0; st < AGENT_STATES; st++)
 		if (f.agents[st])
@@ -303,7 +305,9 @@ enum rc view_status(struct app *app, struct buf *out, struct err *e)
 	write_counters(&b, &f);
 	write_homeserver(&b, app, &f);
 	jb_end_obj(&b);
-	return RC_OK;
+out:
+	buf_free(&why_not);
+	return rc;
 }
 
 /* --- lists ------------------------------------------------------------------------- */

@@ -20,10 +20,8 @@ MUST_CHECK enum rc view_quarantine(
 	struct app *app, struct buf *out, struct err *e);
 MUST_CHECK enum rc view_audit(struct app *app, struct buf *out, struct err *e);
 
-/* Ready, else the reasons, each as one JSON string of the array that is open
- * in b. */
-struct jb;
-bool view_ready(struct app *app, struct jb *b);
+/* Ready, else why not: what is in the buffer becomes a JSON array of texts. */
+bool view_ready(struct app *app, struct buf *why_not);
 
 /* The documents by name: what GET /v1/NAME and the verb NAME show. */
 struct view {

@@ -19,6 +19,11 @@
 
 #define RETRY_BASE_MS 1000
 #define RETRY_MAX_MS 300000
+/* What the homeserver may ask for at most; a later time is that of a clock
+ * that was wrong. */
+#define PUT_OFF_MAX_MS 3600000
+#define TIMEOUTS_MAX 3
+#define MEANWHILE_MS 1000
 #define NONE (-1)
 
 /* What waits for a step: the next edge, and whether it has to succeed. */
@@ -48,6 +53,8 @@ struct run {
 	int n_ending;
 	size_t open;      /* steps that have not ended */
 	size_t open_soon; /* those of them that are not `last` */
+	int timeouts;     /* in a row */
+	int working;      /* workers that have not ended */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct perform_result *result;
@@ -165,9 +172,21 @@ static void end_step(struct run *r, int step, bool success)
 
 /* --- one step --------------------------------------------------------------------- */
 
+/* After these the other steps would not fare better. */
 static bool is_offline(enum rc rc)
 {
 	return rc == RC_NETWORK || rc == RC_UNAUTHORIZED || rc == RC_STOPPING;
+}
+
+/* A time-out may be one slow room; several in a row, with no answer between
+ * them, are a homeserver that hangs. */
+static bool hangs(struct run *r, enum rc rc)
+{
+	pthread_mutex_lock(&r->lock);
+	r->timeouts = rc == RC_TIMEOUT ? r->timeouts + 1 : 0;
+	bool yes = r->timeouts >= TIMEOUTS_MAX;
+	pthread_mutex_unlock(&r->lock);
+	return yes;
 }
 
 static enum rc journal_start(struct run *r, int step, struct err *e)
@@ -188,7 +207,7 @@ static int64_t next_attempt(struct run *r, int step, const struct hs *hs)
 	const struct hs_failure *f = hs_failure(hs);
 	int64_t pause = backoff_ms(
 		r->rows[step].attempt + 1, RETRY_BASE_MS, RETRY_MAX_MS);
-	if (f->status == 429 && f->retry_after_ms > pause)
+	if (f->retry_after_ms > pause)
 		pause = f->retry_after_ms;
 	return clock_wall_ms() + pause;
 }
@@ -200,21 +219,23 @@ static void earliest(struct perform_result *res, int64_t at)
 }
 
 static void journal_failed(
-	struct run *r, int step, const struct hs *hs, const struct err *why)
+	struct run *r, int step, const struct work *w, const struct err *why)
 {
 	struct store *s = r->app->store;
 	const struct step *st = &r->plan->steps[step];
-	int64_t at = next_attempt(r, step, hs);
+	int64_t at = next_attempt(r, step, w->hs);
 	log_warn("a step failed", LS("kind", step_kind_name(st->kind)),
 		LS("subject", st->subject),
 		LS("room", st->room ? st->room->key : ""),
 		LS("error", why->text),
 		LI("again_in_ms", at - clock_wall_ms()));
 	struct err e = { 0 };
+	/* What is refused for its rate is not done. */
+	bool unsure = w->asked && why->rc != RC_LIMITED;
 	enum rc rc = store_begin(s, &e);
 	if (rc == RC_OK)
-		rc = store_journal_failed(s, r->rows[step].id, why->text, at,
-			clock_wall_ms(), &e);
+		rc = store_journal_failed(s, r->rows[step].id, why->text,
+			unsure, at, clock_wall_ms(), &e);
 	if (rc == RC_OK)
 		rc = store_commit(s, &e);
 	store_rollback(s);
@@ -233,6 +254,16 @@ static void log_done(const struct step *st, int64_t us)
 		LS("room", st->room ? st->room->key : ""), LI("us", us));
 }
 
+static void offline(struct run *r, enum rc rc, const struct err *why)
+{
+	pthread_mutex_lock(&r->lock);
+	if (r->result->offline == RC_OK) {
+		r->result->offline = rc;
+		memcpy(r->result->why, why->text, sizeof(why->text));
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 enum outcome { DONE, IDLE, FAILED, BLOCKED, OFFLINE };
 
 static enum outcome do_step(struct run *r, int step, struct hs *hs)
@@ -245,33 +276,30 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 		.journal_id = r->rows[step].id,
 		.since_ms = clock_wall_ms(),
 		.tried_ms = r->rows[step].updated_ms,
-		.interrupted = r->rows[step].attempt > 0 };
+		.interrupted = r->rows[step].unsure };
 	const int64_t start = clock_mono_us();
 	enum rc rc = journal_start(r, step, &e);
 	if (rc == RC_OK)
 		rc = work_do(&w, &e);
 	arena_free(&w.a);
-	if (rc == RC_OK && w.idle)
-		return IDLE;
+	bool hung = hangs(r, rc);
 	if (rc == RC_OK) {
-		log_done(st, clock_mono_us() - start);
-		return DONE;
+		if (!w.idle)
+			log_done(st, clock_mono_us() - start);
+		return w.idle ? IDLE : DONE;
 	}
 	if (w.blocked) {
 		log_warn("an agent is blocked", LS("agent", st->subject),
 			LS("why", e.text));
 		return BLOCKED;
 	}
-	if (!is_offline(rc)) {
-		journal_failed(r, step, hs, &e);
+	/* Put off also when nothing else can be done now: a step that always
+	 * breaks would be the first one again, and the only one. */
+	if (rc != RC_STOPPING)
+		journal_failed(r, step, &w, &e);
+	if (!is_offline(rc) && !hung)
 		return FAILED;
-	}
-	pthread_mutex_lock(&r->lock);
-	if (r->result->offline == RC_OK) {
-		r->result->offline = rc;
-		memcpy(r->result->why, e.text, sizeof(e.text));
-	}
-	pthread_mutex_unlock(&r->lock);
+	offline(r, rc, &e);
 	return OFFLINE;
 }
 
@@ -307,13 +335,30 @@ static void *worker_main(void *arg)
 		count(r->result, o);
 		end_step(r, step, o == DONE || o == IDLE);
 	}
+	r->working--;
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
 	return NULL;
 }
 
+/* Until the workers have ended; a long plan takes hours. */
+static void wait_for_workers(struct run *r, void (*meanwhile)(struct app *app))
+{
+	struct timespec next = clock_after(MEANWHILE_MS);
+	pthread_mutex_lock(&r->lock);
+	while (r->working > 0) {
+		if (pthread_cond_timedwait(&r->changed, &r->lock, &next) == 0)
+			continue;
+		pthread_mutex_unlock(&r->lock);
+		meanwhile(r->app);
+		next = clock_after(MEANWHILE_MS);
+		pthread_mutex_lock(&r->lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 static enum rc run_workers(struct run *r, struct hs *const *clients,
-	size_t n_clients, struct err *e)
+	size_t n_clients, void (*meanwhile)(struct app *app), struct err *e)
 {
 	struct worker *workers = calloc(n_clients, sizeof(*workers));
 	if (!workers)
@@ -323,10 +368,17 @@ static enum rc run_workers(struct run *r, struct hs *const *clients,
 	for (; started < n; started++) {
 		workers[started].run = r;
 		workers[started].hs = clients[started];
+		pthread_mutex_lock(&r->lock);
+		r->working++;
+		pthread_mutex_unlock(&r->lock);
 		if (pthread_create(&workers[started].thread, NULL, worker_main,
 			    &workers[started]) != 0)
 			break;
 	}
+	pthread_mutex_lock(&r->lock);
+	r->working -= started < n;
+	pthread_mutex_unlock(&r->lock);
+	wait_for_workers(r, meanwhile);
 	for (size_t i = 0; i < started; i++)
 		pthread_join(workers[i].thread, NULL);
 	free(workers);
@@ -364,7 +416,8 @@ static void put_off_failed(struct run *r)
 	const int64_t now = clock_wall_ms();
 	for (size_t i = 0; i < r->plan->n; i++) {
 		if (r->rows[i].state != JOURNAL_FAILED ||
-			r->rows[i].next_attempt_ms <= now)
+			r->rows[i].next_attempt_ms <= now ||
+			r->rows[i].next_attempt_ms > now + PUT_OFF_MAX_MS)
 			continue;
 		r->tasks[i].put_off = true;
 		r->result->put_off++;
@@ -384,7 +437,8 @@ static void start_ready(struct run *r)
 }
 
 enum rc perform(struct app *app, const struct plan *plan,
-	struct hs *const *clients, size_t n_clients, struct perform_result *ret,
+	struct hs *const *clients, size_t n_clients,
+	void (*meanwhile)(struct app *app), struct perform_result *ret,
 	struct err *e)
 {
 	struct arena a = { 0 };
@@ -402,10 +456,14 @@ enum rc perform(struct app *app, const struct plan *plan,
 		rc = link_steps(&r, e);
 	if (rc == RC_OK && plan->n > 0) {
 		pthread_mutex_init(&r.lock, NULL);
-		pthread_cond_init(&r.changed, NULL);
+		pthread_condattr_t attr;
+		pthread_condattr_init(&attr);
+		pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+		pthread_cond_init(&r.changed, &attr);
+		pthread_condattr_destroy(&attr);
 		put_off_failed(&r);
 		start_ready(&r);
-		rc = run_workers(&r, clients, n_clients, e);
+		rc = run_workers(&r, clients, n_clients, meanwhile, e);
 		pthread_cond_destroy(&r.changed);
 		pthread_mutex_destroy(&r.lock);
 	}

@@ -22,10 +22,12 @@ struct perform_result {
 /*
  * Returns when every step has ended, was put off until its time, or the
  * homeserver went away, or the service is stopping. RC_OK also when steps
- * failed: they are in the journal.
+ * failed: they are in the journal. Meanwhile `meanwhile` is called about every
+ * second, by the thread that waits.
  */
 MUST_CHECK enum rc perform(struct app *app, const struct plan *plan,
-	struct hs *const *clients, size_t n_clients, struct perform_result *ret,
+	struct hs *const *clients, size_t n_clients,
+	void (*meanwhile)(struct app *app), struct perform_result *ret,
 	struct err *e);
 
 #endif

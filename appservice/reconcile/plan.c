@@ -447,6 +447,16 @@ static void plan_direct_room(struct planner *p, const struct room *room)
 	const char *other = member_now(p, &r, room->other->user_id);
 	bool maker_in = text_eq(maker, "join"),
 	     other_in = text_eq(other, "join");
+	/* The agent is kept out, or the human has said no: that stands. */
+	if (text_eq(maker, "ban")) {
+		p->plan->held++;
+		return;
+	}
+	if (room->other->human && !maker_in &&
+		(text_eq(other, "leave") || text_eq(other, "ban"))) {
+		p->plan->unanswered++;
+		return;
+	}
 	if (!r.room_id || (!maker_in && (!other_in || room->other->human))) {
 		plan_direct_new(p, &r);
 		p->made[room - p->f->rooms] = r.created;

@@ -90,8 +90,13 @@ void room_power_raised(
 	js_each(content, copy_key, &r);
 	jb_obj(&b, "users");
 	js_each(js_get(content, "users"), copy_user, &r);
-	for (size_t i = 0; i < f->n_humans; i++)
-		jb_int(&b, f->humans[i]->user_id, 100);
+	for (size_t i = 0; i < f->n_humans; i++) {
+		int64_t power = 0;
+		const char *id = f->humans[i]->user_id;
+		bool more = js_get_i64(js_get(content, "users"), id, &power) &&
+			power > 100;
+		jb_int(&b, id, more ? power : 100);
+	}
 	jb_end_obj(&b);
 	jb_end_obj(&b);
 }

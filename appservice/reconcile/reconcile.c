@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/perform.h"
@@ -23,6 +22,7 @@
 #define PING_RETRY_MS 15000
 #define CONNECT_BASE_MS 1000
 #define CONNECT_MAX_MS 60000
+#define ABORT_MS 1000 /* until requests that are cut off have ended */
 #define ROUNDS_MAX 20 /* two or three do; more get nowhere */
 
 struct reconcile {
@@ -40,8 +40,8 @@ struct reconcile {
 	/* The loop's own. */
 	int64_t next_look_ms, next_attempt_ms, next_ping_ms; /* monotonic,
 								wall, mono */
-	int failures;
-	int rounds; /* since the last rest */
+	int failures; /* since a plan was performed to its end */
+	int rounds;   /* since the last rest */
 };
 
 enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
@@ -227,7 +227,6 @@ static void connected(struct reconcile *r, const char *server)
 	set_text(r->state.server, sizeof(r->state.server), server);
 	pthread_mutex_unlock(&r->lock);
 	set_connected(r, true, "");
-	r->failures = 0;
 	r->next_ping_ms = 0;
 	log_info("connected",
 		LS("homeserver", config_text(&r->app->config, SET_HS_URL)),
@@ -285,25 +284,26 @@ static void try_ping(struct reconcile *r)
 
 /* --- waiting ------------------------------------------------------------------------ */
 
-static struct timespec after_ms(int64_t ms)
+/* Until the time is over, or, when `wakes` says so, somebody wakes us. */
+static void wait_for(struct reconcile *r, int64_t ms, bool wakes)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	int64_t ns = t.tv_nsec + (ms % 1000) * 1000000;
-	t.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
-	t.tv_nsec = (long)(ns % 1000000000);
-	return t;
-}
-
-/* Until somebody wakes us or the time is over. */
-static void wait_ms(struct reconcile *r, int64_t ms)
-{
-	struct timespec until = after_ms(ms);
+	struct timespec until = clock_after(ms);
 	pthread_mutex_lock(&r->lock);
-	while (!r->dirty && !app_stopping())
+	while (!(wakes && r->dirty) && !app_stopping())
 		if (pthread_cond_timedwait(&r->wake, &r->lock, &until) != 0)
 			break;
 	pthread_mutex_unlock(&r->lock);
+}
+
+static void wait_ms(struct reconcile *r, int64_t ms)
+{
+	wait_for(r, ms, true);
+}
+
+/* A pause after trouble: what comes in meanwhile does not shorten it. */
+static void pause_ms(struct reconcile *r, int64_t ms)
+{
+	wait_for(r, ms, false);
 }
 
 static bool take_dirty(struct reconcile *r)
@@ -327,25 +327,30 @@ static void went_offline(struct reconcile *r, enum rc rc, const char *why)
 		backoff_ms(r->failures, CONNECT_BASE_MS, CONNECT_MAX_MS);
 	log_warn("the homeserver cannot be used", LS("error", why),
 		LI("again_in_ms", pause));
+	/* Who tells us something is there again. */
 	take_dirty(r);
-	wait_ms(r, pause);
+	pause_ms(r, pause < CONNECT_BASE_MS ? pause : CONNECT_BASE_MS);
+	if (pause > CONNECT_BASE_MS)
+		wait_ms(r, pause - CONNECT_BASE_MS);
 }
 
+/* Said once; it is looked at again every second. */
 static void store_trouble(struct reconcile *r, const char *why)
 {
-	log_error("the store cannot be used", LS("error", why));
 	pthread_mutex_lock(&r->lock);
+	bool new = r->state.store_ok;
 	r->state.store_ok = false;
 	pthread_mutex_unlock(&r->lock);
-	wait_ms(r, TICK_MS);
+	if (new)
+		log_error("the store cannot be used", LS("error", why));
+	pause_ms(r, TICK_MS);
 }
 
-/* The homeserver's trouble, not the store's. */
-static bool is_theirs(enum rc rc)
+/* The store's trouble (or memory's), not the homeserver's. */
+static bool is_ours(enum rc rc)
 {
-	return rc == RC_NETWORK || rc == RC_TIMEOUT || rc == RC_UNAUTHORIZED ||
-		rc == RC_FORBIDDEN || rc == RC_LIMITED || rc == RC_REMOTE ||
-		rc == RC_STOPPING;
+	return rc == RC_NOMEM || rc == RC_IO || rc == RC_BUSY ||
+		rc == RC_CORRUPT;
 }
 
 /* The regular look, when it is due; false when this round is over. */
@@ -357,12 +362,12 @@ static bool look(struct reconcile *r)
 	enum rc rc = tokens_check_files(r->app, &e);
 	if (rc == RC_OK)
 		rc = observe_all(r->app, r->clients[0], &e);
-	if (is_theirs(rc)) {
-		went_offline(r, rc, e.text);
+	if (is_ours(rc)) {
+		store_trouble(r, e.text);
 		return false;
 	}
 	if (rc != RC_OK) {
-		store_trouble(r, e.text);
+		went_offline(r, rc, e.text);
 		return false;
 	}
 	/* Jitter, so that many services do not look at the same time. */
@@ -380,6 +385,17 @@ static void log_performed(
 		LI("put_off", res->put_off));
 }
 
+/* Agents' acknowledgements are looked for every second, whatever else there is
+ * to do. */
+static void look_for_acks(struct app *app)
+{
+	struct err e = { 0 };
+	size_t waiting = 0;
+	if (tokens_look_for_acks(app, &waiting, &e) != RC_OK)
+		log_warn("acknowledgements could not be looked for",
+			LS("error", e.text));
+}
+
 /* Plans and performs; *again: something was done, so look at the plan once
  * more at once. False when this round is over. */
 static bool act(struct reconcile *r, bool *again)
@@ -391,18 +407,22 @@ static bool act(struct reconcile *r, bool *again)
 	*again = false;
 	enum rc rc = reconcile_plan(r->app, &a, &plan, &e);
 	if (rc == RC_OK)
-		rc = perform(r->app, &plan, r->clients, r->n_clients, &res, &e);
+		rc = perform(r->app, &plan, r->clients, r->n_clients,
+			look_for_acks, &res, &e);
 	if (rc != RC_OK)
 		store_trouble(r, e.text);
 	else if (plan.n > 0)
 		log_performed(&plan, &res);
 	r->next_attempt_ms = res.next_attempt_ms;
-	*again = res.done > 0;
+	*again = res.done > 0 || res.blocked > 0;
+	if (res.done > 0)
+		r->failures = 0;
 	arena_free(&a);
 	if (rc == RC_OK && res.offline != RC_OK) {
 		went_offline(r, res.offline, res.why);
 		return false;
 	}
+	r->failures = 0;
 	return rc == RC_OK;
 }
 
@@ -417,16 +437,11 @@ static void repaired(struct reconcile *r)
 			LI("ms", clock_wall_ms() - r->app->started_ms));
 }
 
-/* Until the next look, the next attempt, or something happens; agents'
- * acknowledgements are looked for meanwhile. */
+/* Until the next look, the next attempt, or something happens. */
 static void rest(struct reconcile *r)
 {
 	for (;;) {
-		struct err e = { 0 };
-		size_t waiting = 0;
-		if (tokens_look_for_acks(r->app, &waiting, &e) != RC_OK)
-			log_warn("acknowledgements could not be looked for",
-				LS("error", e.text));
+		look_for_acks(r->app);
 		int64_t ms = r->next_look_ms - clock_mono_ms();
 		int64_t again = r->next_attempt_ms - clock_wall_ms();
 		if (r->next_attempt_ms && again < ms)
@@ -496,19 +511,29 @@ enum rc reconcile_start(struct reconcile *r, struct err *e)
 	return RC_OK;
 }
 
-void reconcile_stop(struct reconcile *r, int grace_ms)
+static bool wait_ended(struct reconcile *r, int64_t ms)
 {
-	if (!r || !r->started)
-		return;
-	struct timespec until = after_ms(grace_ms);
-	atomic_store(&app_stop, true);
-	reconcile_wake(r);
+	struct timespec until = clock_after(ms);
 	pthread_mutex_lock(&r->lock);
 	while (!r->ended)
 		if (pthread_cond_timedwait(&r->wake, &r->lock, &until) != 0)
 			break;
+	bool ended = r->ended;
 	pthread_mutex_unlock(&r->lock);
+	return ended;
+}
+
+bool reconcile_stop(struct reconcile *r, int grace_ms)
+{
+	if (!r || !r->started)
+		return true;
+	atomic_store(&app_stop, true);
+	reconcile_wake(r);
+	bool ended = wait_ended(r, grace_ms);
 	atomic_store(&app_abort, true);
+	if (!ended && !wait_ended(r, ABORT_MS))
+		return false;
 	pthread_join(r->thread, NULL);
 	r->started = false;
+	return true;
 }

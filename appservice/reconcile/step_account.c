@@ -4,8 +4,8 @@
  *
  * The homeserver answers M_USER_IN_USE alike for an account of ours whose
  * answer was lost and for somebody else's. Ours are told by what only we know
- * or do: a login in our store, our device, or an interrupted registration of
- * an account that nobody ever logged in to.
+ * or do: a login in our store, our device, or a registration of ours that was
+ * cut off, of an account that nobody ever logged in to.
  */
 #include "appservice/reconcile/work.h"
 #include "base/clock.h"
@@ -109,13 +109,16 @@ enum rc step_register(struct work *w, struct err *e)
 	enum rc rc = name ? forgettable_password(w, &password) : RC_NOMEM;
 	if (rc != RC_OK)
 		return err_set(e, rc, "no password could be made");
+	w->asked = true;
 	rc = hs_register(
 		w->hs, name, secret_is_set(&password) ? &password : NULL, e);
 	secret_fini(&password);
 	if (rc == RC_OK)
 		return set_registered(w, false, NULL, e);
-	if (rc == RC_EXISTS)
+	if (rc == RC_EXISTS) {
+		w->asked = false; /* not this time */
 		return take_over(w, e);
+	}
 	if (rc == RC_EXCLUSIVE && !is_sender(w))
 		return work_block(w, OUTSIDE_NAMESPACE, e);
 	return rc;

@@ -298,6 +298,7 @@ enum rc step_direct_create(struct work *w, struct err *e)
 	buf_init(&body, LIMIT_SMALL_BODY);
 	creation_body(room, &body);
 	rc = buf_rc(&body);
+	w->asked = rc == RC_OK;
 	if (rc == RC_OK)
 		rc = hs_create_room(w->hs, room->maker->user_id, body.p, &w->a,
 			&room_id, e);

@@ -119,6 +119,7 @@ enum rc step_invite(struct work *w, struct err *e)
 		return rc;
 	if (!wants_invitation(w, is))
 		return work_nothing(w, e);
+	w->asked = true;
 	rc = hs_invite(w->hs, w->step->actor, room_id, w->step->subject, e);
 	if (rc == RC_FORBIDDEN)
 		return refused(w, room_id, "invite", "join", e);
@@ -152,6 +153,7 @@ enum rc step_join(struct work *w, struct err *e)
 		return rc;
 	if (text_eq(is, "join"))
 		return work_nothing(w, e);
+	w->asked = true;
 	rc = hs_join(w->hs, w->step->actor, room_id, e);
 	if (rc == RC_FORBIDDEN)
 		return join_refused(w, room_id, e);
@@ -306,6 +308,7 @@ static enum rc make(struct work *w, struct err *e)
 		creation_body(w, version, &body);
 		rc = buf_rc(&body);
 	}
+	w->asked = rc == RC_OK;
 	if (rc == RC_OK)
 		rc = hs_create_room(w->hs, NULL, body.p, &w->a, &room_id, e);
 	buf_free(&body);

@@ -22,6 +22,8 @@ struct work {
 	int64_t tried_ms; /* when it was tried before */
 	bool interrupted; /* it was tried before, and perhaps done: an answer
 			     may be lost by our end, theirs, or on the way */
+	bool asked;       /* said by the step: what it asked for may have been
+			     done, whatever comes now */
 	bool blocked;     /* said by the step */
 	bool idle;        /* said by the step: nothing was to be done */
 	struct arena a;   /* for the step's strings */

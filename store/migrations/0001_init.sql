@@ -102,6 +102,8 @@ CREATE TABLE journal (
 	state TEXT NOT NULL CHECK (state = 'waiting' OR state = 'running'
 		OR state = 'failed' OR state = 'done'),
 	attempt INTEGER NOT NULL DEFAULT 0,
+	-- An attempt may have been done without our hearing of it.
+	unsure INTEGER NOT NULL DEFAULT 0 CHECK (unsure = 0 OR unsure = 1),
 	created_ms INTEGER NOT NULL,
 	updated_ms INTEGER NOT NULL,
 	next_attempt_ms INTEGER NOT NULL DEFAULT 0,

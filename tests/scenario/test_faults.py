@@ -42,6 +42,30 @@ NOT_DONE = {"500": answer(500), "502": answer(502, b"<html>"),
             "reset-before": reset_before()}
 
 
+@pytest.mark.parametrize("how", [reset_before(), answer(401, {
+    "errcode": "M_UNKNOWN_TOKEN", "error": "odd"})], ids=["reset", "401"])
+def test_one_request_always_breaks(conduit_fake, muster_on, how):
+    """It is put off like any other: all the rest is made, by one worker."""
+    hs = conduit_fake
+    muster = muster_on(hs, org=small.org(), reconcile={"concurrency": 1})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    bad = hs.fault("PUT", r"anna\.vp.*/displayname$", how, times=None)
+    muster.start(ready=False)
+    others = [a for a in AGENTS if a != "anna.vp"]
+    muster.daemon.wait_for(
+        lambda: all(muster.handoff(a) for a in others)
+        and small.room_of(hs, frozenset(map(full, others))), 40,
+        "the others' files and rooms")
+    failed = next(r for r in muster.json("journal")
+                  if r["kind"] == "profile" and r["state"] == "failed")
+    assert failed["subject"] == full("anna.vp")
+    assert "displayname" in failed["error"] and failed["next_attempt_ms"]
+    bad.left = 0
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+
+
 @pytest.mark.parametrize("how", DONE)
 def test_every_write_is_done_but_not_answered(fresh, how):
     every_write_goes_wrong_once(*fresh, DONE[how])
@@ -170,6 +194,24 @@ def test_one_name_is_taken_by_somebody(fakehs, muster_on):
     muster.start()
     small.wait_settled(muster, hs)
     assert hs.writes() == []
+
+
+def test_one_name_is_taken_by_somebody_without_a_session(
+        conduit_fake, muster_on):
+    """That we asked before, and got no answer to who it is, makes it no more
+    ours."""
+    hs = conduit_fake
+    hs.human("cleo.ic").post("/logout", {})
+    assert hs.user("cleo.ic").devices == {}
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    asked = hs.fault("GET", r"cleo\.ic.*|/devices", answer(500), times=2)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert asked.hits == 2
+    assert_others_declared(muster, hs, "cleo.ic")
+    assert muster.handoff("cleo.ic") is None
 
 
 def test_one_name_is_taken_by_us(fakehs, muster_on):

@@ -2,6 +2,7 @@
 given on a command line."""
 
 import os
+import signal
 import stat
 import subprocess
 import threading
@@ -103,6 +104,34 @@ def assert_kept(muster, hs, more=()):
     for name, content in in_the_store(muster):
         assert_not_in(content, secrets, name)
     return secrets
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_register_is_interrupted(conduit_fake, muster_on, number):
+    """The tokens do not stay in the admin room, nor does the session."""
+    hs = conduit_fake
+    hs.operator()
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.fault("GET", r"/messages", answer(200, {"chunk": []}), times=None)
+    register = subprocess.Popen(
+        [binary(), "-c", muster.path("muster.yaml"), "register"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=muster.dir,
+        env=environment())
+    wait_until(lambda: hs.find("GET", r"/messages"), 20, "it waits")
+    register.send_signal(number)
+    said = register.communicate(timeout=30)[0].decode()
+    assert register.returncode == 1
+    assert said.splitlines()[-1].endswith("interrupted: run it again")
+    command, = hs.find("PUT", r"/send/")
+    redaction, = hs.find("PUT", r"/redact/")
+    assert command.answer["event_id"] in redaction.path
+    assert redaction.status == 200
+    assert len(hs.find("POST", r"/logout$")) == 1
+    assert_not_in(said, muster.secrets(), "the output")
+    # Once more, and it is done.
+    hs.clear_faults()
+    muster.run("register", expect=0)
 
 
 def test_a_whole_life(fakehs, muster_on):

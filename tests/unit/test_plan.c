@@ -545,9 +545,18 @@ static void a_direct_room_with_a_human(void **state)
 	assert_plan(&w, "invite " H " in " A " " H " by " A "\n");
 	set_member(&w, A " " H, H, "leave");
 	assert_plan(&w, "");
+	/* Nor by way of another room, when the agent leaves as well. */
 	set_member(&w, A " " H, A, "leave");
+	assert_plan(&w, "");
+	assert_int_equal(w.plan.unanswered, 1);
+	set_member(&w, A " " H, H, "ban");
+	assert_plan(&w, "");
+	set_member(&w, A " " H, H, "invite");
 	assert_plan(
 		&w, "create_room in " A " " H " by " A "\ndirect_mark " A "\n");
+	set_member(&w, A " " H, A, "ban");
+	assert_plan(&w, "");
+	assert_int_equal(w.plan.held, 1);
 	world_close(&w);
 }
 
@@ -602,6 +611,7 @@ static void power_is_raised_and_nothing_else(void **state)
 	(void)state;
 	static const char was[] = "{\"ban\":50,\"users\":{\"@x:y\":75,\"" H
 				  "\":0},\"events\":{\"m.room.name\":50}}";
+	static const char more[] = "{\"users\":{\"" H "\":150}}";
 	struct world w;
 	struct buf out;
 	struct json *doc = NULL;
@@ -616,6 +626,13 @@ static void power_is_raised_and_nothing_else(void **state)
 		"{\"@x:y\":75,\"" H "\":100}}");
 	assert_true(room_power_right(&w.c.fleet, buf_str(&out)));
 	assert_false(room_power_right(&w.c.fleet, was));
+	json_free(doc);
+	/* Nobody is lowered: who has more may have it from an equal. */
+	assert_true(room_power_right(&w.c.fleet, more));
+	assert_ok(json_parse(more, strlen(more), NULL, &doc, &e), e);
+	buf_clear(&out);
+	room_power_raised(&w.c.fleet, json_root(doc), &out);
+	assert_string_equal(buf_str(&out), more);
 	json_free(doc);
 	buf_free(&out);
 	world_close(&w);

@@ -109,8 +109,8 @@ static void test_sync_again(void **state)
 	sync(f, first, 3, 1000);
 	WRITE(f, store_journal_start(f->s, first[2].id, 1100, &f->e));
 	WRITE(f,
-		store_journal_failed(
-			f->s, first[2].id, "refused", 5000, 1200, &f->e));
+		store_journal_failed(f->s, first[2].id, "refused", false, 5000,
+			1200, &f->e));
 	second[2].reason = "asked for";
 	sync(f, second, 3, 2000);
 	assert_int_equal(second[0].id, first[2].id);
@@ -150,7 +150,47 @@ static void test_running_is_seen_after_a_restart(void **state)
 	assert_int_equal(b.id, a.id);
 	assert_int_equal(b.state, JOURNAL_RUNNING);
 	assert_int_equal(b.attempt, 1);
+	assert_true(b.unsure);
 	assert_counts(f, 1, 0);
+}
+
+/* Once it may have been done, that stays so until it is done. */
+static void test_unsure_until_done(void **state)
+{
+	static const struct {
+		bool unsure[3]; /* how the attempts ended */
+		bool after[3];  /* and what is known then */
+	} cases[] = {
+		{ { false, false, false }, { false, false, false } },
+		{ { false, true, false }, { false, true, true } },
+		{ { true, false, false }, { true, true, true } },
+	};
+	struct store_fixture *f = *state;
+
+	for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
+		struct store_step a = step("register", ANNA, NULL);
+
+		sync(f, &a, 1, 1000);
+		assert_false(a.unsure);
+		for (size_t i = 0; i < 3; i++) {
+			WRITE(f, store_journal_start(f->s, a.id, 1, &f->e));
+			WRITE(f,
+				store_journal_failed(f->s, a.id, "no",
+					cases[c].unsure[i], 2, 2, &f->e));
+			sync(f, &a, 1, 3000);
+			assert_int_equal(a.unsure, cases[c].after[i]);
+		}
+		WRITE(f, store_journal_done(f->s, a.id, 4000, &f->e));
+	}
+	/* Cut off, and refused the next time. */
+	struct store_step b = step("register", ANNA, NULL);
+	sync(f, &b, 1, 5000);
+	WRITE(f, store_journal_start(f->s, b.id, 1, &f->e));
+	store_fixture_reopen(f);
+	WRITE(f, store_journal_start(f->s, b.id, 2, &f->e));
+	WRITE(f, store_journal_failed(f->s, b.id, "no", false, 3, 3, &f->e));
+	sync(f, &b, 1, 6000);
+	assert_true(b.unsure);
 }
 
 static void test_done(void **state)
@@ -163,7 +203,7 @@ static void test_done(void **state)
 	WRITE(f, store_journal_start(f->s, a.id, 1100, &f->e));
 	WRITE(f,
 		store_journal_failed(
-			f->s, a.id, "timed out", 1300, 1200, &f->e));
+			f->s, a.id, "timed out", true, 1300, 1200, &f->e));
 	WRITE(f, store_journal_start(f->s, a.id, 1300, &f->e));
 	WRITE(f, store_journal_done(f->s, a.id, 1400, &f->e));
 	assert_counts(f, 0, 0);
@@ -177,7 +217,7 @@ static void test_done(void **state)
 	/* It is over: the same step is a new one, and this one stays. */
 	WRITE_RC(f, store_journal_start(f->s, a.id, 1500, &f->e), RC_NOT_FOUND);
 	WRITE_RC(f, store_journal_done(f->s, a.id, 1500, &f->e), RC_NOT_FOUND);
-	WRITE_RC(f, store_journal_failed(f->s, a.id, "x", 1, 1, &f->e),
+	WRITE_RC(f, store_journal_failed(f->s, a.id, "x", false, 1, 1, &f->e),
 		RC_NOT_FOUND);
 	sync(f, &again, 1, 2000);
 	assert_int_not_equal(again.id, a.id);
@@ -277,6 +317,7 @@ int main(void)
 		STORE_TEST(test_new_steps),
 		STORE_TEST(test_sync_again),
 		STORE_TEST(test_running_is_seen_after_a_restart),
+		STORE_TEST(test_unsure_until_done),
 		STORE_TEST(test_done),
 		STORE_TEST(test_twice_in_a_plan),
 		STORE_TEST(test_rollback),

@@ -293,6 +293,8 @@ class FakeHS(Accounts, Rooms, Server):
         return {"errcode": refusal.errcode, "error": text, **refusal.more}
 
     def process(self, request):
+        if not self._brings(request):
+            return super().process(request)
         with self.lock:
             known = {key for room in self.world.rooms.values()
                      for kind, key in room.state if kind == "m.room.member"}
