@@ -42,7 +42,6 @@ static void check_directory(struct load *ld, const struct person *p)
 
 static void check_local(struct load *ld, const struct person *p)
 {
-	const char *prefix = ld->src->prefix;
 	if (text_eq_nocase(p->localpart, ld->src->sender))
 		fault(ld, p->place,
 			"%s is the service's own user (appservice.sender): "
@@ -53,20 +52,6 @@ static void check_local(struct load *ld, const struct person *p)
 			"%s is the homeserver's own user: nobody else can have "
 			"its id",
 			p->user_id);
-	if (!prefix)
-		return;
-	bool inside = text_starts(p->localpart, prefix);
-	if (p->human && inside)
-		fault(ld, p->place,
-			"%s is a human, but in the namespace of the agents "
-			"(namespace.prefix \"%s\"): the service must not own "
-			"it",
-			p->user_id, prefix);
-	if (!p->human && p->deployed && !inside)
-		fault(ld, p->place,
-			"%s is not in the namespace: an agent's id must start "
-			"with \"%s\" (namespace.prefix)",
-			p->user_id, prefix);
 }
 
 static int by_id_nocase(const void *a, const void *b)
@@ -167,4 +152,27 @@ void check_people(struct load *ld)
 	}
 	check_case(ld);
 	check_circles(ld);
+}
+
+void check_namespace(struct load *ld)
+{
+	const char *prefix = ld->src->prefix;
+	for (size_t i = 0; prefix && i < ld->n_people; i++) {
+		const struct draft *d = ld->people[i];
+		const struct person *p = &d->person;
+		if (!id_is_local(p->user_id, ld->src->server_name))
+			continue;
+		bool inside = text_starts(p->localpart, prefix);
+		if (p->human && inside)
+			fault(ld, p->place,
+				"%s is a human, but in the namespace of the "
+				"agents (namespace.prefix \"%s\"): the service "
+				"must not own it",
+				p->user_id, prefix);
+		if (!p->human && (p->deployed || d->chosen) && !inside)
+			fault(ld, p->place,
+				"%s is not in the namespace: an agent's id "
+				"must start with \"%s\" (namespace.prefix)",
+				p->user_id, prefix);
+	}
 }

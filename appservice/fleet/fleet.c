@@ -118,10 +118,13 @@ static void load_all(struct load *ld)
 		return;
 	roster_settle(ld);
 	check_people(ld);
-	/* Rooms of wrong people would only bring findings that are none. */
+	/* Whom wrong people bring in, and their rooms, would only bring
+	 * findings that are none. */
+	if (ld->report->errors == before && has_memory(ld))
+		chart_choose(ld);
+	check_namespace(ld);
 	if (ld->report->errors != before || !has_memory(ld))
 		return;
-	chart_choose(ld);
 	roster_publish(ld);
 	if (has_memory(ld))
 		policy_build(ld);

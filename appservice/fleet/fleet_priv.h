@@ -5,9 +5,10 @@
  * A load goes: read (org.c, chart.c, byhand.c) every mention of a person into
  * drafts; settle (roster.c) them into people, one draft a person; check
  * (check.c) who may be there and who reports to whom; choose (chart.c) who is
- * deployed; then rooms (rules.c, policy.c, direct.c). What is wrong goes to
- * the report and the load goes on; running out of memory is remembered by the
- * two arenas and looked at once, at the end.
+ * deployed, and check that they are in the namespace; then rooms (rules.c,
+ * policy.c, direct.c). What is wrong goes to the report and the load goes on;
+ * running out of memory is remembered by the two arenas and looked at once, at
+ * the end.
  */
 #ifndef APPSERVICE_FLEET_FLEET_PRIV_H
 #define APPSERVICE_FLEET_FLEET_PRIV_H
@@ -138,6 +139,8 @@ void roster_publish(struct load *ld);
 
 void check_people(struct load *ld);
 void chart_choose(struct load *ld);
+/* After choosing: with a prefix, every agent has it and no human does. */
+void check_namespace(struct load *ld);
 void rules_read(struct load *ld);
 /* The fleet's rooms; findings when two share an alias. */
 void policy_build(struct load *ld);

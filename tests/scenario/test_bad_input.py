@@ -222,6 +222,19 @@ def test_a_human_in_the_namespace(ready):
                         "namespace of the agents")
 
 
+def test_chosen_agents_outside_the_namespace(ready):
+    """Whom the fleet's configuration chooses is held to the prefix too."""
+    muster, hs = ready
+    muster.write_config(fleet={"config": "config.yaml"},
+                        namespace={"prefix": "agent-"})
+    muster.write("config.yaml", """\
+departments:
+  Engineering: {enabled: true, vp: 1, directors: 0, managers: 0, ics: 0}
+""")
+    refused(muster, hs, r"DIR/org\.json:\d+:\d+: @anna\.vp:fleet\.test is not "
+            r'in the namespace: an agent\'s id must start with "agent-"')
+
+
 def test_an_agent_who_became_human(ready):
     """The registration of before still covers that person."""
     muster, hs = ready

@@ -629,6 +629,65 @@ static void test_prefix(void **state)
 	case_free(&c);
 }
 
+/* Whom the fleet's configuration chooses must be in it, nobody else. */
+static void test_prefix_chosen(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_init(&c);
+	c.src.prefix = "v";
+	case_files(&c, SMALL_ORG,
+		CONFIG("vp: 1, directors: 1, managers: 0, ics: 0"), NULL);
+	case_load(&c);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"org.json:4:79: @dora:example.org is not in the namespace: an "
+		"agent's id must start with \"v\" (namespace.prefix)");
+	case_free(&c);
+
+	case_init(&c);
+	c.src.prefix = "v";
+	case_files(&c, SMALL_ORG,
+		CONFIG("vp: 1, directors: 0, managers: 0, ics: 0"), NULL);
+	case_load(&c);
+	assert_loaded(&c, 0);
+	assert_int_equal(c.fleet.n_agents, 1);
+	case_free(&c);
+}
+
+static void test_prefix_human(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_init(&c);
+	c.src.prefix = "z";
+	case_files(&c, SMALL_ORG,
+		CONFIG("vp: 0, directors: 0, managers: 0, ics: 0"), NULL);
+	case_load(&c);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"org.json:2:83: @zoe:example.org is a human, but in the "
+		"namespace of the agents (namespace.prefix \"z\"): the "
+		"service must not own it");
+	case_free(&c);
+}
+
+/* It is told together with what is wrong with others. */
+static void test_prefix_and_more(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_init(&c);
+	c.src.prefix = "v";
+	case_files(&c, SMALL_ORG,
+		CONFIG("vp: 1, directors: 1, managers: 0, ics: 0"),
+		"agents: [{id: b}, {id: v2, manager: nobody}]\n"
+		"humans: [vic]\n");
+	case_load(&c);
+	assert_errors(&c, 3);
+	case_free(&c);
+}
+
 static void test_human_and_agent(void **state)
 {
 	struct fleet_case c;
@@ -753,6 +812,9 @@ int main(void)
 		cmocka_unit_test(test_people_checks),
 		cmocka_unit_test(test_circles),
 		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_prefix_chosen),
+		cmocka_unit_test(test_prefix_human),
+		cmocka_unit_test(test_prefix_and_more),
 		cmocka_unit_test(test_human_and_agent),
 		cmocka_unit_test(test_config_wrong),
 		cmocka_unit_test(test_names),
