@@ -5,6 +5,7 @@
  */
 #include "appservice/fleet/fleet_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,21 +21,43 @@ static const char *const quota_keys[N_LEVELS] = { "vp", "directors", "managers",
 	"ics" };
 
 /* A section of the file; NULL when it is not there, or (a finding) no map. */
-static const struct yaml_node *section(
-	struct load *ld, const struct yaml_node *root, const char *key)
+static const struct yaml_node *section(struct load *ld,
+	const struct yaml_node *root, const char *key, const char *const *known,
+	size_t n)
 {
 	const struct yaml_node *v = yaml_get(root, key);
-	if (yaml_is_null(v) || v->type == YAML_MAP)
-		return yaml_is_null(v) ? NULL : v;
+	if (yaml_is_null(v))
+		return NULL;
+	if (v->type == YAML_MAP) {
+		node_typos(ld, ld->chart_file, key, v, known, n);
+		return v;
+	}
 	fault(ld, node_place(ld->chart_file, v),
 		"%s: expected a map (key: value), found %s", key,
 		yaml_type_name(v));
 	return NULL;
 }
 
+/* A person at the top can only be the chief, under whatever name. */
+static void find_ceo(struct load *ld, const struct yaml_node *root)
+{
+	if (yaml_get(root, "ceo"))
+		return;
+	for (size_t i = 0; i < root->n; i++) {
+		struct str key = str_of(root->keys[i]->text);
+		if (yaml_get(root->items[i], "matrixId") &&
+			!is_near_key(key, "ceo"))
+			typo_tell(ld, node_place(ld->chart_file, root->keys[i]),
+				"", key, "ceo");
+	}
+}
+
 static void read_ceo(struct load *ld, const struct yaml_node *root)
 {
-	const struct yaml_node *ceo = section(ld, root, "ceo");
+	static const char *const known[] = { "name", "matrixId" };
+	find_ceo(ld, root);
+	const struct yaml_node *ceo =
+		section(ld, root, "ceo", known, ARRAY_LEN(known));
 	if (!ceo)
 		return;
 	const char *file = ld->chart_file;
@@ -62,7 +85,9 @@ static void read_ceo(struct load *ld, const struct yaml_node *root)
 static void read_bot(struct load *ld, const struct yaml_node *root)
 {
 	static const char key[] = "taskAssignmentBotMatrixId";
-	const struct yaml_node *center = section(ld, root, "commandCenter");
+	static const char *const known[] = { key };
+	const struct yaml_node *center =
+		section(ld, root, "commandCenter", known, ARRAY_LEN(known));
 	const char *id =
 		node_text(ld, ld->chart_file, "commandCenter", center, key);
 	if (!id)
@@ -76,7 +101,9 @@ static void read_bot(struct load *ld, const struct yaml_node *root)
 
 static void read_domain(struct load *ld, const struct yaml_node *root)
 {
-	const struct yaml_node *matrix = section(ld, root, "matrix");
+	static const char *const known[] = { "domain" };
+	const struct yaml_node *matrix =
+		section(ld, root, "matrix", known, ARRAY_LEN(known));
 	const char *domain =
 		node_text(ld, ld->chart_file, "matrix", matrix, "domain");
 	if (domain && !text_eq(domain, ld->src->server_name))
@@ -108,6 +135,18 @@ static size_t read_want(struct load *ld, const char *department,
 	return 0;
 }
 
+/* Of a department that deploys nobody the numbers do not matter. */
+static void department_typos(struct load *ld, const char *name,
+	const struct yaml_node *v, bool enabled)
+{
+	static const char *const flag[] = { "enabled" };
+	char label[128];
+	snprintf(label, sizeof(label), "departments.%s", name);
+	node_typos(ld, ld->chart_file, label, v, flag, ARRAY_LEN(flag));
+	if (enabled)
+		node_typos(ld, ld->chart_file, label, v, quota_keys, N_LEVELS);
+}
+
 static void read_department(
 	struct load *ld, const struct yaml_node *key, const struct yaml_node *v)
 {
@@ -127,6 +166,7 @@ static void read_department(
 			"found %s",
 			key->text,
 			yaml_str(flag) ? yaml_str(flag) : yaml_type_name(flag));
+	department_typos(ld, key->text, v, enabled);
 	if (!enabled)
 		return;
 	struct quota *q = arena_push(&ld->scratch, &ld->quotas, &ld->n_quotas,
@@ -139,8 +179,27 @@ static void read_department(
 		q->want[i] = read_want(ld, key->text, v, quota_keys[i]);
 }
 
+static void read_departments(struct load *ld, const struct yaml_node *root)
+{
+	static const char key[] = "departments";
+	const struct yaml_node *at = yaml_get(root, key);
+	const struct yaml_node *list = section(ld, root, key, NULL, 0);
+	if (yaml_is_null(at) && ld->src->org_path)
+		fault(ld, node_place(ld->chart_file, at ? at : root),
+			"\"departments\" is missing: how many of each "
+			"department are deployed ({}: nobody)");
+	for (size_t i = 0; list && i < list->n; i++)
+		read_department(ld, list->keys[i], list->items[i]);
+	if (ld->n_quotas && !ld->src->org_path)
+		fault(ld, ld->quotas[0].place,
+			"departments choose from the organisation, but "
+			"fleet.org is not set: name its org.json there");
+}
+
 static void read_root(struct load *ld, const struct yaml_node *root)
 {
+	static const char *const known[] = { "ceo", "matrix", "commandCenter",
+		"departments" };
 	if (!root || root->type != YAML_MAP) {
 		fault(ld, node_place(ld->chart_file, root),
 			"expected the fleet's configuration (ceo, matrix, "
@@ -148,17 +207,12 @@ static void read_root(struct load *ld, const struct yaml_node *root)
 			root ? yaml_type_name(root) : "nothing");
 		return;
 	}
+	node_typos(ld, ld->chart_file, "", root, known, ARRAY_LEN(known));
 	read_domain(ld, root);
 	read_ceo(ld, root);
 	read_bot(ld, root);
-	const struct yaml_node *departments = section(ld, root, "departments");
-	for (size_t i = 0; departments && i < departments->n; i++)
-		read_department(
-			ld, departments->keys[i], departments->items[i]);
-	if (ld->n_quotas && !ld->src->org_path)
-		fault(ld, ld->quotas[0].place,
-			"departments choose from the organisation, but "
-			"fleet.org is not set: name its org.json there");
+	read_departments(ld, root);
+	typo_end(ld, ld->chart_file);
 }
 
 void chart_read(struct load *ld)

@@ -92,8 +92,9 @@ struct fleet_source {
  * department, matrixId; ids of the strict grammar and of this server (humans
  * of fleet.humans may be elsewhere); no two people with one localpart, nor
  * differing in case only; nobody is the sender or `conduit`; reportsTo exists and
- * has no cycle; unknown keys in our own nodes ("did you mean"); a human in
- * the namespace; two rooms with one alias; alias over 255 bytes; with a
+ * has no cycle; unknown keys in our own nodes, and near misses in the fleet's
+ * files ("did you mean"); departments in its configuration; a human in the
+ * namespace; two rooms with one alias; alias over 255 bytes; with a
  * prefix: every agent has it and no human does.
  */
 MUST_CHECK enum rc fleet_load(const struct fleet_source *src, struct fleet *ret,

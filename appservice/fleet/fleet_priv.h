@@ -14,6 +14,7 @@
 #define APPSERVICE_FLEET_FLEET_PRIV_H
 
 #include "appservice/fleet/fleet.h"
+#include "base/str.h"
 
 #define N_LEVELS 4 /* that agents may have: VP, Director, Manager, IC */
 extern const char *const fleet_levels[N_LEVELS];
@@ -71,6 +72,7 @@ struct load {
 	struct quota *quotas;
 	size_t n_quotas, quotas_cap;
 	bool ceo_named; /* by the fleet's configuration */
+	size_t n_typos; /* of the file that is being read */
 	const struct rule *rules;
 	size_t n_rules;
 };
@@ -113,6 +115,18 @@ bool node_is_list(struct load *ld, const char *file, const char *label,
  * null, or (a finding) no text. */
 const char *node_text(struct load *ld, const char *file, const char *label,
 	const struct yaml_node *map, const char *key);
+
+/* typo.c: keys that are not read, but near to one that is (a warning). */
+
+bool is_near_key(struct str word, const char *key);
+/* The first few of a file are told one by one, the others counted. */
+void typo_tell(struct load *ld, struct place at, const char *label,
+	struct str word, const char *meant);
+/* When a file was read. */
+void typo_end(struct load *ld, const char *file);
+/* Those of a map; label "" is the file's top. */
+void node_typos(struct load *ld, const char *file, const char *label,
+	const struct yaml_node *map, const char *const *known, size_t n);
 
 /* Reading. */
 void org_read(struct load *ld);

@@ -107,26 +107,40 @@ static struct spot *walk_elements(struct walk *w, struct arena *a, size_t *n)
 	return spots;
 }
 
+/* A key as it is written, and where. */
+struct walk_key {
+	struct str text;
+	int line, column;
+};
+
+/* The next member's key, and on to its value; at first from the brace. */
+static bool walk_member(struct walk *w, struct walk_key *key)
+{
+	if (!walk_skip(w, '{'))
+		walk_skip(w, ',');
+	if (walk_peek(w) != '"')
+		return false;
+	*key = (struct walk_key){ { w->p + 1, 0 }, w->line, w->column };
+	walk_string(w);
+	key->text.n = (size_t)(w->p - key->text.p - 1);
+	walk_skip(w, ':');
+	return true;
+}
+
 /* The elements of the top object's `people`; as with the parser, the last of
  * two wins. */
 static struct spot *find_spots(
 	const struct buf *text, struct arena *a, size_t *n)
 {
 	struct walk w = { text->p, text->p + text->n, 1, 1 };
+	struct walk_key key;
 	struct spot *spots = NULL;
 	*n = 0;
-	walk_skip(&w, '{');
-	while (walk_peek(&w) == '"') {
-		const char *key = w.p;
-		walk_string(&w);
-		size_t len = (size_t)(w.p - key);
-		walk_skip(&w, ':');
-		if (len == 8 && !memcmp(key, "\"people\"", 8) &&
-			walk_peek(&w) == '[')
+	while (walk_member(&w, &key)) {
+		if (str_eq(key.text, "people") && walk_peek(&w) == '[')
 			spots = walk_elements(&w, a, n);
 		else
 			walk_value(&w);
-		walk_skip(&w, ',');
 	}
 	return spots;
 }
@@ -180,6 +194,37 @@ static const char *entry_level(const struct entry *en)
 		    : NULL;
 }
 
+/* Tells of the keys of an object at w that are near to one of `missing`. */
+static void walk_typos(struct load *ld, struct walk w, const char *label,
+	const char *const *missing, size_t n)
+{
+	struct walk_key key;
+	while (walk_member(&w, &key)) {
+		struct place at = { ld->org_file, key.line, key.column };
+		for (size_t i = 0; i < n; i++) {
+			if (is_near_key(key.text, missing[i]))
+				typo_tell(ld, at, label, key.text, missing[i]);
+		}
+		walk_value(&w);
+	}
+}
+
+static void entry_typos(const struct entry *en)
+{
+	static const char *const known[] = { "name", "level", "department",
+		"team", "matrixId", "reportsTo" };
+	const char *missing[ARRAY_LEN(known)];
+	const struct spot *s = &en->spot;
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (!js_has(en->v, known[i]))
+			missing[n++] = known[i];
+	}
+	struct walk w = { s->p, s->p + s->n, s->line, s->column };
+	if (n && s->n)
+		walk_typos(en->ld, w, en->label, missing, n);
+}
+
 static void entry_read(const struct entry *en)
 {
 	struct load *ld = en->ld;
@@ -189,6 +234,7 @@ static void entry_read(const struct entry *en)
 			en->label, js_type_name(js_type(en->v)));
 		return;
 	}
+	entry_typos(en);
 	const char *name = entry_text(en, "name", true);
 	const char *level = entry_level(en);
 	const char *department = entry_text(en, "department", true);
@@ -217,7 +263,11 @@ static void read_people(struct load *ld, const struct buf *text, struct js root)
 {
 	struct js people = js_get(root, "people");
 	if (js_type(people) != JS_ARR) {
+		static const char *const missing[] = { "people" };
+		struct walk w = { text->p, text->p + text->n, 1, 1 };
 		struct place at = { ld->org_file, 1, 1 };
+		if (!js_has(root, "people"))
+			walk_typos(ld, w, "", missing, ARRAY_LEN(missing));
 		json_locate(text->p, text->n, "people", &at.line, &at.column);
 		fault(ld, at, "expected \"people\", a list of persons%s%s",
 			js_has(root, "people") ? ", found " : "",
@@ -254,6 +304,7 @@ void org_read(struct load *ld)
 		fault_parse(ld, ld->org_file, e.text);
 	else
 		read_people(ld, &text, json_root(doc));
+	typo_end(ld, ld->org_file);
 out:
 	json_free(doc);
 	buf_free(&text);

@@ -143,6 +143,11 @@ def test_broken_configuration_of_the_fleet(ready):
     muster.write("config.yaml", "matrix:\n  domain: other.test\n")
     refused(muster, hs, r'DIR/config\.yaml:2:11: matrix\.domain is '
                         r'"other\.test".*"fleet\.test"')
+    # A typo would deploy nobody, and nobody would be told.
+    muster.write("config.yaml", "departmnts:\n  Engineering: {enabled: true}")
+    refused(muster, hs, r'DIR/config\.yaml:1:1: "departments" is missing',
+            r'DIR/config\.yaml:1:1: warning: "departmnts" is not read: did you '
+            "mean departments")
 
 
 # -- people and rooms: (whose entry, the change, where it is said, what)

@@ -256,7 +256,8 @@ static void test_ceo_in_org(void **state)
 	struct fleet_case c;
 	(void)state;
 	case_run(&c, SMALL_ORG,
-		"ceo: {name: Another Name, matrixId: \"@zoe:example.org\"}\n",
+		"ceo: {name: Another Name, matrixId: \"@zoe:example.org\"}\n"
+		"departments: {}\n",
 		"humans: [{id: h, name: First}, {id: h, name: Second}]\n");
 	assert_loaded(&c, 0);
 	assert_int_equal(c.fleet.n_humans, 2);
@@ -274,7 +275,8 @@ static void test_ceo_not_in_org(void **state)
 	struct fleet_case c;
 	(void)state;
 	case_run(&c, SMALL_ORG,
-		"ceo: {name: Ann Other, matrixId: \"@ann:example.org\"}\n",
+		"ceo: {name: Ann Other, matrixId: \"@ann:example.org\"}\n"
+		"departments: {}\n",
 		NULL);
 	assert_loaded(&c, 0);
 	assert_int_equal(c.fleet.n_humans, 1);
@@ -464,6 +466,9 @@ static void test_org_shape(void **state)
 	assert_errors(&c, 1);
 	assert_found(
 		&c, "org.json:1:1: expected \"people\", a list of persons");
+	assert_found(&c,
+		"org.json:2:2: warning: \"poeple\" is not read: did you mean "
+		"people?");
 	case_free(&c);
 	case_run(&c, "{\n \"people\": {}}", NULL, NULL);
 	assert_errors(&c, 1);
@@ -695,7 +700,8 @@ static void test_human_and_agent(void **state)
 	case_run(&c, SMALL_ORG,
 		"ceo: {matrixId: \"@extra:example.org\"}\n"
 		"commandCenter: {taskAssignmentBotMatrixId: "
-		"\"@ida:example.org\"}\n",
+		"\"@ida:example.org\"}\n"
+		"departments: {}\n",
 		"agents: [{id: extra}]\n");
 	assert_errors(&c, 2);
 	assert_found(&c,
@@ -766,6 +772,187 @@ static void test_config_wrong(void **state)
 	case_free(&c);
 }
 
+/* Without it nobody of the organisation would be deployed, silently. */
+static void test_config_without_departments(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, SMALL_ORG, "# all of it\nmatrix: {domain: example.org}\n",
+		NULL);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"config.yaml:2:1: \"departments\" is missing: how many of each "
+		"department are deployed ({}: nobody)");
+	case_free(&c);
+
+	case_run(&c, SMALL_ORG, "departments:\n", NULL);
+	assert_errors(&c, 1);
+	assert_int_equal(c.report.items[0].line, 1);
+	case_free(&c);
+
+	/* Where there is no organisation, they could choose nobody. */
+	case_run(&c, NULL, "ceo: {matrixId: \"@ann:example.org\"}\n",
+		"agents: [{id: a}]\n");
+	assert_loaded(&c, 0);
+	assert_int_equal(c.fleet.n_humans, 1);
+	case_free(&c);
+}
+
+static void test_config_typos(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, SMALL_ORG,
+		"chief: {name: Zoe, matrixId: \"@ann:example.org\"}\n"
+		"matirx: {domain: example.com}\n"
+		"commandCenter:\n"
+		"  taskAssignmentBotMatrixID: \"@bot:example.org\"\n"
+		"departmnts:\n"
+		"  Lab: {enabled: true}\n",
+		NULL);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"config.yaml:1:1: warning: \"chief\" is not read: did you mean "
+		"ceo?");
+	assert_found(&c,
+		"config.yaml:2:1: warning: \"matirx\" is not read: did you "
+		"mean matrix?");
+	assert_found(&c,
+		"config.yaml:4:3: warning: commandCenter: "
+		"\"taskAssignmentBotMatrixID\" is not read: did you mean "
+		"taskAssignmentBotMatrixId?");
+	assert_found(&c,
+		"config.yaml:5:1: warning: \"departmnts\" is not read: did you "
+		"mean departments?");
+	assert_int_equal(c.report.n, 5);
+	case_free(&c);
+
+	case_run(&c, SMALL_ORG,
+		"CEO: {nam: Zoe, matrix_id: \"@ann:example.org\"}\n"
+		"command_center: {}\n"
+		"matrix: {Domain: example.com}\n"
+		"departments:\n"
+		"  Lab: {enabeld: true, vps: 1}\n"
+		"  Ops: {enabled: false, vps: 1}\n",
+		NULL);
+	assert_loaded(&c, 4);
+	assert_found(&c,
+		"config.yaml:1:1: warning: \"CEO\" is not read: did you mean "
+		"ceo?");
+	assert_found(&c,
+		"config.yaml:2:1: warning: \"command_center\" is not read: did "
+		"you mean commandCenter?");
+	assert_found(&c,
+		"config.yaml:3:10: warning: matrix: \"Domain\" is not read: "
+		"did you mean domain?");
+	assert_found(&c,
+		"config.yaml:5:9: warning: departments.Lab: \"enabeld\" is not "
+		"read: did you mean enabled?");
+	case_free(&c);
+
+	case_run(&c, SMALL_ORG,
+		"ceo: {name: Zoe, matrix_id: \"@ann:example.org\"}\n"
+		"departments:\n"
+		"  Lab: {enabled: true, vp: 1, director: 1, managers: 0, "
+		"ics: 0}\n",
+		NULL);
+	assert_errors(&c, 2);
+	assert_found(&c,
+		"config.yaml:1:18: warning: ceo: \"matrix_id\" is not read: "
+		"did you mean matrixId?");
+	assert_found(&c,
+		"config.yaml:3:31: warning: departments.Lab: \"director\" is "
+		"not read: did you mean directors?");
+	assert_int_equal(c.report.n, 4);
+	case_free(&c);
+}
+
+/* Keys of other programs, and near ones beside the right one. */
+static void test_config_of_others(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, SMALL_ORG,
+		"chief: {matrixId: \"@ann:example.org\"}\n"
+		"ceo: {matrixId: \"@zoe:example.org\", matrixID: x, tile: y}\n"
+		"department: x\n"
+		"models: {primary: x}\n"
+		"infrastructure: {ecs: {cpu: 1}, region: x}\n"
+		"ecs: {}\n"
+		"cdn: {}\n"
+		"metrics: {}\n"
+		"defaults: {skills: [people]}\n"
+		"agents: {\"@ida:example.org\": {model: x}}\n"
+		"matrix: {homeserver: \"http://h\", main: x}\n"
+		"commandCenter: {publicUrl: \"http://c\"}\n"
+		"departments:\n"
+		"  Lab: {enabled: false, vp: 0, vps: 1, skills: [x]}\n",
+		NULL);
+	assert_loaded(&c, 0);
+	case_free(&c);
+}
+
+static void test_org_typos(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c,
+		"{\"people\": [\n"
+		" {\"name\": \"Mia\", \"level\": \"IC\", \"department\": "
+		"\"D\",\n"
+		"  \"matrixId\": \"@mia:example.org\", \"title\": \"}\",\n"
+		"  \"x\": {\"Team\": 1}, \"reportTo\": null, \"Team\": "
+		"\"T\"},\n"
+		" {\"name\": \"Ida\", \"level\": \"IC\", \"department\": "
+		"\"D\",\n"
+		"  \"matrixId\": \"@ida:example.org\", \"team\": null,\n"
+		"  \"Team\": \"T\", \"reportsTo\": null, \"reportTo\": 1},\n"
+		" {\"nam\": \"Zoe\", \"level\": \"IC\", \"department\": "
+		"\"D\",\n"
+		"  \"matrixId\": \"@zoe:example.org\"}\n"
+		"]}",
+		NULL, NULL);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"org.json:4:21: warning: people[0]: \"reportTo\" is not read: "
+		"did you mean reportsTo?");
+	assert_found(&c,
+		"org.json:4:39: warning: people[0]: \"Team\" is not read: did "
+		"you mean team?");
+	assert_found(&c,
+		"org.json:8:3: warning: people[2]: \"nam\" is not read: did "
+		"you mean name?");
+	assert_int_equal(c.report.n, 4);
+	case_free(&c);
+}
+
+/* A generator's mistake is told ten times, not a thousand. */
+static void test_org_typos_many(void **state)
+{
+	struct fleet_case c;
+	struct buf org;
+	(void)state;
+	buf_init(&org, 1000000);
+	buf_add(&org, "{\"people\":[\n");
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&org,
+			"%s{\"name\":\"N\",\"level\":\"IC\","
+			"\"department\":\"D\",\"matrixId\":"
+			"\"@p%d:example.org\",\"reportTo\":null}",
+			i ? ",\n" : "", i);
+	buf_add(&org, "]}");
+	case_run(&c, buf_str(&org), NULL, NULL);
+	assert_loaded(&c, 11);
+	assert_found(&c,
+		"org.json:11:72: warning: people[9]: \"reportTo\" is not "
+		"read: did you mean reportsTo?");
+	assert_found(&c,
+		"org.json: warning: and 990 more keys that are not read, but "
+		"near to one that is");
+	case_free(&c);
+	buf_free(&org);
+}
+
 /* --- names --- */
 
 static void test_names(void **state)
@@ -817,6 +1004,11 @@ int main(void)
 		cmocka_unit_test(test_prefix_and_more),
 		cmocka_unit_test(test_human_and_agent),
 		cmocka_unit_test(test_config_wrong),
+		cmocka_unit_test(test_config_without_departments),
+		cmocka_unit_test(test_config_typos),
+		cmocka_unit_test(test_config_of_others),
+		cmocka_unit_test(test_org_typos),
+		cmocka_unit_test(test_org_typos_many),
 		cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
