@@ -25,14 +25,17 @@ struct json {
 	struct arena arena; /* keys, and spellings of numbers */
 };
 
-#define ARRAY_ROOM 4 /* json-c's own 32 cost 256 bytes even for [] */
+#define KEY_SHOWN 100 /* bytes of a key in a message */
+#define ARRAY_ROOM 4  /* json-c's own 32 cost 256 bytes even for [] */
 
 struct builder {
 	struct json *doc;
 	struct json_object *open[LIMIT_JSON_DEPTH];
 	size_t depth;
-	const char *key; /* of the member that comes next */
-	struct buf text; /* scratch */
+	const char *key;  /* of the member that comes next */
+	struct buf text;  /* scratch */
+	bool unique;      /* refuse a key that its object has already, */
+	struct str twice; /* which is this one, as it stands in the text */
 };
 
 /* Puts v (NULL: null) where it belongs, and owns it also on failure. */
@@ -88,10 +91,20 @@ static bool add_string(struct builder *b, struct str s)
 
 static bool take_key(struct builder *b, struct str s)
 {
+	struct str written = s;
+
 	if (!unescape(b, &s))
 		return false;
 	b->key = arena_strndup(&b->doc->arena, s.p, s.n);
-	return b->key != NULL;
+	if (!b->key)
+		return false;
+	if (b->unique &&
+		json_object_object_get_ex(
+			b->open[b->depth - 1], b->key, NULL)) {
+		b->twice = written;
+		return false;
+	}
+	return true;
 }
 
 /* A number that is no int64_t: only its spelling is kept, beside v. */
@@ -145,7 +158,27 @@ static bool take(void *arg, enum json_token t, const char *p, size_t n)
 	return true;
 }
 
-static enum rc parse(const char *p, size_t n, const char *where,
+/* What is wrong with the key b->twice of the text p. */
+static enum rc refuse_key(const struct builder *b, const char *p,
+	const char *where, struct err *e)
+{
+	struct str key = b->twice;
+	int line, column;
+
+	text_place(p, (size_t)(key.p - p) - 1, &line, &column);
+	if (key.n > KEY_SHOWN) {
+		key.n = KEY_SHOWN;
+		while ((key.p[key.n] & 0xC0) == 0x80)
+			key.n--;
+	}
+	return err_set(e, RC_INVALID,
+		"%s%s%d:%d: found the key \"%.*s\" a second time, expected "
+		"each key of an object once",
+		where ? where : "", where ? ":" : "", line, column, (int)key.n,
+		key.p);
+}
+
+static enum rc parse(const char *p, size_t n, const char *where, bool unique,
 	struct json **ret, struct err *e)
 {
 	if (n > INT_MAX)
@@ -154,10 +187,12 @@ static enum rc parse(const char *p, size_t n, const char *where,
 	struct json *doc = calloc(1, sizeof(*doc));
 	if (!doc)
 		return err_nomem(e);
-	struct builder b = { .doc = doc };
+	struct builder b = { .doc = doc, .unique = unique };
 	buf_init(&b.text, n);
 	enum rc rc = json_scan(p, n, where, take, &b, e);
 	buf_wipe(&b.text);
+	if (b.twice.p)
+		rc = refuse_key(&b, p, where, e);
 	if (rc != RC_OK)
 		json_free(doc);
 	else
@@ -168,16 +203,16 @@ static enum rc parse(const char *p, size_t n, const char *where,
 enum rc json_parse_any(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e)
 {
-	return parse(p, n, where, ret, e);
+	return parse(p, n, where, false, ret, e);
 }
 
-enum rc json_parse(const char *p, size_t n, const char *where,
-	struct json **ret, struct err *e)
+static enum rc parse_object(const char *p, size_t n, const char *where,
+	bool unique, struct json **ret, struct err *e)
 {
 	struct json *doc = NULL;
 	int line, column;
 
-	enum rc rc = parse(p, n, where, &doc, e);
+	enum rc rc = parse(p, n, where, unique, &doc, e);
 	if (rc != RC_OK)
 		return rc;
 	enum js_type type = js_type(json_root(doc));
@@ -191,6 +226,18 @@ enum rc json_parse(const char *p, size_t n, const char *where,
 	}
 	*ret = doc;
 	return RC_OK;
+}
+
+enum rc json_parse(const char *p, size_t n, const char *where,
+	struct json **ret, struct err *e)
+{
+	return parse_object(p, n, where, false, ret, e);
+}
+
+enum rc json_parse_unique(const char *p, size_t n, const char *where,
+	struct json **ret, struct err *e)
+{
+	return parse_object(p, n, where, true, ret, e);
 }
 
 void json_free(struct json *doc)

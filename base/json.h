@@ -39,6 +39,10 @@ enum js_type {
  */
 MUST_CHECK enum rc json_parse(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e);
+/* As json_parse(), and an object that has a key twice is refused: for files
+ * that people write. Of what others send the last one counts. */
+MUST_CHECK enum rc json_parse_unique(const char *p, size_t n, const char *where,
+	struct json **ret, struct err *e);
 /* As json_parse(), any type at the top. */
 MUST_CHECK enum rc json_parse_any(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e);

@@ -127,8 +127,7 @@ static bool walk_member(struct walk *w, struct walk_key *key)
 	return true;
 }
 
-/* The elements of the top object's `people`; as with the parser, the last of
- * two wins. */
+/* The elements of the top object's `people`. */
 static struct spot *find_spots(
 	const struct buf *text, struct arena *a, size_t *n)
 {
@@ -297,7 +296,8 @@ void org_read(struct load *ld)
 	buf_init(&text, LIMIT_ORG_FILE);
 	if (!read_whole(ld, ld->org_file, "fleet.org", &text))
 		goto out;
-	enum rc rc = json_parse(buf_str(&text), text.n, ld->org_file, &doc, &e);
+	enum rc rc = json_parse_unique(
+		buf_str(&text), text.n, ld->org_file, &doc, &e);
 	if (rc == RC_NOMEM)
 		ld->scratch.failed = true;
 	else if (rc != RC_OK)

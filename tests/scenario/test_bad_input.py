@@ -127,8 +127,11 @@ def test_missing_files_of_the_fleet(ready):
     ('{"people": 3}', r'org\.json:1:\d+: expected "people".*found'),
     ('{"people": [\n  {"name": "X"}]}', r'org\.json:2:3: .*"matrixId" is '
                                         "missing"),
-    ('{"people": [\n  7]}', r"org\.json:2:3: people\[0\]: expected a person")],
-    ids=["open", "empty", "list", "nothing", "number", "no-id", "no-person"])
+    ('{"people": [\n  7]}', r"org\.json:2:3: people\[0\]: expected a person"),
+    ('{"people": [],\n "people": []}',
+     r'org\.json:2:2: found the key "people" a second time')],
+    ids=["open", "empty", "list", "nothing", "number", "no-id", "no-person",
+         "twice"])
 def test_broken_organisation(ready, text, said):
     muster, hs = ready
     muster.write("org.json", text)

@@ -478,6 +478,23 @@ static void test_org_shape(void **state)
 	case_free(&c);
 }
 
+/* Also where both say the same. */
+static void test_org_key_twice(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c,
+		"{\"people\":[\n" CEO ",\n"
+		"{\"name\":\"A\",\"level\":\"IC\",\"department\":\"D\",\n"
+		" \"matrixId\":\"@a:example.org\",\n \"level\": \"IC\"}]}",
+		NULL, NULL);
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"org.json:5:2: found the key \"level\" a second time, expected "
+		"each key of an object once");
+	case_free(&c);
+}
+
 /* Columns count characters, not bytes. */
 static void test_org_columns(void **state)
 {
@@ -994,6 +1011,7 @@ int main(void)
 		cmocka_unit_test(test_missing_files),
 		cmocka_unit_test(test_server_name),
 		cmocka_unit_test(test_org_shape),
+		cmocka_unit_test(test_org_key_twice),
 		cmocka_unit_test(test_org_columns),
 		cmocka_unit_test(test_org_fields),
 		cmocka_unit_test(test_people_checks),

@@ -105,6 +105,90 @@ static void refuses(void **state)
 	}
 }
 
+/* Where a person wrote it; of what a homeserver sends the last one counts. */
+static void refuses_a_key_twice(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{ "{\"a\":1,\n \"b\":2,\n \"a\":3}",
+			"f:3:2: found the key \"a\" a second time, expected "
+			"each key of an object once" },
+		{ "{\"x\":[{\"a\":{},\"\\u0061\":1}]}",
+			"f:1:15: found the key \"\\u0061\" a second time, "
+			"expected each key of an object once" },
+		{ "{\"a\":null,\"a\":null}",
+			"f:1:11: found the key \"a\" a second time, expected "
+			"each key of an object once" },
+		{ "[1]", "f:1:1: found an array, expected an object" },
+	};
+	static const char beside[] =
+		"{\"a\":{\"a\":[{\"a\":1},{\"a\":2}]},\"A\":3,\"\":{}}";
+	struct json *doc = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *text = cases[i].text;
+		assert_rc(json_parse_unique(text, strlen(text), "f", &doc, &e),
+			RC_INVALID);
+		assert_string_equal(e.text, cases[i].want);
+		assert_null(doc);
+	}
+	assert_ok(json_parse_unique(beside, strlen(beside), "f", &doc, &e), e);
+	json_free(doc);
+	assert_ok(
+		json_parse(cases[0].text, strlen(cases[0].text), "f", &doc, &e),
+		e);
+	json_free(doc);
+}
+
+/* A long key is told in part, and no character of it is cut. */
+static void refuses_a_long_key_twice(void **state)
+{
+	char key[121], text[300], want[110];
+	struct json *doc = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	memset(key, 'k', 120);
+	memcpy(key + 99, "\xC3\xA9", 2);
+	key[120] = '\0';
+	snprintf(want, sizeof(want), "\"%.99s\" a", key);
+	snprintf(text, sizeof(text), "{\"%s\":1,\"%s\":2}", key, key);
+	assert_rc(json_parse_unique(text, strlen(text), NULL, &doc, &e),
+		RC_INVALID);
+	assert_non_null(strstr(e.text, want));
+}
+
+static void reads_many_keys(void **state)
+{
+	struct json *doc = NULL;
+	struct err e = { 0 };
+	struct buf b;
+	int64_t v = 0;
+
+	(void)state;
+	buf_init(&b, 4 * MIB);
+	buf_addc(&b, '{');
+	for (int i = 0; i < 100000; i++)
+		buf_addf(&b, "\"k%d\":%d,\n", i, i);
+	size_t n = b.n;
+	buf_add(&b, "\"last\":1}");
+	assert_ok(json_parse_unique(buf_str(&b), b.n, NULL, &doc, &e), e);
+	assert_true(js_get_i64(json_root(doc), "k99999", &v));
+	assert_int_equal(v, 99999);
+	json_free(doc);
+	b.n = n;
+	buf_add(&b, "\"k50000\":1}");
+	assert_rc(json_parse_unique(buf_str(&b), b.n, NULL, &doc, &e),
+		RC_INVALID);
+	assert_string_equal(e.text,
+		"100001:1: found the key \"k50000\" a second time, expected "
+		"each key of an object once");
+	buf_free(&b);
+}
+
 static void refuses_a_nul(void **state)
 {
 	static const char inside[] = "{\"a\":\"b\0c\"}";
@@ -466,6 +550,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(refuses_a_key_twice),
+		cmocka_unit_test(refuses_a_long_key_twice),
+		cmocka_unit_test(reads_many_keys),
 		cmocka_unit_test(refuses_a_nul),
 		cmocka_unit_test(reads_only_its_bytes),
 		cmocka_unit_test(limits_depth),
