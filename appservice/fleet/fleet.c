@@ -113,6 +113,7 @@ static void load_all(struct load *ld)
 	org_read(ld);
 	chart_read(ld);
 	byhand_read(ld);
+	strays_tell(ld);
 	rules_read(ld);
 	if (!has_memory(ld))
 		return;

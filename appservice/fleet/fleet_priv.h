@@ -59,6 +59,12 @@ struct rule {
 	struct place place;
 };
 
+/* An id that should be of our server and is of another one. */
+struct stray {
+	const char *id, *server, *label;
+	struct place place;
+};
+
 struct load {
 	const struct fleet_source *src;
 	struct fleet *fleet;
@@ -73,6 +79,9 @@ struct load {
 	size_t n_quotas, quotas_cap;
 	bool ceo_named; /* by the fleet's configuration */
 	size_t n_typos; /* of the file that is being read */
+	struct stray *strays;
+	size_t n_strays, strays_cap;
+	size_t n_ours; /* ids that should be of our server */
 	const struct rule *rules;
 	size_t n_rules;
 };
@@ -127,6 +136,12 @@ void typo_end(struct load *ld, const char *file);
 /* Those of a map; label "" is the file's top. */
 void node_typos(struct load *ld, const char *file, const char *label,
 	const struct yaml_node *map, const char *const *known, size_t n);
+
+/* stray.c: ids of another server, told when all were read. */
+
+void stray_add(struct load *ld, const char *id, const char *server,
+	struct place at, const char *label);
+void strays_tell(struct load *ld);
 
 /* Reading. */
 void org_read(struct load *ld);

@@ -39,16 +39,14 @@ static void check_id(struct load *ld, const char *id, bool abroad,
 			label, id, ld->src->server_name);
 		return;
 	}
+	ld->n_ours += !abroad;
 	if (id_is_local(id, ld->src->server_name)) {
 		if (!id_user_ok(id, &why))
 			fault(ld, at, "%s: user id \"%s\" %s", label, id, why);
 		return;
 	}
 	if (!abroad)
-		fault(ld, at,
-			"%s: \"%s\" is not of this server: expected "
-			"@...:%s (homeserver.server_name)",
-			label, id, ld->src->server_name);
+		stray_add(ld, id, id + (server.p - id), at, label);
 	else if (!id_server_ok(id + (server.p - id)))
 		fault(ld, at, "%s: \"%.*s\" is no server name", label,
 			(int)server.n, server.p);

@@ -153,6 +153,16 @@ def test_broken_configuration_of_the_fleet(ready):
             "mean departments")
 
 
+def test_organisation_of_another_server(ready):
+    """One finding, not one for everybody."""
+    muster, hs = ready
+    muster.write_config(homeserver={"server_name": "other.test"})
+    refused(muster, hs, r"DIR/org\.json:\d+:\d+: 4 of 4 user ids are of the "
+            r"server fleet\.test, .*homeserver\.server_name is other\.test")
+    finding, = muster.run("check", "--json", expect=2).json["findings"]
+    assert not finding["warning"]
+
+
 # -- people and rooms: (whose entry, the change, where it is said, what)
 
 

@@ -558,8 +558,8 @@ static void test_org_fields(void **state)
 		"org.json:9:15: people[3].name: expected a text, found an "
 		"integer");
 	assert_found(&c, "org.json:10:3: people[4]: \"matrixId\" is missing");
-	assert_int_equal(c.report.items[9].line, 9);
-	assert_int_equal(c.report.items[9].column, 64);
+	assert_int_equal(c.report.items[8].line, 9);
+	assert_int_equal(c.report.items[8].column, 64);
 	assert_errors(&c, 11);
 	case_free(&c);
 }
@@ -604,6 +604,70 @@ static void test_people_checks(void **state)
 		"cannot be the name of the agent's directory: no slash, not . "
 		"or ..");
 	assert_errors(&c, 9); /* and the upper-case letter itself */
+	case_free(&c);
+}
+
+/* When most ids are of one other server, that is one finding. */
+static void test_other_server(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_init(&c);
+	case_files(&c, SMALL_ORG,
+		"ceo: {matrixId: \"@zoe:example.org\"}\n"
+		"departments: {}\n",
+		"agents: [{id: a}, {id: \"@b:third.org\"}]\n"
+		"humans: [\"@x:fourth.org\", \"@y:fourth.org\"]\n");
+	c.src.server_name = "example.com";
+	case_load(&c);
+	assert_errors(&c, 2);
+	assert_found(&c,
+		"org.json:2:83: 7 of 9 user ids are of the server example.org, "
+		"this one first, but homeserver.server_name is example.com: "
+		"correct homeserver.server_name, or the ids in the file");
+	assert_found(&c,
+		"muster.yaml:1:24: fleet.agents[1]: \"@b:third.org\" is not of "
+		"this server: expected @...:example.com "
+		"(homeserver.server_name)");
+	case_free(&c);
+}
+
+/* Half of them are not most. */
+static void test_other_servers(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, NULL, NULL,
+		"agents: [{id: \"@a:other.org\"}, {id: b},\n"
+		"  {id: c}, {id: \"@d:other.org\"}]\n");
+	assert_errors(&c, 2);
+	assert_found(&c,
+		"muster.yaml:2:17: fleet.agents[3]: \"@d:other.org\" is not of "
+		"this server: expected @...:example.org "
+		"(homeserver.server_name)");
+	case_free(&c);
+	case_run(&c, NULL, NULL, "agents: [{id: \"@a:other.org\"}]\n");
+	assert_errors(&c, 1);
+	assert_found(&c,
+		"muster.yaml:1:15: fleet.agents[0]: \"@a:other.org\" is not of "
+		"this server: expected @...:example.org "
+		"(homeserver.server_name)");
+	case_free(&c);
+}
+
+/* A whole organisation of another server. */
+static void test_example_elsewhere(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_init(&c);
+	c.src.server_name = "fleet.examples";
+	case_folder(&c, examples_folder(), true);
+	assert_errors(&c, 2);
+	assert_non_null(strstr(c.report.items[1].text,
+		"1003 of 1003 user ids are of the server fleet.example, this "
+		"one first, but homeserver.server_name is fleet.examples: "));
+	assert_non_null(strstr(c.report.items[0].text, "matrix.domain is"));
 	case_free(&c);
 }
 
@@ -1015,6 +1079,9 @@ int main(void)
 		cmocka_unit_test(test_org_columns),
 		cmocka_unit_test(test_org_fields),
 		cmocka_unit_test(test_people_checks),
+		cmocka_unit_test(test_other_server),
+		cmocka_unit_test(test_other_servers),
+		cmocka_unit_test(test_example_elsewhere),
 		cmocka_unit_test(test_circles),
 		cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_prefix_chosen),
