@@ -15,16 +15,20 @@
 
 #include "base/poison.h"
 
+/* A limit's number as text. */
+#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+
 struct scan {
 	const char *p;
 	size_t n;
 	size_t i; /* where we are; after a failure, what is wrong */
 	int depth;
 	size_t values;
-	const char *problem; /* what was found, or */
-	const char
-		*expected; /* what should have been found, or out of memory */
-	json_take *take;   /* NULL: only the place is wanted */
+	/* After a failure; neither: out of memory. */
+	const char *problem;  /* what was found; NULL: what stands there */
+	const char *expected; /* what should have been; NULL: who knows */
+	json_take *take;      /* NULL: only the place is wanted */
 	void *arg;
 	/* The deepest value on the path looked for. */
 	const char *path;
@@ -40,9 +44,10 @@ static bool expected(struct scan *s, const char *what)
 	return false;
 }
 
-static bool problem(struct scan *s, const char *what)
+static bool problem(struct scan *s, const char *what, const char *want)
 {
 	s->problem = what;
+	s->expected = want;
 	return false;
 }
 
@@ -86,12 +91,14 @@ static bool scan_escape(struct scan *s)
 		return true;
 	}
 	if (left < 2 || at[1] != 'u')
-		return problem(s, "an escape that JSON does not have");
+		return problem(s, "an escape that JSON does not have",
+			"one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
 	for (size_t k = 2; k < 6; k++)
 		if (k >= left || !is_hex((unsigned char)at[k]))
-			return problem(s, "\\u without four hex digits");
+			return problem(s, "\\u without four hex digits",
+				"four of them, as in \\u00e9");
 	if (memcmp(at + 2, "0000", 4) == 0)
-		return problem(s, "\\u0000, which is refused");
+		return problem(s, "\\u0000", "text without a NUL");
 	s->i += 6;
 	return true;
 }
@@ -105,7 +112,8 @@ static bool scan_string(struct scan *s, enum json_token t)
 		int c = peek(s);
 		if (c < 0) {
 			s->i = start;
-			return problem(s, "a string that does not end");
+			return problem(s, "a string that does not end",
+				"a closing \"");
 		}
 		if (c == '"') {
 			s->i++;
@@ -114,15 +122,20 @@ static bool scan_string(struct scan *s, enum json_token t)
 		if (c == '\\') {
 			if (!scan_escape(s))
 				return false;
+		} else if (c == '\n' || c == '\r') {
+			return problem(s, "the end of the line in a string",
+				"a closing \"");
 		} else if (c < 0x20) {
-			return problem(s, "a control character in a string");
+			return problem(s, "a control character in a string",
+				"an escape such as \\t");
 		} else if (c < 0x80) {
 			s->i++;
 		} else {
 			uint32_t cp;
 			size_t len = utf8_next(s->p + s->i, s->n - s->i, &cp);
 			if (len == 0)
-				return problem(s, "text that is not UTF-8");
+				return problem(
+					s, "text that is not UTF-8", NULL);
 			s->i += len;
 		}
 	}
@@ -155,7 +168,8 @@ static bool scan_number(struct scan *s)
 	if (peek(s) == '0') {
 		s->i++;
 		if (is_digit(peek(s)))
-			return problem(s, "a number that starts with 0");
+			return problem(s, "a number that starts with 0",
+				"one without leading zeros");
 	} else if (!scan_digits(s)) {
 		return false;
 	}
@@ -239,7 +253,8 @@ static bool scan_container(struct scan *s, const char *path)
 	size_t count = 0;
 
 	if (++s->depth > LIMIT_JSON_DEPTH)
-		return problem(s, "too many levels of nesting");
+		return problem(s, "too many levels of nesting",
+			"at most " TEXT_OF(LIMIT_JSON_DEPTH));
 	s->i++;
 	if (!token(s, object ? JSON_OPEN_OBJ : JSON_OPEN_ARR, s->i - 1, s->i))
 		return false;
@@ -268,7 +283,8 @@ static bool scan_container(struct scan *s, const char *path)
 static bool scan_value(struct scan *s, const char *path)
 {
 	if (++s->values > LIMIT_JSON_VALUES)
-		return problem(s, "more values than are read at once");
+		return problem(s, "more values than are read at once",
+			"at most " TEXT_OF(LIMIT_JSON_VALUES));
 	/* As deep as the last: of two equal keys, the last one counts. */
 	if (path && (size_t)(path - s->path) >= s->reached) {
 		s->reached = (size_t)(path - s->path);
@@ -328,12 +344,10 @@ enum rc json_scan(const char *p, size_t n, const char *where, json_take *take,
 	const char *colon = where ? ":" : "";
 	if (!where)
 		where = "";
-	if (s.problem)
-		return err_set(e, RC_INVALID, "%s%s%d:%d: found %s", where,
-			colon, line, column, s.problem);
 	describe(&s, found, sizeof(found));
-	return err_set(e, RC_INVALID, "%s%s%d:%d: found %s, expected %s", where,
-		colon, line, column, found, s.expected);
+	return err_set(e, RC_INVALID, "%s%s%d:%d: found %s%s%s", where, colon,
+		line, column, s.problem ? s.problem : found,
+		s.expected ? ", expected " : "", s.expected ? s.expected : "");
 }
 
 bool json_locate(

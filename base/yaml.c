@@ -17,6 +17,8 @@
 
 #define DEPTH_MAX 16
 #define NODES_MAX 100000
+/* Before libyaml's words, which do not say what they are about. */
+#define NO_YAML "the YAML cannot be read: "
 
 struct reader {
 	yaml_parser_t parser;
@@ -85,10 +87,11 @@ static void fail_parser(struct reader *r)
 			p->problem_offset < r->n ? p->problem_offset : r->n,
 			&line, &column);
 	if (p->context && (int)p->context_mark.line + 1 != line)
-		fail_at(r, line, column, "%s (%s that starts in line %d)",
-			p->problem, p->context, (int)p->context_mark.line + 1);
+		fail_at(r, line, column,
+			NO_YAML "%s (%s that starts in line %d)", p->problem,
+			p->context, (int)p->context_mark.line + 1);
 	else
-		fail_at(r, line, column, "%s", p->problem);
+		fail_at(r, line, column, NO_YAML "%s", p->problem);
 }
 
 /* Goes to the next event. */

@@ -362,10 +362,13 @@ static void check_aliases(struct policy *p)
 {
 	for (size_t i = 1; i < p->n_made; i++) {
 		const struct made *x = &p->made[i - 1], *y = &p->made[i];
-		if (text_eq(x->room.alias, y->room.alias))
-			fault(p->ld, made_place(y->rule, y->group),
-				"two rooms would have the alias %s: %s and %s",
-				y->room.alias, describe(p, x), describe(p, y));
+		if (!text_eq(x->room.alias, y->room.alias))
+			continue;
+		fault(p->ld, made_place(y->rule, y->group),
+			"two rooms would have the alias %s: %s and %s: %s",
+			y->room.alias, describe(p, x), describe(p, y),
+			x->rule == y->rule ? "rename one of the two"
+					   : "give one rule another alias");
 	}
 }
 

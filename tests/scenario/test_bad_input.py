@@ -51,7 +51,8 @@ def test_no_configuration(ready):
 
 @pytest.mark.parametrize("text, said", [
     ("", r"homeserver\.url: must be given"),
-    ("homeserver: [\n", r"DIR/muster\.yaml:2:1: "),
+    ("homeserver: [\n",
+     r"DIR/muster\.yaml:2:1: the YAML cannot be read: did not find"),
     ("a: 1\n b: 2\n", r"DIR/muster\.yaml:2:\d+: "),
     ("homeserver:\n\turl: x\n", r"DIR/muster\.yaml:2:1: "),
     ("just words\n", r"DIR/muster\.yaml:1:1: .*must be a map of settings"),
@@ -122,6 +123,9 @@ def test_missing_files_of_the_fleet(ready):
 
 @pytest.mark.parametrize("text, said", [
     ('{"people": [\n {"name": }', r"org\.json:2:11: "),
+    ('{"people": [\n {"name": "Ann,\n  "level": "IC"}]}',
+     r'org\.json:2:16: found the end of the line in a string, expected a '
+     'closing "'),
     ("", r"org\.json(:1:1)?: "), ("[]", r"org\.json(:1:1)?: "),
     ("{}", r'org\.json:1:1: expected "people"'),
     ('{"people": 3}', r'org\.json:1:\d+: expected "people".*found'),
@@ -130,8 +134,8 @@ def test_missing_files_of_the_fleet(ready):
     ('{"people": [\n  7]}', r"org\.json:2:3: people\[0\]: expected a person"),
     ('{"people": [],\n "people": []}',
      r'org\.json:2:2: found the key "people" a second time')],
-    ids=["open", "empty", "list", "nothing", "number", "no-id", "no-person",
-         "twice"])
+    ids=["open", "quote", "empty", "list", "nothing", "number", "no-id",
+         "no-person", "twice"])
 def test_broken_organisation(ready, text, said):
     muster, hs = ready
     muster.write("org.json", text)
@@ -217,7 +221,8 @@ def test_wrong_person(ready, who, change, key, said):
 @pytest.mark.parametrize("rooms, said", [
     ([{"alias": "x", "members": {"everyone": True}},
       {"alias": "x", "members": {"level": ["VP"]}}],
-     r"muster\.yaml:\d+:\d+: two rooms would have the alias #x:fleet\.test"),
+     r"muster\.yaml:\d+:\d+: two rooms would have the alias #x:fleet\.test.*"
+     "give one rule another alias"),
     ([{"alias": "{team}-team", "members": {"team": "{team}"}},
       {"alias": "platform-team", "members": {"everyone": True}}],
      r"two rooms would have the alias #platform-team:fleet\.test"),

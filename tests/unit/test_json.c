@@ -56,7 +56,9 @@ static void refuses(void **state)
 		{ "{\"a\":-Infinity}", "1:7: found 'I', expected a digit" },
 		{ "{\"a\":TRUE}", "1:6: found 'T', expected a value" },
 		{ "{\"a\":tru}", "1:6: found 't', expected a value" },
-		{ "{\"a\":01}", "1:7: found a number that starts with 0" },
+		{ "{\"a\":01}",
+			"1:7: found a number that starts with 0, expected "
+			"one without leading zeros" },
 		{ "{\"a\":1.}", "1:8: found '}', expected a digit" },
 		{ "{\"a\":1e}", "1:8: found '}', expected a digit" },
 		{ "{\"a\":+1}", "1:6: found '+', expected a value" },
@@ -66,19 +68,35 @@ static void refuses(void **state)
 		{ "{ // c\n}",
 			"1:3: found '/', expected a key in double quotes" },
 		{ "{\"a\":\"b\n\"}",
-			"1:8: found a control character in a string" },
-		{ "{\"a\":\"b", "1:6: found a string that does not end" },
+			"1:8: found the end of the line in a string, "
+			"expected a closing \"" },
+		{ "{\"a\":\"b\r\n\"}",
+			"1:8: found the end of the line in a string, "
+			"expected a closing \"" },
+		{ "{\"a\":\"b\tc\"}",
+			"1:8: found a control character in a string, "
+			"expected an escape such as \\t" },
+		{ "{\"a\":\"b",
+			"1:6: found a string that does not end, "
+			"expected a closing \"" },
 		{ "{\"a\":\"\\x\"}",
-			"1:7: found an escape that JSON does not have" },
+			"1:7: found an escape that JSON does not have, "
+			"expected one of \\\" \\\\ \\/ \\b \\f "
+			"\\n \\r \\t \\uXXXX" },
 		{ "{\"a\":\"\\u12g4\"}",
-			"1:7: found \\u without four hex digits" },
-		{ "{\"a\":\"\\u12", "1:7: found \\u without four hex digits" },
+			"1:7: found \\u without four hex digits, "
+			"expected four of them, as in \\u00e9" },
+		{ "{\"a\":\"\\u12",
+			"1:7: found \\u without four hex digits, "
+			"expected four of them, as in \\u00e9" },
 		{ "{\"a\":\"\\",
-			"1:7: found an escape that JSON does not have" },
+			"1:7: found an escape that JSON does not have, "
+			"expected one of \\\" \\\\ \\/ \\b \\f "
+			"\\n \\r \\t \\uXXXX" },
 		{ "{\"user\\u0000x\":1}",
-			"1:7: found \\u0000, which is refused" },
+			"1:7: found \\u0000, expected text without a NUL" },
 		{ "{\"a\":\"\\\\\\u0000\"}",
-			"1:9: found \\u0000, which is refused" },
+			"1:9: found \\u0000, expected text without a NUL" },
 		{ "{\"a\":\"\xC0\xAF\"}", "1:7: found text that is not UTF-8" },
 		{ "{\"a\":\"\xED\xA0\x80\"}",
 			"1:7: found text that is not UTF-8" },
@@ -199,8 +217,9 @@ static void refuses_a_nul(void **state)
 	(void)state;
 	assert_rc(json_parse(inside, sizeof(inside) - 1, "f.json", &doc, &e),
 		RC_INVALID);
-	assert_string_equal(
-		e.text, "f.json:1:8: found a control character in a string");
+	assert_string_equal(e.text,
+		"f.json:1:8: found a control character in a string, expected "
+		"an escape such as \\t");
 	assert_rc(json_parse(between, sizeof(between) - 1, "f.json", &doc, &e),
 		RC_INVALID);
 	assert_string_equal(e.text,
@@ -250,7 +269,8 @@ static void limits_depth(void **state)
 		if (depth == 64)
 			json_free(doc);
 	}
-	assert_string_equal(e.text, "1:65: found too many levels of nesting");
+	assert_string_equal(e.text,
+		"1:65: found too many levels of nesting, expected at most 64");
 
 	/* Beside each other they are no levels. */
 	struct buf b;
@@ -280,7 +300,10 @@ static void limits_values(void **state)
 	text[0] = '[';
 	text[n - 1] = ']';
 	assert_rc(json_parse_any(text, n, NULL, &doc, &e), RC_INVALID);
-	assert_non_null(strstr(e.text, "more values than are read at once"));
+	assert_non_null(strstr(e.text,
+		"found more values than are "
+		"read at once, expected at "
+		"most 2000000"));
 	free(text);
 }
 

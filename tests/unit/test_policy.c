@@ -431,7 +431,7 @@ static void test_one_alias_twice(void **state)
 		"muster.yaml:3:10: two rooms would have the alias "
 		"#red-team-team:example.org: that of team \"Red Team\" of "
 		"department \"Lab\" and that of team \"red  team\" of "
-		"department \"Lab\"");
+		"department \"Lab\": rename one of the two");
 	case_free(&c);
 	case_run(&c, NULL, NULL,
 		"agents: [{id: a, department: All}]\n"
@@ -443,7 +443,7 @@ static void test_one_alias_twice(void **state)
 	assert_found(&c,
 		"muster.yaml:4:5: two rooms would have the alias "
 		"#all-hands:example.org: that of department \"All\" and that "
-		"of the policy's \"all-hands\"");
+		"of the policy's \"all-hands\": give one rule another alias");
 	case_free(&c);
 }
 

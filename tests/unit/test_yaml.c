@@ -151,19 +151,26 @@ static void refuses(void **state)
 			"f:1:11: the key \"a\" is there already, in line 1" },
 		{ "a: 1\n---\nb: 1\n",
 			"f:2:1: a second document in the same file" },
-		{ "a: [1\nb: 2\n", "f:2:2: did not find expected ',' or ']'" },
+		{ "a: [1\nb: 2\n",
+			"f:2:2: the YAML cannot be read: did not find expected "
+			"',' or ']'" },
 		{ "a:\n\t- b\n",
-			"f:2:1: found character that cannot start any token" },
-		{ "a: b: c\n", "f:1:5: mapping values are not allowed" },
+			"f:2:1: the YAML cannot be read: found character that "
+			"cannot start any token" },
+		{ "a: b: c\n",
+			"f:1:5: the YAML cannot be read: mapping values are "
+			"not allowed" },
 		{ "? [a]\n: b\n", "f:1:3: a key must be a text" },
 		{ "a: \"\\0\"\n", "f:1:4: a text with a NUL in it" },
 		{ "a: \"\\u0000x\"\n", "f:1:4: a text with a NUL in it" },
 		{ "\xC3\xA9: \x01\n",
-			"f:1:4: control characters are not allowed" },
+			"f:1:4: the YAML cannot be read: control characters "
+			"are not allowed" },
 		{ "a: b\nc: \xFF\n", "f:2:4: text that is not UTF-8" },
 		{ "a: \xED\xA0\x80\n", "f:1:4: text that is not UTF-8" },
 		{ "a: \"open\nb: 1\n",
-			"f:3:1: found unexpected end of stream" },
+			"f:3:1: the YAML cannot be read: found unexpected end "
+			"of stream" },
 		{ "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]",
 			"f:1:17: more than 16 levels" },
 	};
