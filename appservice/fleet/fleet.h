@@ -53,6 +53,8 @@ struct fleet {
 	const struct person **people; /* everybody of the files, humans and the
 					 bot too; by user id */
 	size_t n_people;
+	size_t n_named; /* people as the organisation's file has them; without
+			   one, by hand; the bot is no person */
 	const struct person **agents; /* deployed agents, by user id */
 	size_t n_agents;
 	const struct person **humans; /* of the fleet, by user id */

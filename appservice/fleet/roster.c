@@ -189,6 +189,8 @@ void roster_publish(struct load *ld)
 		const struct person *p = &d->person;
 		d->person.deployed |= d->chosen;
 		f->people[f->n_people++] = p;
+		f->n_named +=
+			ld->src->org_path ? d->origin == FROM_ORG : !p->bot;
 		if (!p->human)
 			f->declared_users[f->n_declared_users++] = p->user_id;
 		if (p->deployed && p->human)

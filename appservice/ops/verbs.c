@@ -104,7 +104,7 @@ static void check_json(const struct app *app, const struct report *r, bool ok)
 		jb_end_obj(&b);
 	}
 	jb_end_arr(&b);
-	jb_int(&b, "people", (int64_t)app->fleet.n_people);
+	jb_int(&b, "people", (int64_t)app->fleet.n_named);
 	jb_int(&b, "agents", (int64_t)app->fleet.n_agents);
 	jb_int(&b, "humans", (int64_t)app->fleet.n_humans);
 	jb_int(&b, "rooms",
@@ -125,11 +125,10 @@ int verb_check(struct cli *cli)
 		check_json(&app, &report, status == EXIT_OK);
 	if (status == EXIT_OK && !cli->json) {
 		print_report(&report);
-		printf("%s is fine: %zu people, %zu of them agents, %zu "
-		       "human%s of the fleet; %zu rooms and %zu direct rooms\n",
-			cli->config_path, app.fleet.n_people,
-			app.fleet.n_agents, app.fleet.n_humans,
-			app.fleet.n_humans == 1 ? "" : "s",
+		printf("%s is fine: %zu people, %zu agents, %zu human%s "
+		       "of the fleet; %zu rooms and %zu direct rooms\n",
+			cli->config_path, app.fleet.n_named, app.fleet.n_agents,
+			app.fleet.n_humans, app.fleet.n_humans == 1 ? "" : "s",
 			app.fleet.n_rooms - app.fleet.n_direct,
 			app.fleet.n_direct);
 	}

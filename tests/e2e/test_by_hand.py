@@ -78,7 +78,7 @@ def ids(*names):
 def test_check(hand):
     got = hand.steps["check"]
     assert got.code == 0, got
-    assert "4 of them agents, 2 humans" in got.out
+    assert "6 people, 4 agents, 2 humans" in got.out
 
 
 def test_registration_has_the_prefix(hand):

@@ -37,7 +37,7 @@ def test_check(fleet, names):
         **names, fleet.human_id: "Philippa Tidewater"}
     got = fleet.steps["check"]
     assert got.code == 0, got
-    for words in ("10 of them agents", "1 human", "5 rooms",
+    for words in ("1001 people, 10 agents", "1 human", "5 rooms",
                   "14 direct rooms"):
         assert words in got.out, got
 

@@ -256,10 +256,21 @@ def test_the_admin_api_counts_us(declared_on_conduit):
 def test_check(fresh_on_conduit):
     muster, hs = fresh_on_conduit
     got = muster.run("check", expect=0)
-    assert "4 people, 3 of them agents, 1 human" in got.out
+    assert "4 people, 3 agents, 1 human" in got.out
     assert muster.json("check") == {
         "ok": True, "findings": [], "people": 4, "agents": 3, "humans": 1,
         "rooms": len(ROOMS), "direct_rooms": len(DIRECT)}
+    # The bot is an agent, but nobody of the organisation; nor is a guest.
+    muster.write_config(fleet={"config": "config.yaml",
+                               "humans": ["@guest:else.test"]})
+    muster.write("config.yaml", f"""\
+commandCenter: {{taskAssignmentBotMatrixId: "{full("bot")}"}}
+departments:
+  Engineering: {{enabled: true, vp: 1, directors: 0, managers: 0, ics: 0}}
+""")
+    got = muster.run("check", expect=0)
+    assert "4 people, 2 agents, 2 humans of the fleet" in got.out
+    assert muster.json("check")["people"] == 4
     org = small.org()
     org["people"][1]["level"] = "Boss"
     muster.write_org(org)

@@ -77,6 +77,7 @@ static void test_reference_chosen(void **state)
 		c.fleet.agents, c.fleet.n_agents, agents, ARRAY_LEN(agents));
 	assert_people(c.fleet.humans, c.fleet.n_humans, humans, 1);
 	assert_int_equal(c.fleet.n_people, 1002);
+	assert_int_equal(c.fleet.n_named, 1001);
 	assert_int_equal(c.fleet.n_declared_users, 1001);
 
 	const struct person *bot = fleet_person(&c.fleet, agents[9]);
@@ -136,6 +137,7 @@ static void test_example_chosen(void **state)
 	assert_people(
 		c.fleet.agents, c.fleet.n_agents, agents, ARRAY_LEN(agents));
 	assert_int_equal(c.fleet.n_people, 1002);
+	assert_int_equal(c.fleet.n_named, 1001);
 	assert_string_equal(
 		fleet_person(&c.fleet, agents[3])->name, "Åsa Iyer");
 	/* Where the files say so: the 2nd person's matrixId. */
@@ -312,6 +314,7 @@ static void test_by_hand(void **state)
 	assert_loaded(&c, 0);
 	assert_people(c.fleet.agents, c.fleet.n_agents, agents, 2);
 	assert_int_equal(c.fleet.n_humans, 2);
+	assert_int_equal(c.fleet.n_named, 4);
 	assert_string_equal(c.fleet.humans[0]->user_id, humans[1]);
 	assert_string_equal(c.fleet.humans[1]->user_id, humans[0]);
 	assert_string_equal(c.fleet.humans[1]->name, "Ann");
