@@ -1,11 +1,14 @@
 """SIGTERM: the service ends with status 0 within its 10 seconds, whatever it
 is doing, and the next one goes on."""
 
+import os
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
+import support.process
 
 from support import small
 from support.fakehs import delay
@@ -107,6 +110,29 @@ def test_homeserver_hangs_in_the_middle(fresh_on_conduit):
     hs.clear_faults()
     muster.start(ready=False)
     small.wait_settled(muster, hs)
+
+
+def test_shared_file_system_hangs(fresh_on_conduit, tmp_path):
+    """As NFS does when its server is away: reads do not come back, not even
+    for a signal."""
+    muster, hs = fresh_on_conduit
+    library, flag, seen = (tmp_path / n for n in ("hang.so", "hang", "seen"))
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), os.path.join(
+        os.path.dirname(support.process.__file__), "hang.c")], check=True)
+    muster.env.update({
+        "LD_PRELOAD": str(library), "HANG_WHILE": str(flag),
+        "HANG_SEEN": str(seen),
+        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+        + ":verify_asan_link_order=0:detect_leaks=0"})
+    muster.write_config(reconcile={"interval": "1s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    flag.touch()
+    wait_until(seen.exists, 20, "a look to hang")
+    stopped = muster.stop(BOUND)
+    flag.unlink()
+    assert stopped == 0
+    assert '"handoff.root"' in muster.tail(3)
 
 
 def test_homeserver_never_says_anything(muster_on):
