@@ -73,7 +73,8 @@ static enum rc take_over(struct work *w, struct err *e)
 	if (!ours)
 		return work_block(w,
 			"an account that is not ours has this name: give the "
-			"agent another id",
+			"agent another id (taking it over is for `muster "
+			"adopt`, which this version does not have yet)",
 			e);
 	const char *shown = NULL;
 	rc = hs_display_name(w->hs, w->step->subject, &w->a, &shown, e);
