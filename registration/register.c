@@ -424,11 +424,13 @@ enum rc registration_register(const struct register_options *o, struct err *e)
 {
 	enum standing standing = STANDS_NOT;
 	struct err why = { 0 };
-	enum rc rc = hs_versions(o->plain, NULL, e);
+	enum rc rc = hs_versions(o->plain, NULL, &why);
 
 	if (rc != RC_OK)
-		return err_wrap(e, rc,
-			"the homeserver does not answer (homeserver.url)");
+		return err_set(e, rc,
+			"no homeserver answers: is it running, and is "
+			"homeserver.url right? (%s)",
+			why.text);
 	rc = look(o, &standing, &why);
 	/* Registering anew may mend an old URL, if there is a way to. */
 	if (rc == RC_OK && standing == STANDS_UNREACHED &&

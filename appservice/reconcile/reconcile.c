@@ -235,12 +235,24 @@ static void connected(struct reconcile *r, const char *server)
 				(enum hs_kind)atomic_load(&r->app->kind))));
 }
 
+static enum rc check_there(struct reconcile *r, char server[64], struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = hs_versions(r->clients[0], server, &why);
+	if (rc == RC_NETWORK || rc == RC_TIMEOUT)
+		return err_set(e, rc,
+			"no homeserver answers at %s: is it running, and is "
+			"homeserver.url right? (%s)",
+			config_text(&r->app->config, SET_HS_URL), why.text);
+	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
+}
+
 enum rc reconcile_connect(struct reconcile *r, struct err *e)
 {
 	struct hs_whoami me = { 0 };
 	struct hs *hs = r->clients[0];
 	char server[64] = "";
-	enum rc rc = hs_versions(hs, server, e);
+	enum rc rc = check_there(r, server, e);
 	if (rc == RC_OK)
 		rc = find_kind(r, e);
 	if (rc != RC_OK)

@@ -828,7 +828,7 @@ static void unreachable(void **state)
 	(void)state;
 	httpstub_stop(t.stub);
 	t.stub = NULL;
-	fails(RC_NETWORK, "the homeserver does not answer (homeserver.url)");
+	fails(RC_NETWORK, "no homeserver answers: is it running");
 }
 
 static void by_file(void **state)
