@@ -22,7 +22,9 @@ struct setting_value {
 	const struct yaml_node *node; /* SETTING_NODE */
 	enum setting_source source;
 	enum secret_kind secret;
-	int line, column; /* FROM_FILE */
+	const char *file; /* where it stands: our file or a variable; NULL */
+	int line, column; /* 0: all of a variable */
+	bool wrong;       /* there is a finding about it; it is not set then */
 	int64_t number;   /* INT, DURATION (ms), BOOL (0, 1) */
 	int64_t uid, gid; /* OWNER; -1: not set */
 };
@@ -33,6 +35,7 @@ struct config {
 	struct yaml_doc env_docs[SETTING_COUNT]; /* structures from there */
 	const char *path;
 	const char *dir;
+	bool readable; /* the file was read; there may be findings */
 	struct setting_value v[SETTING_COUNT];
 };
 
@@ -45,8 +48,11 @@ struct setting_info {
 extern const struct setting_info setting_infos[SETTING_COUNT];
 
 /*
- * Reads the file. RC_NOT_FOUND: there is none (the text says what to do);
- * RC_INVALID: findings in report; RC_NOMEM.
+ * Reads the file. RC_NOT_FOUND: there is none; RC_INVALID: see the findings in
+ * report; RC_NOMEM; what file_read() says. Each of them is a finding as well.
+ *
+ * Where single settings are wrong the others are in *ret all the same, and it
+ * is `readable`: for whoever needs only one of them. Free it in any case.
  */
 MUST_CHECK enum rc config_load(const char *path, struct config *ret,
 	struct report *report, struct err *e);
@@ -58,6 +64,10 @@ const char *config_text(const struct config *c, enum setting s);
 int64_t config_int(const struct config *c, enum setting s);
 bool config_bool(const struct config *c, enum setting s);
 bool config_is_set(const struct config *c, enum setting s);
+
+/* Where a setting stands, for findings; what nobody has set is told of at the
+ * file's first line. */
+struct place config_place(const struct config *c, enum setting s);
 
 /*
  * The secret itself, read now. Unset in *ret when it is not configured.

@@ -4,6 +4,9 @@
 #include "base/report.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
 
 #include "base/poison.h"
 
@@ -71,6 +74,23 @@ void report_warning(struct report *r, const char *file, int line, int column,
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	add(r, true, file, line, column, text);
+}
+
+void report_parsed(struct report *r, const char *file, const char *text)
+{
+	int64_t line = 0, column = 0;
+
+	if (text_starts(text, file) && text_starts(text + strlen(file), ":"))
+		text += strlen(file) + 1;
+	struct str rest = str_of(text);
+	bool placed = str_i64(str_cut(&rest, ':', NULL), 1, INT32_MAX, &line) &&
+		str_i64(str_cut(&rest, ':', NULL), 1, INT32_MAX, &column);
+	if (placed)
+		text = rest.p;
+	else
+		line = column = 0;
+	report_error(r, file, (int)line, (int)column, "%s",
+		text + strspn(text, " "));
 }
 
 void report_write(const struct report *r, struct buf *out)

@@ -9,6 +9,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+/* Where something was written; line 0: somewhere in there. */
+struct place {
+	const char *file;
+	int line, column;
+};
+
 struct finding {
 	const char *file; /* "" when it belongs to no file */
 	int line;         /* 0: the whole file */
@@ -32,6 +38,9 @@ void report_error(struct report *r, const char *file, int line, int column,
 	const char *fmt, ...) PRINTF_LIKE(5, 6);
 void report_warning(struct report *r, const char *file, int line, int column,
 	const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* An error of a parser in its words, "file:line:column: text" as far as they
+ * have a place; else it is about the whole of `file`. */
+void report_parsed(struct report *r, const char *file, const char *text);
 /* "file:line:column: text\n" for each, as far as it has them. */
 void report_write(const struct report *r, struct buf *out);
 

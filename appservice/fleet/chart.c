@@ -231,7 +231,7 @@ void chart_read(struct load *ld)
 	if (rc == RC_NOMEM)
 		ld->scratch.failed = true;
 	else if (rc != RC_OK)
-		fault_parse(ld, ld->chart_file, e.text);
+		report_parsed(ld->report, ld->chart_file, e.text);
 	else
 		read_root(ld, doc.root);
 out:

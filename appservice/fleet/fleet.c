@@ -53,29 +53,6 @@ bool read_whole(
 	return false;
 }
 
-void fault_parse(struct load *ld, const char *path, const char *text)
-{
-	struct str rest = str_of(text);
-	struct place at = { path, 0, 0 };
-	int64_t line, column;
-	if (text_starts(text, path) && text[strlen(path)] == ':')
-		rest = str_of(text + strlen(path) + 1);
-	struct str all = rest;
-	bool both = str_i64(str_cut(&rest, ':', NULL), 1, INT32_MAX, &line) &&
-		str_i64(str_cut(&rest, ':', NULL), 1, INT32_MAX, &column);
-	if (both) {
-		at.line = (int)line;
-		at.column = (int)column;
-	} else {
-		rest = all;
-	}
-	while (rest.n && *rest.p == ' ') {
-		rest.p++;
-		rest.n--;
-	}
-	fault(ld, at, "%.*s", (int)rest.n, rest.p);
-}
-
 /* False when nothing else can be judged by it. */
 static bool check_source(struct load *ld)
 {

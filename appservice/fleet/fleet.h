@@ -14,11 +14,6 @@
 #include "base/report.h"
 #include "base/yaml.h"
 
-struct place {
-	const char *file;
-	int line, column;
-};
-
 struct person {
 	const char *user_id;
 	const char *localpart;

@@ -96,8 +96,6 @@ void caution(struct load *ld, struct place at, const char *fmt, ...)
 /* A whole file into out; a finding and false when that failed. */
 MUST_CHECK bool read_whole(
 	struct load *ld, const char *path, const char *what, struct buf *out);
-/* The finding for a parser's "path:line:column: text". */
-void fault_parse(struct load *ld, const char *path, const char *text);
 
 /* names.c */
 

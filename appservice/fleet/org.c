@@ -301,7 +301,7 @@ void org_read(struct load *ld)
 	if (rc == RC_NOMEM)
 		ld->scratch.failed = true;
 	else if (rc != RC_OK)
-		fault_parse(ld, ld->org_file, e.text);
+		report_parsed(ld->report, ld->org_file, e.text);
 	else
 		read_people(ld, &text, json_root(doc));
 	typo_end(ld, ld->org_file);

@@ -25,6 +25,97 @@ def check(muster, **variables):
         check=False)
 
 
+# What is shown of each setting that nobody has set; None: nothing.
+DEFAULTS = {
+    "homeserver.kind": "auto", "homeserver.admin.user": None,
+    "homeserver.admin.password": None, "homeserver.registration_token": None,
+    "homeserver.ca_file": None, "appservice.id": "muster",
+    "appservice.sender": "muster", "appservice.sender_name": "Muster",
+    "appservice.listen": "127.0.0.1:29400",
+    "appservice.url": "http://127.0.0.1:29400",
+    "appservice.registration": "DIR/registration.yaml",
+    "namespace": "declared", "namespace.prefix": None, "fleet.config": None,
+    "fleet.humans": None, "fleet.agents": None,
+    "direct.manager_report": "true", "direct.manager_peers": "true",
+    "direct.team_peers": "true", "handoff.root": "DIR/runtime",
+    "handoff.device_id": "MUSTER", "handoff.owner": None,
+    "store.path": "DIR/muster.db", "reconcile.concurrency": "8",
+    "reconcile.interval": "5m", "reconcile.password": "random",
+    "ops.socket": "DIR/muster.sock", "ops.listen": None,
+    "log.level": "info", "log.format": "json"}
+NEEDED = {"homeserver.url", "homeserver.server_name", "fleet.org"}
+
+
+def settings_of(muster):
+    return {row["path"]: row for row in muster.json("config")["settings"]}
+
+
+@pytest.fixture
+def all_set(configured):
+    """Every setting has a value that is not its default."""
+    muster = configured
+    muster.write("ca.pem", "")
+    muster.write("config.yaml", "departments: {}\n")
+    muster.write_config(
+        homeserver={"public_url": "http://elsewhere:1", "kind": "synapse",
+                    "registration_token": "a-token", "ca_file": "ca.pem"},
+        appservice={"id": "other", "sender": "other", "sender_name": "Other",
+                    "registration": "other.yaml"},
+        fleet={"config": "config.yaml", "humans": ["@kim:elsewhere.org"],
+               "agents": [{"id": "extra"}]},
+        rooms=[{"alias": "hall", "members": {"everyone": True}}],
+        direct={"manager_report": False, "manager_peers": False,
+                "team_peers": False},
+        handoff={"root": "other", "device_id": "OTHER", "owner": "1:1"},
+        store={"path": "other.db"},
+        reconcile={"concurrency": 3, "interval": "7m", "password": "none"},
+        ops={"socket": "other.sock", "listen": "127.0.0.1:29499"},
+        log={"level": "debug", "format": "text"})
+    return muster
+
+
+def test_every_setting_by_an_empty_variable(all_set):
+    """It sets the default, whatever the file says, and nothing crashes."""
+    muster = all_set
+    paths = settings_of(muster)
+    assert set(DEFAULTS) | NEEDED <= set(paths)
+    for path in paths:
+        name = "MUSTER_" + path.replace(".", "_").upper()
+        muster.env = {name: ""}
+        if path in NEEDED:
+            for verb in ("check", "config"):
+                got = muster.run(verb, expect=2)
+                assert f"{name}: must be given" in got.err or (
+                    "fleet" in path and "fleet.org" in got.err)
+            continue
+        assert muster.run("check").code == 0, path
+        row = settings_of(muster)[path]
+        if path in DEFAULTS:
+            want = DEFAULTS[path]
+            assert row["value"] == (
+                want and want.replace("DIR", muster.dir)), path
+            assert row["from"] == "environment"
+    muster.env = {"MUSTER_" + path.replace(".", "_").upper(): ""
+                  for path in DEFAULTS}
+    rows = settings_of(muster)
+    for path, want in DEFAULTS.items():
+        assert rows[path]["value"] == (
+            want and want.replace("DIR", muster.dir)), path
+
+
+def test_an_empty_variable_is_not_nought(fresh_on_conduit):
+    """The service works with the default's numbers and names."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(handoff={"device_id": "OTHER"},
+                        reconcile={"concurrency": 3, "interval": "1s"})
+    muster.env = {"MUSTER_RECONCILE_CONCURRENCY": "",
+                  "MUSTER_RECONCILE_INTERVAL": "",
+                  "MUSTER_HANDOFF_DEVICE_ID": "", "MUSTER_STORE_PATH": ""}
+    muster.start()
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+
+
 def test_structures_by_the_environment(configured):
     got = check(configured, MUSTER_FLEET_HUMANS='["@kim:elsewhere.org"]',
                 MUSTER_ROOMS="[{alias: Town-Hall, members: "

@@ -550,6 +550,34 @@ static void backoff(void **state)
 	assert_true(backoff_ms(200, 1, INT64_MAX) >= INT64_MAX / 2);
 }
 
+static void reports_of_parsers(void **state)
+{
+	struct report r;
+	static const struct {
+		const char *text, *said;
+		int line, column;
+	} cases[] = {
+		{ "dir/a:b.yaml:12:3: a tab: no", "a tab: no", 12, 3 },
+		{ "4:5: odd", "odd", 4, 5 },
+		{ "dir/a:b.yaml: is gone", "is gone", 0, 0 },
+		{ "cannot open it: 7", "cannot open it: 7", 0, 0 },
+		{ "dir/a:b.yaml:1:", "1:", 0, 0 },
+		{ "1:0: from nought", "1:0: from nought", 0, 0 },
+		{ "", "", 0, 0 },
+	};
+
+	(void)state;
+	report_init(&r);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		report_parsed(&r, "dir/a:b.yaml", cases[i].text);
+		assert_string_equal(r.items[i].file, "dir/a:b.yaml");
+		assert_string_equal(r.items[i].text, cases[i].said);
+		assert_int_equal(r.items[i].line, cases[i].line);
+		assert_int_equal(r.items[i].column, cases[i].column);
+	}
+	report_free(&r);
+}
+
 static void reports(void **state)
 {
 	struct report r;
@@ -614,6 +642,7 @@ int main(void)
 		cmocka_unit_test(times),
 		cmocka_unit_test(backoff),
 		cmocka_unit_test(reports),
+		cmocka_unit_test(reports_of_parsers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

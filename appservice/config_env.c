@@ -1,0 +1,100 @@
+/*
+ * The environment's part of the configuration: MUSTER_<SECTION>_<KEY>.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/config_priv.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+void config_env_name(enum setting s, char out[64])
+{
+	size_t n = 0;
+	for (const char *p = "MUSTER_"; *p; p++)
+		out[n++] = *p;
+	for (const char *p = setting_infos[s].path; *p && n < 63; p++)
+		out[n++] = *p == '.'               ? '_'
+			: (*p >= 'a' && *p <= 'z') ? (char)(*p - 'a' + 'A')
+						   : *p;
+	out[n] = '\0';
+}
+
+/* A structure is YAML there as well: MUSTER_FLEET_HUMANS='["@kim:x.org"]'. */
+static void take_structure(struct loader *l, enum setting s, const char *text)
+{
+	struct yaml_doc *doc = &l->c->env_docs[s];
+	struct err e = { 0 };
+	if (yaml_parse(text, strlen(text), l->file, doc, &e) == RC_OK) {
+		config_take_node(l, s, doc->root);
+		return;
+	}
+	report_parsed(l->r, l->file, e.text);
+	l->c->v[s].wrong = true;
+}
+
+/* It replaces what the file says; an empty one leaves nothing but the
+ * setting's default. */
+static void take_variable(struct loader *l, enum setting s, const char *text)
+{
+	l->c->v[s] = (struct setting_value){ .source = FROM_ENVIRONMENT,
+		.file = l->file,
+		.uid = -1,
+		.gid = -1 };
+	if (!*text)
+		return;
+	if (setting_infos[s].type == SETTING_NODE)
+		take_structure(l, s, text);
+	else
+		config_take_text(l, s, arena_strdup(&l->c->arena, text));
+}
+
+/* What the program, its tests and muster-agent read besides the settings. */
+static bool is_known_variable(const char *name, size_t n)
+{
+	static const char *const others[] = { "MUSTER_CONFIG",
+		"MUSTER_AGENT_NAME", "MUSTER_BIN", "MUSTER_AGENT_BIN",
+		"MUSTER_FIXTURES", "MUSTER_EXAMPLES", "MUSTER_TEST_SEED" };
+	const struct str var = { name, n };
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (str_eq(var, others[i]))
+			return true;
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		char known[64];
+		config_env_name((enum setting)i, known);
+		if (str_eq(var, known))
+			return true;
+	}
+	return false;
+}
+
+extern char **environ;
+
+/* Others may have variables that begin alike, so this is no error. */
+static void warn_of_unknown(struct loader *l)
+{
+	for (char **v = environ; *v; v++) {
+		size_t n = strcspn(*v, "=");
+		if (text_starts(*v, "MUSTER_") && !is_known_variable(*v, n))
+			report_warning(l->r, "", 0, 0,
+				"the environment's %.*s is no setting "
+				"(`muster config` lists them)",
+				(int)n, *v);
+	}
+}
+
+void config_take_environment(struct loader *l)
+{
+	struct loader env = *l;
+	env.from = FROM_ENVIRONMENT;
+	warn_of_unknown(l);
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		char name[64];
+		config_env_name((enum setting)i, name);
+		const char *text = getenv(name);
+		env.file = text ? arena_strdup(&l->c->arena, name) : NULL;
+		if (env.file)
+			take_variable(&env, (enum setting)i, text);
+	}
+}
