@@ -9,7 +9,6 @@
 #include "appservice/ops/views.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/str.h"
 #include "matrix/http.h"
 
@@ -50,16 +49,23 @@ static enum rc from_service(
 	return rc;
 }
 
-static enum rc from_files(
-	struct app *app, const char *name, struct buf *out, struct err *e)
+/* Nobody answers: what is declared, beside what the store knows. */
+static int from_files(
+	struct cli *cli, struct app *app, struct buf *out, struct err *e)
 {
+	app_free(app);
+	int status = cli_load(cli, app);
+	if (status != EXIT_OK)
+		return status;
 	enum rc rc = store_open_readonly(
 		config_text(&app->config, SET_STORE_PATH), &app->store, e);
 	if (rc == RC_NOT_FOUND) /* never started: nothing is known yet */
 		rc = RC_OK;
 	if (rc == RC_OK)
-		rc = view_by_name(name)->write(app, out, e);
-	return rc == RC_OK ? buf_rc(out) : rc;
+		rc = view_by_name(cli->verb->name)->write(app, out, e);
+	if (rc == RC_OK)
+		rc = buf_rc(out);
+	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e->text);
 }
 
 /* `plan` with steps: fine, but not as declared. */
@@ -83,12 +89,12 @@ int verb_view(struct cli *cli)
 	struct err e = { 0 };
 	const char *name = cli->verb->name;
 	buf_init(&doc, LIMIT_DOCUMENT);
-	int status = cli_load(cli, &app);
+	int status = cli_load_socket(cli, &app);
 	if (status == EXIT_OK) {
 		enum rc rc = from_service(&app, name, &doc, &e);
 		if (rc == RC_NETWORK)
-			rc = from_files(&app, name, &doc, &e);
-		if (rc != RC_OK)
+			status = from_files(cli, &app, &doc, &e);
+		else if (rc != RC_OK)
 			status = cli_fail(EXIT_FAILED, "%s", e.text);
 	}
 	if (status == EXIT_OK) {
@@ -120,7 +126,7 @@ int verb_healthcheck(struct cli *cli)
 	struct http_answer answer;
 	struct err e = { 0 };
 	http_answer_init(&answer);
-	int status = cli_load(cli, &app);
+	int status = cli_load_socket(cli, &app);
 	if (status == EXIT_OK) {
 		const char *socket = config_text(&app.config, SET_OPS_SOCKET);
 		enum rc rc = ask_service(socket, "/health/ready", &answer, &e);

@@ -51,15 +51,9 @@ static void setup_log(const struct config *c)
 								: LOG_JSON);
 }
 
-static int load(struct cli *cli, struct app *app, struct report *report)
+/* The status when the configuration cannot be used, and the words. */
+static int refuse(enum rc rc, const struct report *report, const struct err *e)
 {
-	struct err e = { 0 };
-	app_init(app);
-	enum rc rc = app_load(app, cli->config_path, report, &e);
-	if (rc == RC_OK) {
-		setup_log(&app->config);
-		return EXIT_OK;
-	}
 	if (rc == RC_INVALID && report->errors > 0) {
 		print_report(report);
 		return cli_fail(EXIT_WRONG,
@@ -69,7 +63,18 @@ static int load(struct cli *cli, struct app *app, struct report *report)
 			report->errors == 1 ? "it" : "them");
 	}
 	return cli_fail(
-		rc == RC_NOMEM ? EXIT_FAILED : EXIT_WRONG, "%s", e.text);
+		rc == RC_NOMEM ? EXIT_FAILED : EXIT_WRONG, "%s", e->text);
+}
+
+static int load(struct cli *cli, struct app *app, struct report *report)
+{
+	struct err e = { 0 };
+	app_init(app);
+	enum rc rc = app_load(app, cli->config_path, report, &e);
+	if (rc != RC_OK)
+		return refuse(rc, report, &e);
+	setup_log(&app->config);
+	return EXIT_OK;
 }
 
 int cli_load(struct cli *cli, struct app *app)
@@ -79,6 +84,20 @@ int cli_load(struct cli *cli, struct app *app)
 	int status = load(cli, app, &report);
 	if (status == EXIT_OK && report.n > 0)
 		print_report(&report); /* warnings */
+	report_free(&report);
+	return status;
+}
+
+int cli_load_socket(struct cli *cli, struct app *app)
+{
+	struct report report;
+	struct err e = { 0 };
+	report_init(&report);
+	app_init(app);
+	enum rc rc = config_load(cli->config_path, &app->config, &report, &e);
+	if (app->config.readable && !app->config.v[SET_OPS_SOCKET].wrong)
+		rc = RC_OK;
+	int status = rc == RC_OK ? EXIT_OK : refuse(rc, &report, &e);
 	report_free(&report);
 	return status;
 }

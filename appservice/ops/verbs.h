@@ -43,6 +43,9 @@ int cli_fail(int status, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Loads configuration and fleet and prints every finding; EXIT_OK, or the
  * status to end with (said already). */
 int cli_load(struct cli *cli, struct app *app);
+/* Reads only as much as says where a running service is asked (ops.socket):
+ * what is wrong elsewhere is no matter of that. */
+int cli_load_socket(struct cli *cli, struct app *app);
 /* What `registration` does; also the first part of `register`. *changed: the
  * file was written. */
 int cli_registration(struct app *app, bool *changed);

@@ -139,6 +139,49 @@ def test_after_a_crash(declared_on_conduit):
     assert muster.json("status")["ready"]
 
 
+@pytest.mark.parametrize("broken", [
+    "no-org", "odd-org", "no-config", "odd-setting"])
+def test_a_running_service_is_asked_whatever_its_files_say(
+        declared_on_conduit, broken):
+    """It serves on with what it has read; only the next start reads anew."""
+    muster, _ = declared_on_conduit
+    before = documents(muster)
+    if broken == "no-org":
+        os.unlink(muster.path("org.json"))
+    elif broken == "odd-org":
+        muster.write("org.json", '{"people": [')
+    elif broken == "no-config":
+        muster.write_config(fleet={"config": "nowhere.yaml"})
+    else:
+        muster.write_config(
+            homeserver={"url": "nowhere", "kind": "x"}, unknown={"a": 1})
+    now = documents(muster)
+    for verb in ("agents", "rooms", "plan", "quarantine", "audit"):
+        assert now[verb] == before[verb], verb
+    got = muster.run("healthcheck", expect=0)
+    assert (got.out, got.err) == ("ready\n", "")
+    muster.run("check", expect=2)
+    # When nobody answers the files are needed; a health check needs none.
+    muster.stop()
+    for verb in VIEWS:
+        got = muster.run(verb, expect=2)
+        assert "finding" in got.err and got.out == ""
+    got = muster.run("healthcheck", expect=1)
+    assert "no service answers" in got.err
+
+
+@pytest.mark.parametrize("text, said", [
+    ("ops: [", r"muster\.yaml:2:1: "),
+    ("ops: {socket: [x]}", r"muster\.yaml:1:15: ops\.socket: must be a "),
+    ("- ops", r"muster\.yaml:1:1: .*must be a map of settings")])
+def test_where_the_service_is_asked_cannot_be_read(
+        declared_on_conduit, text, said):
+    muster, _ = declared_on_conduit
+    muster.write("muster.yaml", text + "\n")
+    for verb in ("status", "healthcheck"):
+        assert re.search(said, muster.run(verb, expect=2).err)
+
+
 def test_in_words(declared_on_conduit):
     """For people: every name is there, every line fits its columns."""
     muster, hs = declared_on_conduit
