@@ -49,6 +49,8 @@ static struct fleet_source fleet_source_of(const struct config *c)
 		.prefix = config_text(c, SET_NAMESPACE_PREFIX),
 		.config_path = config_text(c, SET_FLEET_CONFIG),
 		.org_path = config_text(c, SET_FLEET_ORG),
+		.config_at = config_place(c, SET_FLEET_CONFIG),
+		.org_at = config_place(c, SET_FLEET_ORG),
 		.self_path = c->path,
 		.humans = c->v[SET_FLEET_HUMANS].node,
 		.agents = c->v[SET_FLEET_AGENTS].node,
@@ -59,30 +61,38 @@ static struct fleet_source fleet_source_of(const struct config *c)
 	};
 }
 
-/* The homeserver's own user is nobody's agent. */
-static void check_prefix(const struct config *c, struct report *report)
+/* Without these there is no telling what the fleet is. */
+static bool has_fleet(const struct config *c)
 {
-	const char *prefix = config_text(c, SET_NAMESPACE_PREFIX);
-	const struct setting_value *v = &c->v[SET_NAMESPACE_PREFIX];
-	if (prefix && text_starts("conduit", prefix))
-		report_error(report, c->path, v->line, v->column,
-			"namespace.prefix: \"%s\" covers @conduit, the "
-			"homeserver's own user: choose a longer one",
-			prefix);
+	static const enum setting needed[] = { SET_HS_NAME, SET_AS_SENDER,
+		SET_FLEET_ORG, SET_FLEET_CONFIG, SET_FLEET_HUMANS,
+		SET_FLEET_AGENTS, SET_ROOMS };
+	if (!c->readable || !config_text(c, SET_HS_NAME))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+		if (c->v[needed[i]].wrong)
+			return false;
+	return config_is_set(c, SET_FLEET_ORG) ||
+		config_is_set(c, SET_FLEET_AGENTS);
+}
+
+/* All of it, so that everything that is wrong is told at once. */
+static enum rc load_all(struct app *app, const char *path,
+	struct fleet_source *src, struct report *report, struct err *e)
+{
+	enum rc rc = config_load(path, &app->config, report, e);
+	if ((rc != RC_OK && rc != RC_INVALID) || !has_fleet(&app->config))
+		return rc;
+	*src = fleet_source_of(&app->config);
+	enum rc of_fleet = fleet_load(src, &app->fleet, report, e);
+	return rc == RC_OK ? of_fleet : rc;
 }
 
 enum rc app_load(struct app *app, const char *config_path,
 	struct report *report, struct err *e)
 {
-	enum rc rc = config_load(config_path, &app->config, report, e);
-	if (rc != RC_OK)
-		return rc;
-	check_prefix(&app->config, report);
-	const struct fleet_source src = fleet_source_of(&app->config);
-	rc = fleet_load(&src, &app->fleet, report, e);
-	if (rc == RC_OK && report->errors > 0)
-		rc = err_set(e, RC_INVALID, "%s: the configuration is wrong",
-			config_path);
+	struct fleet_source src = { 0 };
+	enum rc rc = load_all(app, config_path, &src, report, e);
 	if (rc != RC_OK)
 		return rc;
 	struct arena a = { 0 };

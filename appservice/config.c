@@ -242,10 +242,22 @@ static void check_given(struct loader *l)
 			"selects people of fleet.org, which is not given");
 }
 
+/* The homeserver's own user is nobody's agent. */
+static void check_prefix(struct loader *l)
+{
+	const char *prefix = config_text(l->c, SET_NAMESPACE_PREFIX);
+	if (prefix && text_starts("conduit", prefix))
+		config_wrong(l, SET_NAMESPACE_PREFIX,
+			"\"%s\" covers @conduit, the homeserver's own user: "
+			"choose a longer one",
+			prefix);
+}
+
 static void check_whole(struct loader *l)
 {
 	const struct config *c = l->c;
 	check_given(l);
+	check_prefix(l);
 	const char *sender = config_text(c, SET_AS_SENDER);
 	if (!id_localpart_ok(str_of(sender)))
 		config_wrong(l, SET_AS_SENDER,

@@ -224,7 +224,8 @@ void chart_read(struct load *ld)
 	if (!ld->src->config_path)
 		return;
 	buf_init(&text, LIMIT_CONFIG_FILE);
-	if (!read_whole(ld, ld->chart_file, "fleet.config", &text))
+	if (!read_whole(ld, ld->chart_file, ld->src->config_at, "fleet.config",
+		    &text))
 		goto out;
 	enum rc rc =
 		yaml_parse(buf_str(&text), text.n, ld->chart_file, &doc, &e);

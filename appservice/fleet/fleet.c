@@ -36,20 +36,19 @@ void caution(struct load *ld, struct place at, const char *fmt, ...)
 	report_warning(ld->report, at.file, at.line, at.column, "%s", text);
 }
 
-bool read_whole(
-	struct load *ld, const char *path, const char *what, struct buf *out)
+bool read_whole(struct load *ld, const char *path, struct place at,
+	const char *setting, struct buf *out)
 {
 	struct err e = { 0 };
-	struct place at = { path, 0, 0 };
 	enum rc rc = file_read(path, out, &e);
 	if (rc == RC_OK)
 		return true;
 	if (rc == RC_NOMEM)
 		ld->scratch.failed = true;
 	else if (rc == RC_NOT_FOUND)
-		fault(ld, at, "there is no such file (%s names it)", what);
+		fault(ld, at, "%s: there is no such file: %s", setting, path);
 	else
-		fault(ld, at, "%s: %s", what, e.text);
+		fault(ld, at, "%s: %s", setting, e.text);
 	return false;
 }
 
@@ -57,7 +56,7 @@ bool read_whole(
 static bool check_source(struct load *ld)
 {
 	const struct fleet_source *src = ld->src;
-	struct place here = { ld->self_file, 0, 0 };
+	struct place here = { ld->self_file, 1, 1 };
 	if (!id_server_ok(src->server_name)) {
 		fault(ld, here,
 			"homeserver.server_name: \"%s\" is no server name: "

@@ -72,7 +72,8 @@ struct fleet_source {
 	const char *prefix;      /* namespace prefix; NULL: declared */
 	const char *config_path; /* the reference fleet's config; NULL */
 	const char *org_path;    /* the organisation; NULL */
-	const char *self_path;   /* our own file, for what stands in it */
+	struct place config_at, org_at; /* where the two are named */
+	const char *self_path; /* our own file, for what stands in it */
 	const struct yaml_node *humans; /* fleet.humans: list of user ids, or
 					   {id, name}; NULL */
 	const struct yaml_node *agents; /* fleet.agents; NULL */

@@ -93,9 +93,10 @@ void fault(struct load *ld, struct place at, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 void caution(struct load *ld, struct place at, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
-/* A whole file into out; a finding and false when that failed. */
-MUST_CHECK bool read_whole(
-	struct load *ld, const char *path, const char *what, struct buf *out);
+/* A whole file into out; a finding at the setting that names it and false
+ * when that failed. */
+MUST_CHECK bool read_whole(struct load *ld, const char *path, struct place at,
+	const char *setting, struct buf *out);
 
 /* names.c */
 

@@ -294,7 +294,7 @@ void org_read(struct load *ld)
 	if (!ld->src->org_path)
 		return;
 	buf_init(&text, LIMIT_ORG_FILE);
-	if (!read_whole(ld, ld->org_file, "fleet.org", &text))
+	if (!read_whole(ld, ld->org_file, ld->src->org_at, "fleet.org", &text))
 		goto out;
 	enum rc rc = json_parse_unique(
 		buf_str(&text), text.n, ld->org_file, &doc, &e);

@@ -111,14 +111,83 @@ def test_bad_setting_of_the_environment(ready):
     refused(muster, hs, r"MUSTER_RECONCILE_INTERVAL: must be a duration")
 
 
+def line_of(muster, text):
+    """(line, column) of the value that follows this key."""
+    lines = muster.read("muster.yaml").splitlines()
+    line, = [n for n, found in enumerate(lines, 1) if text in found]
+    return line, lines[line - 1].index(text) + len(text) + 1
+
+
 def test_missing_files_of_the_fleet(ready):
+    """Said where they are named."""
     muster, hs = ready
     os.unlink(muster.path("org.json"))
-    refused(muster, hs, r"DIR/org\.json: there is no such file .*fleet\.org")
+    line, column = line_of(muster, "org: ")
+    refused(muster, hs, rf"DIR/muster\.yaml:{line}:{column}: fleet\.org: "
+                        r"there is no such file: DIR/org\.json")
     muster.write_org(small.org())
     muster.write_config(fleet={"config": "config.yaml"})
-    refused(muster, hs,
-            r"DIR/config\.yaml: there is no such file .*fleet\.config")
+    line, column = line_of(muster, "config: ")
+    refused(muster, hs, rf"DIR/muster\.yaml:{line}:{column}: fleet\.config: "
+                        r"there is no such file: DIR/config\.yaml")
+
+
+def findings(muster):
+    """Of `check --json`: (file, line, column, text) of each."""
+    doc = muster.run("check", "--json", expect=2).json
+    assert doc["ok"] is False
+    assert all(f["warning"] is False for f in doc["findings"])
+    return [(os.path.relpath(f["file"], muster.dir) if "/" in f["file"]
+             else f["file"], f["line"], f["column"], f["text"])
+            for f in doc["findings"]]
+
+
+def test_findings_as_a_document(ready):
+    """Whatever is wrong: each with its file, line and column apart."""
+    muster, _ = ready
+    os.unlink(muster.path("org.json"))
+    line, column = line_of(muster, "org: ")
+    assert findings(muster) == [(
+        "muster.yaml", line, column, "fleet.org: there is no such file: " +
+        muster.path("org.json"))]
+    muster.env = {"MUSTER_FLEET_ORG": "gone.json"}
+    assert findings(muster) == [(
+        "MUSTER_FLEET_ORG", 0, 0, "fleet.org: there is no such file: " +
+        muster.path("gone.json"))]
+    muster.env = {}
+    muster.write("muster.yaml", "")
+    found = findings(muster)
+    assert {f[:3] for f in found} == {("muster.yaml", 1, 1)}
+    assert [f[3].split(":")[0] for f in found] == [
+        "homeserver.url", "homeserver.server_name", "fleet"]
+    muster.write("muster.yaml", "a:\n  b: [\n")
+    (file, line, column, text), = findings(muster)
+    assert (file, line, column) == ("muster.yaml", 3, 1)
+    assert ":" not in text[:3]
+    muster.write("muster.yaml", "words\n")
+    assert findings(muster) == [
+        ("muster.yaml", 1, 1, "the file must be a map of settings")]
+    os.unlink(muster.path("muster.yaml"))
+    (file, line, column, text), = findings(muster)
+    assert (file, line, column) == ("muster.yaml", 0, 0)
+    assert text.startswith("there is no configuration here")
+    os.mkdir(muster.path("muster.yaml"))
+    (file, line, column, text), = findings(muster)
+    assert (file, line, column) == ("muster.yaml", 0, 0)
+    assert "directory" in text
+
+
+def test_everything_wrong_is_said_at_once(ready):
+    """In the configuration and in the fleet's files."""
+    muster, _ = ready
+    org = small.org()
+    org["people"][2]["level"] = "Boss"
+    muster.write_org(org)
+    muster.write_config(log={"level": "loud"}, namespace={"prefix": "con"})
+    found = findings(muster)
+    assert [f[0] for f in found] == ["muster.yaml", "muster.yaml", "org.json"]
+    assert "log.level" in found[0][3] and "namespace.prefix" in found[1][3]
+    assert "Boss" in found[2][3]
 
 
 @pytest.mark.parametrize("text, said", [

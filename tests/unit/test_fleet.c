@@ -388,7 +388,8 @@ static void test_nobody(void **state)
 	case_run(&c, NULL, NULL, NULL);
 	assert_errors(&c, 1);
 	assert_found(&c,
-		"muster.yaml: nothing says who the agents are: set fleet.org "
+		"muster.yaml:1:1: nothing says who the agents are: set "
+		"fleet.org "
 		"(perhaps with fleet.config) or fleet.agents");
 	case_free(&c);
 	case_run(&c, NULL, NULL, "agents: []\nhumans: [\"@x:y.z\"]\n");

@@ -19,14 +19,18 @@ static void test_missing_files(void **state)
 	struct fleet_case c;
 	(void)state;
 	case_init(&c);
-	c.src.org_path = c.paths[0];
-	c.src.config_path = c.paths[1];
+	c.src.org_path = "/nowhere/org.json";
+	c.src.config_path = "/nowhere/config.yaml";
+	c.src.org_at = (struct place){ "muster.yaml", 7, 8 };
+	c.src.config_at = (struct place){ "MUSTER_FLEET_CONFIG", 0, 0 };
 	case_load(&c);
 	assert_errors(&c, 2);
-	assert_found(
-		&c, "org.json: there is no such file (fleet.org names it)");
 	assert_found(&c,
-		"config.yaml: there is no such file (fleet.config names it)");
+		"muster.yaml:7:8: fleet.org: there is no such file: "
+		"/nowhere/org.json");
+	assert_found(&c,
+		"MUSTER_FLEET_CONFIG: fleet.config: there is no such file: "
+		"/nowhere/config.yaml");
 	case_free(&c);
 }
 
@@ -40,8 +44,8 @@ static void test_server_name(void **state)
 	case_load(&c);
 	assert_errors(&c, 1);
 	assert_found(&c,
-		"muster.yaml: homeserver.server_name: \"exa mple.org\" is no "
-		"server name: expected a host name, perhaps with :port");
+		"muster.yaml:1:1: homeserver.server_name: \"exa mple.org\" is "
+		"no server name: expected a host name, perhaps with :port");
 	case_free(&c);
 }
 
