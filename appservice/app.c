@@ -76,27 +76,46 @@ static bool has_fleet(const struct config *c)
 		config_is_set(c, SET_FLEET_AGENTS);
 }
 
-/* All of it, so that everything that is wrong is told at once. */
-static enum rc load_all(struct app *app, const char *path,
-	struct fleet_source *src, struct report *report, struct err *e)
+static void check_files(
+	const struct config *c, enum app_use use, struct report *report)
 {
-	enum rc rc = config_load(path, &app->config, report, e);
-	if ((rc != RC_OK && rc != RC_INVALID) || !has_fleet(&app->config))
-		return rc;
-	*src = fleet_source_of(&app->config);
-	enum rc of_fleet = fleet_load(src, &app->fleet, report, e);
-	return rc == RC_OK ? of_fleet : rc;
+	if (use != FOR_FILES)
+		config_check_ca_file(c, report);
+	if (use == FOR_REGISTER || use == FOR_CHECK)
+		config_check_secrets(c,
+			use == FOR_CHECK ? SECRETS_CHECKED : SECRETS_USED,
+			report);
 }
 
-enum rc app_load(struct app *app, const char *config_path,
+/* All of it, so that everything that is wrong is told at once. */
+static enum rc load_all(struct app *app, const char *path, enum app_use use,
 	struct report *report, struct err *e)
 {
-	struct fleet_source src = { 0 };
-	enum rc rc = load_all(app, config_path, &src, report, e);
+	const struct config *c = &app->config;
+	size_t before = report->errors;
+	enum rc rc = config_load(path, &app->config, report, e);
+	if (!c->readable)
+		return rc;
+	check_files(c, use, report);
+	if (has_fleet(c)) {
+		const struct fleet_source src = fleet_source_of(c);
+		rc = fleet_load(&src, &app->fleet, report, e);
+	}
+	if (rc == RC_OK && report->errors > before)
+		rc = err_set(
+			e, RC_INVALID, "%s: the configuration is wrong", path);
+	return rc;
+}
+
+enum rc app_load(struct app *app, const char *config_path, enum app_use use,
+	struct report *report, struct err *e)
+{
+	enum rc rc = load_all(app, config_path, use, report, e);
 	if (rc != RC_OK)
 		return rc;
 	struct arena a = { 0 };
-	const char *id = id_user(&a, src.sender, src.server_name);
+	const char *id = id_user(&a, config_text(&app->config, SET_AS_SENDER),
+		app->fleet.server_name);
 	app->sender_id = id ? strdup(id) : NULL;
 	arena_free(&a);
 	app->gate = hs_gate_new();

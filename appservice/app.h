@@ -42,10 +42,18 @@ extern atomic_bool app_stop, app_abort;
 void app_init(struct app *app);
 void app_free(struct app *app);
 
+/* What somebody is going to do: what of the configuration they need, besides
+ * the settings and the fleet. */
+enum app_use {
+	FOR_FILES,    /* nothing else */
+	FOR_SERVICE,  /* the homeserver is asked */
+	FOR_REGISTER, /* the secrets are used, too */
+	FOR_CHECK,    /* is all of it right? */
+};
 /* Configuration, then the fleet that it names. Findings go to report;
  * RC_INVALID when there are errors. */
 MUST_CHECK enum rc app_load(struct app *app, const char *config_path,
-	struct report *report, struct err *e);
+	enum app_use use, struct report *report, struct err *e);
 
 /* What the registration file should say. */
 struct registration_want app_want(const struct app *app);

@@ -3,6 +3,8 @@
  * a row or is unknown. Then the environment, the defaults, and what must be
  * true of all settings together.
  */
+#include <sys/un.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@ const struct setting_info setting_infos[SETTING_COUNT] = {
 };
 
 #define FINDING_MAX 1024
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 /* A finding at a node of what is being read. */
 static void complain(struct loader *l, const struct yaml_node *at,
@@ -265,6 +268,27 @@ static void check_whole(struct loader *l)
 			sender);
 	if (strchr(config_text(c, SET_AS_ID), '|'))
 		config_wrong(l, SET_AS_ID, "must not have a `|`");
+	const char *socket = config_text(c, SET_OPS_SOCKET);
+	if (socket && strlen(socket) > SOCKET_PATH_MAX)
+		config_wrong(l, SET_OPS_SOCKET,
+			"the path of a socket has at most %zu bytes, and %s "
+			"has %zu: choose a shorter one",
+			SOCKET_PATH_MAX, socket, strlen(socket));
+}
+
+void config_check_ca_file(const struct config *c, struct report *r)
+{
+	const char *path = config_text(c, SET_CA_FILE);
+	const struct place at = config_place(c, SET_CA_FILE);
+	struct buf text;
+	struct err e = { 0 };
+	if (!path)
+		return;
+	buf_init(&text, LIMIT_CONFIG_FILE);
+	if (file_read(path, &text, &e) != RC_OK)
+		report_error(r, at.file, at.line, at.column,
+			"homeserver.ca_file: %s", e.text);
+	buf_free(&text);
 }
 
 static enum rc load(struct loader *l, struct err *e)

@@ -71,11 +71,25 @@ struct place config_place(const struct config *c, enum setting s);
 
 /*
  * The secret itself, read now. Unset in *ret when it is not configured.
- * RC_NOT_FOUND: its file does not exist (the text names it); RC_INVALID: it is
- * empty, has blanks around it, or is JSON where a bare value is expected.
+ * RC_NOT_FOUND: its file does not exist, or its variable is not set (the text
+ * names it); RC_INVALID: it is empty, has blanks around it, or is JSON where a
+ * bare value is expected.
  */
 MUST_CHECK enum rc config_secret(const struct config *c, enum setting s,
 	struct secret *ret, struct err *e);
+
+/*
+ * Findings about the secrets themselves, by what they are for: used, any is an
+ * error that cannot be read; checked, it may be absent, since it is perhaps
+ * elsewhere that they are used; shown, all are warnings. A file that
+ * `muster register` would make may be absent always.
+ */
+enum secret_use { SECRETS_SHOWN, SECRETS_CHECKED, SECRETS_USED };
+void config_check_secrets(
+	const struct config *c, enum secret_use use, struct report *r);
+/* Findings about homeserver.ca_file, which must be there where the homeserver
+ * is asked. */
+void config_check_ca_file(const struct config *c, struct report *r);
 
 /* MUSTER_SECTION_KEY of a setting. */
 void config_env_name(enum setting s, char out[64]);

@@ -19,8 +19,7 @@ void config_take_secret(
 	const char *file = yaml_str(yaml_get(n, "file"));
 	const char *env = yaml_str(yaml_get(n, "env"));
 	if (yaml_str(n)) {
-		v->secret = SECRET_PLAIN;
-		v->text = yaml_str(n);
+		config_take_text(l, s, yaml_str(n));
 		return;
 	}
 	if (yaml_get(n, "secret")) {
@@ -32,6 +31,11 @@ void config_take_secret(
 	if (n->type != YAML_MAP || n->n != 1 || (!file && !env)) {
 		config_wrong(
 			l, s, "must be a text, {file: PATH} or {env: NAME}");
+		return;
+	}
+	if (!*(file ? file : env)) {
+		config_wrong(l, s, "must name a %s, not nothing",
+			file ? "file" : "variable");
 		return;
 	}
 	v->secret = file ? SECRET_FILE : SECRET_ENV;
@@ -71,37 +75,79 @@ static enum rc secret_from_file(
 	return RC_OK;
 }
 
+/* The text where it is now, and in *from what to call that place. */
+static enum rc secret_text(const struct setting_value *v, const char **from,
+	struct buf *text, struct err *e)
+{
+	const char *env = NULL;
+	*from = v->text;
+	switch (v->secret) {
+	case SECRET_FILE:
+		return secret_from_file(v->text, text, e);
+	case SECRET_ENV:
+		env = getenv(v->text);
+		if (!env || !*env)
+			return err_set(e, RC_NOT_FOUND,
+				"the environment has no %s", v->text);
+		buf_add(text, env);
+		return RC_OK;
+	case SECRET_PLAIN:
+		break;
+	}
+	*from = "its value";
+	buf_add(text, v->text);
+	return RC_OK;
+}
+
 enum rc config_secret(const struct config *c, enum setting s,
 	struct secret *ret, struct err *e)
 {
 	const struct setting_value *v = &c->v[s];
-	const char *name = setting_infos[s].path;
+	const char *from = NULL;
+	struct buf text;
 	if (!v->text)
 		return RC_OK;
-	struct buf text;
 	buf_init(&text, LIMIT_SECRET_FILE);
-	enum rc rc = RC_OK;
-	const char *from = v->text;
-	if (v->source == FROM_ENVIRONMENT || v->secret == SECRET_PLAIN) {
-		buf_add(&text, v->text);
-		from = "its value";
-	} else if (v->secret == SECRET_FILE) {
-		rc = secret_from_file(v->text, &text, e);
-	} else {
-		const char *env = getenv(v->text);
-		if (!env)
-			rc = err_set(e, RC_INVALID,
-				"%s: the environment has no variable %s", name,
-				v->text);
-		else
-			buf_add(&text, env);
-	}
+	enum rc rc = secret_text(v, &from, &text, e);
 	const char *bad =
 		rc == RC_OK ? check_secret(buf_str(&text), text.n) : NULL;
 	if (bad)
-		rc = err_set(e, RC_INVALID, "%s: %s %s", name, from, bad);
+		rc = err_set(e, RC_INVALID, "%s %s", from, bad);
 	if (rc == RC_OK)
 		rc = secret_set(ret, text.p, text.n);
 	buf_wipe(&text);
-	return rc;
+	return rc == RC_OK ? rc : err_wrap(e, rc, "%s", setting_infos[s].path);
+}
+
+static void check_one(const struct config *c, enum setting s,
+	enum secret_use use, struct report *r)
+{
+	const struct setting_value *v = &c->v[s];
+	const struct place at = config_place(c, s);
+	struct secret secret = { 0 };
+	struct err e = { 0 };
+	enum rc rc = config_secret(c, s, &secret, &e);
+	secret_fini(&secret);
+	if (rc == RC_OK)
+		return;
+	/* On an empty server `muster register` makes it. */
+	if (rc == RC_NOT_FOUND && s == SET_ADMIN_PASSWORD &&
+		v->secret == SECRET_FILE)
+		return;
+	bool absent = rc == RC_NOT_FOUND || rc == RC_IO;
+	const char *more = absent ? ": `muster register` needs it" : "";
+	if (use == SECRETS_SHOWN || (use == SECRETS_CHECKED && absent))
+		report_warning(
+			r, at.file, at.line, at.column, "%s%s", e.text, more);
+	else
+		report_error(
+			r, at.file, at.line, at.column, "%s%s", e.text, more);
+}
+
+void config_check_secrets(
+	const struct config *c, enum secret_use use, struct report *r)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+		if (setting_infos[i].type == SETTING_SECRET)
+			check_one(c, (enum setting)i, use, r);
 }

@@ -27,7 +27,7 @@ static void show_secret(const struct config *c, enum setting s, struct jb *b)
 	} else {
 		jb_str(b, "error", e.text);
 	}
-	if (v->text && v->source == FROM_FILE && v->secret != SECRET_PLAIN)
+	if (v->text && v->secret != SECRET_PLAIN)
 		jb_str(b, v->secret == SECRET_FILE ? "file" : "env", v->text);
 	secret_fini(&secret);
 }

@@ -114,9 +114,9 @@ const char *config_check_value(struct arena *a, const struct setting_info *info,
 				  "or 1h, in %s",
 				  info->allowed);
 	case SETTING_TEXT:
-		return *v->text ? NULL : "must not be empty";
 	case SETTING_PATH:
 	case SETTING_SECRET:
+		return *v->text ? NULL : "must not be empty";
 	case SETTING_NODE:
 		break;
 	}

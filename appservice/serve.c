@@ -258,7 +258,7 @@ static int run(struct cli *cli, struct ear *ear)
 	struct service s;
 	struct err e = { 0 };
 	memset(&s, 0, sizeof(s));
-	int status = cli_load(cli, &s.app);
+	int status = cli_load(cli, &s.app, FOR_SERVICE);
 	if (status != EXIT_OK) {
 		app_free(&s.app);
 		return status;

@@ -310,7 +310,7 @@ static void print_config(struct js doc)
 		cell(&t, js_get_str(row, "path"));
 		cell(&t,
 			print ? arena_printf(&t.a, "(secret, %s)", print)
-				: bad   ? bad
+				: bad   ? "(secret, cannot be read)"
 				: value ? value
 					: "-");
 		cell(&t, js_get_str(row, "from"));

@@ -143,7 +143,7 @@ int verb_register(struct cli *cli)
 	struct intake intake = { 0 };
 	struct http_server *server = NULL;
 	bool changed = false;
-	int status = cli_load(cli, &app);
+	int status = cli_load(cli, &app, FOR_REGISTER);
 	if (status == EXIT_OK)
 		status = cli_registration(&app, &changed);
 	if (status != EXIT_OK) {

@@ -54,7 +54,7 @@ static int from_files(
 	struct cli *cli, struct app *app, struct buf *out, struct err *e)
 {
 	app_free(app);
-	int status = cli_load(cli, app);
+	int status = cli_load(cli, app, FOR_FILES);
 	if (status != EXIT_OK)
 		return status;
 	enum rc rc = store_open_readonly(

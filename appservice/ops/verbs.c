@@ -66,22 +66,23 @@ static int refuse(enum rc rc, const struct report *report, const struct err *e)
 		rc == RC_NOMEM ? EXIT_FAILED : EXIT_WRONG, "%s", e->text);
 }
 
-static int load(struct cli *cli, struct app *app, struct report *report)
+static int load(struct cli *cli, struct app *app, enum app_use use,
+	struct report *report)
 {
 	struct err e = { 0 };
 	app_init(app);
-	enum rc rc = app_load(app, cli->config_path, report, &e);
+	enum rc rc = app_load(app, cli->config_path, use, report, &e);
 	if (rc != RC_OK)
 		return refuse(rc, report, &e);
 	setup_log(&app->config);
 	return EXIT_OK;
 }
 
-int cli_load(struct cli *cli, struct app *app)
+int cli_load(struct cli *cli, struct app *app, enum app_use use)
 {
 	struct report report;
 	report_init(&report);
-	int status = load(cli, app, &report);
+	int status = load(cli, app, use, &report);
 	if (status == EXIT_OK && report.n > 0)
 		print_report(&report); /* warnings */
 	report_free(&report);
@@ -139,7 +140,7 @@ int verb_check(struct cli *cli)
 	struct app app;
 	struct report report;
 	report_init(&report);
-	int status = load(cli, &app, &report);
+	int status = load(cli, &app, FOR_CHECK, &report);
 	if (cli->json)
 		check_json(&app, &report, status == EXIT_OK);
 	if (status == EXIT_OK && !cli->json) {
@@ -240,7 +241,7 @@ int verb_registration(struct cli *cli)
 {
 	struct app app;
 	bool changed = false;
-	int status = cli_load(cli, &app);
+	int status = cli_load(cli, &app, FOR_FILES);
 	if (status == EXIT_OK)
 		status = cli_registration(&app, &changed);
 	if (status == EXIT_OK)
@@ -253,19 +254,26 @@ int verb_registration(struct cli *cli)
 
 int verb_config(struct cli *cli)
 {
-	struct app app;
+	struct config config = { 0 };
+	struct report report;
 	struct buf out;
+	struct err e = { 0 };
+	report_init(&report);
 	buf_init(&out, LIMIT_DOCUMENT);
-	int status = cli_load(cli, &app);
+	enum rc rc = config_load(cli->config_path, &config, &report, &e);
+	int status = rc == RC_OK ? EXIT_OK : refuse(rc, &report, &e);
 	if (status == EXIT_OK) {
-		config_write_json(&app.config, &out);
+		config_check_secrets(&config, SECRETS_SHOWN, &report);
+		print_report(&report);
+		config_write_json(&config, &out);
 		if (cli->json)
 			puts(buf_str(&out));
 		else
 			print_view("config", buf_str(&out), out.n);
 	}
 	buf_free(&out);
-	app_free(&app);
+	report_free(&report);
+	config_free(&config);
 	return status;
 }
 

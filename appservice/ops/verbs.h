@@ -42,7 +42,7 @@ int verb_version(struct cli *cli);
 int cli_fail(int status, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Loads configuration and fleet and prints every finding; EXIT_OK, or the
  * status to end with (said already). */
-int cli_load(struct cli *cli, struct app *app);
+int cli_load(struct cli *cli, struct app *app, enum app_use use);
 /* Reads only as much as says where a running service is asked (ops.socket):
  * what is wrong elsewhere is no matter of that. */
 int cli_load_socket(struct cli *cli, struct app *app);

@@ -38,6 +38,13 @@ def refused(muster, hs, *words, verbs=("check", "serve"), code=2):
     assert not os.path.exists(muster.runtime)
 
 
+def line_of(muster, text):
+    """(line, column) of the value that follows this key."""
+    lines = muster.read("muster.yaml").splitlines()
+    line, = [n for n, found in enumerate(lines, 1) if text in found]
+    return line, lines[line - 1].index(text) + len(text) + 1
+
+
 # -- files
 
 
@@ -105,17 +112,104 @@ def test_bad_setting(ready, path, value, said):
                 verbs=("check",))
 
 
+@pytest.mark.parametrize("path, said", [
+    ("store.path", "must not be empty"), ("ops.socket", "must not be empty"),
+    ("fleet.config", "must not be empty"),
+    ("homeserver.ca_file", "must not be empty"),
+    ("appservice.registration", "must not be empty"),
+    ("homeserver.registration_token", "must not be empty"),
+    ("homeserver.registration_token.file", "must name a file"),
+    ("homeserver.registration_token.env", "must name a variable")])
+def test_empty_setting(ready, path, said):
+    """Empty is not a value; and it is said where it stands."""
+    muster, hs = ready
+    section, key, *inner = path.split(".")
+    muster.write_config(**{section: {key: {inner[0]: ""} if inner else ""}})
+    line, column = line_of(muster, f"  {key}: " if not inner else f"  {key}:")
+    if inner:
+        line, column = line + 1, 5
+    refused(muster, hs, rf"DIR/muster\.yaml:{line}:{column}: {section}\.{key}: "
+                        rf"{said}")
+
+
+def test_socket_that_nobody_can_listen_on(ready):
+    """A Unix socket's path has a bound."""
+    muster, hs = ready
+    name = "s" * (107 - len(muster.dir) - 1)
+    muster.write_config(ops={"socket": name})
+    muster.run("check", expect=0)
+    muster.write_config(ops={"socket": name + "s"})
+    line, column = line_of(muster, "socket: ")
+    refused(muster, hs, rf"DIR/muster\.yaml:{line}:{column}: ops\.socket: .* "
+            r"at most 107 bytes, and .* has 108: choose a shorter one",
+            verbs=("check", "serve", "status", "healthcheck"))
+
+
+def test_certificate_authority_that_is_not_there(ready):
+    """Only who asks the homeserver needs it."""
+    muster, hs = ready
+    muster.write_config(homeserver={"ca_file": "nope.pem"})
+    line, column = line_of(muster, "ca_file: ")
+    refused(muster, hs, rf"DIR/muster\.yaml:{line}:{column}: "
+            r"homeserver\.ca_file: DIR/nope\.pem does not exist",
+            verbs=("check", "serve", "register"))
+    muster.run("registration", expect=0)
+    muster.run("status", expect=0)
+
+
+# What a secret is, of the environment PW="fine" and BAD="{...}"; what check
+# says of it, and its status; register never goes on without it.
+SECRETS = [
+    ({"env": "NO_PW"}, "the environment has no NO_PW", 0),
+    ({"env": "EMPTY"}, "the environment has no EMPTY", 0),
+    ({"file": "rt"}, "DIR/rt does not exist", 0),
+    ({"env": "BAD"}, "BAD is a JSON object .*valueFrom", 2),
+    ({"file": "bad"}, "DIR/bad is a JSON object .*valueFrom", 2),
+    ({"file": "none"}, "DIR/none is empty", 2),
+    ('{"a": "b"}', "its value is a JSON object", 2)]
+
+
+@pytest.mark.parametrize("secret, said, code", SECRETS)
+@pytest.mark.parametrize("path", [
+    ("homeserver", "admin", "password"), ("homeserver", "registration_token")])
+def test_secret_that_cannot_be_read(ready, path, secret, said, code):
+    """It is said where it stands; what needs none goes on without it."""
+    muster, hs = ready
+    said = said.replace("DIR", muster.dir)
+    muster.env = {"BAD": '{"password": "hidden-word"}', "EMPTY": ""}
+    muster.write("bad", '{"password": "hidden-word"}')
+    muster.write("none", "\n")
+    value = secret
+    for key in reversed(path[1:]):
+        value = {key: value}
+    muster.config["homeserver"].get("admin", {}).pop("password", None)
+    muster.write_config(homeserver=value)
+    place = (rf"{muster.dir}/muster\.yaml:\d+:\d+: (warning: )?"
+             rf"{'.'.join(path)}: {said}")
+    made = secret == {"file": "rt"} and path[-1] == "password"
+    got = muster.run("check", expect=code)
+    assert bool(re.search(place, got.err)) is not made, got
+    assert ("warning: " in got.err) is (code == 0 and not made)
+    if not made:
+        assert re.search(place, muster.run("register", expect=2).err)
+        assert hs.requests == []
+    told = muster.run("config", expect=0)
+    assert bool(re.search(place, told.err)) is not made
+    row, = [line for line in told.out.splitlines()
+            if line.startswith(".".join(path))]
+    assert "(secret, cannot be read)" in row
+    for verb in ("registration", "status", "agents"):
+        assert muster.run(verb, expect=0).err == ""
+    muster.start()
+    assert muster.run("healthcheck", expect=0).out == "ready\n"
+    assert "hidden-word" not in muster.output()
+    muster.assert_no_secret_shown()
+
+
 def test_bad_setting_of_the_environment(ready):
     muster, hs = ready
     muster.env = {"MUSTER_RECONCILE_INTERVAL": "often"}
     refused(muster, hs, r"MUSTER_RECONCILE_INTERVAL: must be a duration")
-
-
-def line_of(muster, text):
-    """(line, column) of the value that follows this key."""
-    lines = muster.read("muster.yaml").splitlines()
-    line, = [n for n, found in enumerate(lines, 1) if text in found]
-    return line, lines[line - 1].index(text) + len(text) + 1
 
 
 def test_missing_files_of_the_fleet(ready):
