@@ -21,33 +21,67 @@ void config_env_name(enum setting s, char out[64])
 	out[n] = '\0';
 }
 
-/* A structure is YAML there as well: MUSTER_FLEET_HUMANS='["@kim:x.org"]'. */
-static void take_structure(struct loader *l, enum setting s, const char *text)
+/* A structure is YAML there as well: MUSTER_FLEET_HUMANS='["@kim:x.org"]'.
+ * NULL: it is none, which is a finding. */
+static const struct yaml_node *parse(
+	struct loader *l, enum setting s, const char *text)
 {
 	struct yaml_doc *doc = &l->c->env_docs[s];
 	struct err e = { 0 };
-	if (yaml_parse(text, strlen(text), l->file, doc, &e) == RC_OK) {
-		config_take_node(l, s, doc->root);
-		return;
-	}
+	if (yaml_parse(text, strlen(text), l->file, doc, &e) == RC_OK)
+		return doc->root;
 	report_parsed(l->r, l->file, e.text);
 	l->c->v[s].wrong = true;
+	return NULL;
+}
+
+/* `declared`, or the other form that the file knows: {prefix: agent-}. Either
+ * is instead of a prefix in the file. */
+static void take_namespace(struct loader *l, const char *text)
+{
+	l->c->v[SET_NAMESPACE_PREFIX] = l->c->v[SET_NAMESPACE];
+	if (!*text)
+		return;
+	if (*text != '{') {
+		config_take_text(l, SET_NAMESPACE, text);
+		return;
+	}
+	const struct yaml_node *map = parse(l, SET_NAMESPACE, text);
+	if (map && map->type == YAML_MAP)
+		config_take_section(l, map, "namespace", 1);
+}
+
+/* Two variables for one thing: which of them is meant? */
+static bool prefix_is_said(struct loader *l, const char *text)
+{
+	const char *other = getenv("MUSTER_NAMESPACE");
+	if (!other || !*other)
+		return false;
+	if (*text)
+		report_error(l->r, l->file, 0, 0,
+			"MUSTER_NAMESPACE is set as well: leave one of the two "
+			"out");
+	return true;
 }
 
 /* It replaces what the file says; an empty one leaves nothing but the
  * setting's default. */
 static void take_variable(struct loader *l, enum setting s, const char *text)
 {
+	if (s == SET_NAMESPACE_PREFIX && prefix_is_said(l, text))
+		return;
 	l->c->v[s] = (struct setting_value){ .source = FROM_ENVIRONMENT,
 		.file = l->file,
 		.uid = -1,
 		.gid = -1 };
-	if (!*text)
+	if (s == SET_NAMESPACE)
+		take_namespace(l, text);
+	else if (!*text)
 		return;
-	if (setting_infos[s].type == SETTING_NODE)
-		take_structure(l, s, text);
+	else if (setting_infos[s].type == SETTING_NODE)
+		config_take_node(l, s, parse(l, s, text));
 	else
-		config_take_text(l, s, arena_strdup(&l->c->arena, text));
+		config_take_text(l, s, text);
 }
 
 /* What the program, its tests and muster-agent read besides the settings. */
@@ -92,7 +126,7 @@ void config_take_environment(struct loader *l)
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		char name[64];
 		config_env_name((enum setting)i, name);
-		const char *text = getenv(name);
+		const char *text = arena_strdup(&l->c->arena, getenv(name));
 		env.file = text ? arena_strdup(&l->c->arena, name) : NULL;
 		if (env.file)
 			take_variable(&env, (enum setting)i, text);

@@ -3,6 +3,7 @@ names that are none, a prefix that covers too much; and what `status` counts."""
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -146,6 +147,49 @@ def test_prefix_that_covers_the_homeserver_s_bot(configured):
         got = configured.run(verb, expect=2)
         assert "covers @conduit" in got.err
     assert configured.read("registration.yaml") == before
+
+
+def test_namespace_by_the_environment(configured):
+    """In both forms of the file, and instead of what the file says."""
+    muster = configured
+
+    def of(**env):
+        muster.env = env
+        row = settings_of(muster)["namespace.prefix"]
+        return row["value"], row["from"]
+
+    muster.write_config(namespace={"prefix": "x-"})
+    assert of() == ("x-", "file")
+    for text in ("declared", ""):
+        assert of(MUSTER_NAMESPACE=text) == (None, "environment")
+        muster.run("check", expect=0)
+    assert of(MUSTER_NAMESPACE_PREFIX="") == (None, "environment")
+    for env in ({"MUSTER_NAMESPACE": "{prefix: agent-}"},
+                {"MUSTER_NAMESPACE_PREFIX": "agent-"},
+                {"MUSTER_NAMESPACE": "", "MUSTER_NAMESPACE_PREFIX": "agent-"},
+                {"MUSTER_NAMESPACE": '{"prefix": "agent-"}',
+                 "MUSTER_NAMESPACE_PREFIX": ""}):
+        assert of(**env) == ("agent-", "environment")
+        got = muster.run("check", expect=2)
+        assert 'an agent\'s id must start with "agent-"' in got.err
+    muster.write_config(namespace="declared")
+    assert of(MUSTER_NAMESPACE="{prefix: agent-}") == ("agent-", "environment")
+
+
+@pytest.mark.parametrize("env, said", [
+    ({"MUSTER_NAMESPACE": "{prefix: con}"},
+     r"MUSTER_NAMESPACE:1:10: namespace\.prefix: \"con\" covers @conduit"),
+    ({"MUSTER_NAMESPACE": "{prefx: a-}"},
+     r'MUSTER_NAMESPACE:1:2: unknown setting "namespace\.prefx": did you mean '
+     '"prefix"'),
+    ({"MUSTER_NAMESPACE": "{prefix: "}, r"MUSTER_NAMESPACE:\d+:\d+: "),
+    ({"MUSTER_NAMESPACE": "agent-"},
+     'MUSTER_NAMESPACE: must be one of declared, not "agent-"'),
+    ({"MUSTER_NAMESPACE": "declared", "MUSTER_NAMESPACE_PREFIX": "a-"},
+     "MUSTER_NAMESPACE_PREFIX: MUSTER_NAMESPACE is set as well")])
+def test_wrong_namespace_by_the_environment(configured, env, said):
+    configured.env = env
+    assert re.search(said, configured.run("check", expect=2).err)
 
 
 def test_status_counts_who_has_not_answered(settled):
