@@ -32,6 +32,51 @@ static void show_secret(const struct config *c, enum setting s, struct jb *b)
 	secret_fini(&secret);
 }
 
+static void write_scalar(const struct yaml_node *n, struct buf *out)
+{
+	bool b = false;
+	int64_t number = 0;
+	if (yaml_bool(n, &b))
+		buf_add(out, b ? "true" : "false");
+	else if (yaml_int(n, INT64_MIN, INT64_MAX, &number))
+		buf_add(out, n->text);
+	else
+		buf_add_json_str(out, n->text);
+}
+
+/* A structure as one line of JSON, which is YAML, too. */
+static void write_node(const struct yaml_node *n, struct buf *out)
+{
+	bool map = n->type == YAML_MAP;
+	if (yaml_is_null(n)) {
+		buf_add(out, "null");
+		return;
+	}
+	if (n->type == YAML_SCALAR) {
+		write_scalar(n, out);
+		return;
+	}
+	buf_addc(out, map ? '{' : '[');
+	for (size_t i = 0; i < n->n; i++) {
+		buf_add(out, i ? ", " : "");
+		if (map) {
+			buf_add_json_str(out, n->keys[i]->text);
+			buf_add(out, ": ");
+		}
+		write_node(n->items[i], out);
+	}
+	buf_addc(out, map ? '}' : ']');
+}
+
+static void show_node(const struct yaml_node *n, struct jb *b)
+{
+	struct buf text;
+	buf_init(&text, LIMIT_DOCUMENT);
+	write_node(n, &text);
+	jb_str(b, "value", buf_str(&text));
+	buf_free(&text);
+}
+
 void config_write_json(const struct config *c, struct buf *out)
 {
 	struct jb b;
@@ -46,7 +91,7 @@ void config_write_json(const struct config *c, struct buf *out)
 		if (setting_infos[i].type == SETTING_SECRET)
 			show_secret(c, (enum setting)i, &b);
 		else if (v->node)
-			jb_str(&b, "value", "(see the file)");
+			show_node(v->node, &b);
 		else
 			jb_str(&b, "value", v->text);
 		jb_str(&b, "from", source_names[v->source]);

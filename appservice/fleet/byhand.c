@@ -17,20 +17,20 @@ static void read_human(
 	const char *name = NULL;
 	const struct yaml_node *id = v;
 	if (!yaml_str(v)) {
-		if (!node_is_map(ld, ld->self_file, label, v, known,
+		if (!node_is_map(ld, ld->humans_file, label, v, known,
 			    ARRAY_LEN(known)))
 			return;
-		name = node_text(ld, ld->self_file, label, v, "name");
+		name = node_text(ld, ld->humans_file, label, v, "name");
 		id = yaml_get(v, "id");
 	}
 	const char *text = yaml_str(id);
 	if (!text || !*text) {
-		fault(ld, node_place(ld->self_file, id ? id : v),
+		fault(ld, node_place(ld->humans_file, id ? id : v),
 			"%s: expected the id of a person, @name:server", label);
 		return;
 	}
 	struct draft *d = roster_add(ld, FROM_HUMANS, text, true, true,
-		node_place(ld->self_file, id), label);
+		node_place(ld->humans_file, id), label);
 	if (!d)
 		return;
 	d->mention = d->person.human = d->person.deployed = true;
@@ -45,7 +45,7 @@ static void read_agent(
 {
 	static const char *const known[] = { "id", "name", "department", "team",
 		"level", "manager" };
-	const char *file = ld->self_file;
+	const char *file = ld->agents_file;
 	if (!node_is_map(ld, file, label, v, known, ARRAY_LEN(known)))
 		return;
 	const char *id = node_text(ld, file, label, v, "id");
@@ -79,11 +79,11 @@ static void read_agent(
 	}
 }
 
-static void read_list(struct load *ld, const struct yaml_node *list,
-	const char *name,
+static void read_list(struct load *ld, const char *file,
+	const struct yaml_node *list, const char *name,
 	void (*read)(struct load *, const struct yaml_node *, const char *))
 {
-	if (!node_is_list(ld, ld->self_file, name, list))
+	if (!node_is_list(ld, file, name, list))
 		return;
 	for (size_t i = 0; i < list->n; i++) {
 		char label[48];
@@ -94,6 +94,8 @@ static void read_list(struct load *ld, const struct yaml_node *list,
 
 void byhand_read(struct load *ld)
 {
-	read_list(ld, ld->src->agents, "fleet.agents", read_agent);
-	read_list(ld, ld->src->humans, "fleet.humans", read_human);
+	read_list(ld, ld->agents_file, ld->src->agents, "fleet.agents",
+		read_agent);
+	read_list(ld, ld->humans_file, ld->src->humans, "fleet.humans",
+		read_human);
 }

@@ -107,6 +107,22 @@ static void load_all(struct load *ld)
 		policy_build(ld);
 }
 
+/* They outlive the source, as the people's places do. */
+static void keep_paths(struct load *ld)
+{
+	const struct fleet_source *src = ld->src;
+	const char *self = src->self_path ? src->self_path : "";
+	ld->self_file = arena_strdup(ld->keep, self);
+	ld->org_file = arena_strdup(ld->keep, src->org_path);
+	ld->chart_file = arena_strdup(ld->keep, src->config_path);
+	ld->humans_file = arena_strdup(
+		ld->keep, src->humans_path ? src->humans_path : self);
+	ld->agents_file = arena_strdup(
+		ld->keep, src->agents_path ? src->agents_path : self);
+	ld->rooms_file = arena_strdup(
+		ld->keep, src->rooms_path ? src->rooms_path : self);
+}
+
 enum rc fleet_load(const struct fleet_source *src, struct fleet *ret,
 	struct report *report, struct err *e)
 {
@@ -120,10 +136,7 @@ enum rc fleet_load(const struct fleet_source *src, struct fleet *ret,
 	enum rc rc = RC_OK;
 
 	f.server_name = arena_strdup(ld.keep, src->server_name);
-	ld.self_file =
-		arena_strdup(ld.keep, src->self_path ? src->self_path : "");
-	ld.org_file = arena_strdup(ld.keep, src->org_path);
-	ld.chart_file = arena_strdup(ld.keep, src->config_path);
+	keep_paths(&ld);
 	if (has_memory(&ld))
 		load_all(&ld);
 	if (!has_memory(&ld))

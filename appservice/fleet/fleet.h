@@ -74,6 +74,8 @@ struct fleet_source {
 	const char *org_path;    /* the organisation; NULL */
 	struct place config_at, org_at; /* where the two are named */
 	const char *self_path; /* our own file, for what stands in it */
+	/* Where the next three stand, if not there: a variable. */
+	const char *humans_path, *agents_path, *rooms_path;
 	const struct yaml_node *humans; /* fleet.humans: list of user ids, or
 					   {id, name}; NULL */
 	const struct yaml_node *agents; /* fleet.agents; NULL */

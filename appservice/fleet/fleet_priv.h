@@ -73,6 +73,7 @@ struct load {
 	struct report *report;
 	/* Copies of the source's paths that live as long as the fleet. */
 	const char *self_file, *org_file, *chart_file;
+	const char *humans_file, *agents_file, *rooms_file;
 	struct draft **people; /* mentions first, settled people then */
 	size_t n_people, people_cap;
 	struct quota *quotas;

@@ -36,7 +36,8 @@ struct reading {
 static void tell(struct load *ld, const char *label, const struct yaml_node *at,
 	const char *key, const char *what)
 {
-	fault(ld, node_place(ld->self_file, at), "%s.%s: %s", label, key, what);
+	fault(ld, node_place(ld->rooms_file, at), "%s.%s: %s", label, key,
+		what);
 }
 
 /* What stands between braces: *dept and *team say which were met. */
@@ -57,7 +58,7 @@ static bool braces_ok(struct load *ld, const char *label,
 		} else if (str_eq(word, "team")) {
 			*team = true;
 		} else {
-			fault(ld, node_place(ld->self_file, at),
+			fault(ld, node_place(ld->rooms_file, at),
 				"%s.%s: \"{%.*s}\" is unknown: expected "
 				"{department} or {team}",
 				label, key, (int)n, p + 1);
@@ -73,8 +74,8 @@ static void read_alias(struct reading *rd)
 	struct rule *r = &rd->rule;
 	const struct yaml_node *at = yaml_get(rd->v, "alias");
 	bool dept = false, team = false;
-	r->alias =
-		node_text(rd->ld, rd->ld->self_file, rd->label, rd->v, "alias");
+	r->alias = node_text(
+		rd->ld, rd->ld->rooms_file, rd->label, rd->v, "alias");
 	if (!r->alias) {
 		if (yaml_is_null(at))
 			tell(rd->ld, rd->label, at ? at : rd->v, "alias",
@@ -105,7 +106,7 @@ static const char *read_template(struct reading *rd, const char *label,
 	struct load *ld = rd->ld;
 	bool dept = false, team = false;
 	const struct rule *r = &rd->rule;
-	const char *text = node_text(ld, ld->self_file, label, map, key);
+	const char *text = node_text(ld, ld->rooms_file, label, map, key);
 	const struct yaml_node *at = yaml_get(map, key);
 	if (!text || !braces_ok(ld, label, at, key, text, &dept, &team))
 		return text;
@@ -122,7 +123,7 @@ static const char *read_template(struct reading *rd, const char *label,
 static void add_level(
 	struct reading *rd, const struct yaml_node *v, const char **levels)
 {
-	struct place at = node_place(rd->ld->self_file, v);
+	struct place at = node_place(rd->ld->rooms_file, v);
 	const char *text = yaml_str(v);
 	if (!text) {
 		tell(rd->ld, rd->members, v, "level",
@@ -164,7 +165,7 @@ static void read_members(struct reading *rd)
 			"{everyone: true}");
 		return;
 	}
-	if (!node_is_map(rd->ld, rd->ld->self_file, rd->members, v, known,
+	if (!node_is_map(rd->ld, rd->ld->rooms_file, rd->members, v, known,
 		    ARRAY_LEN(known)))
 		return;
 	const struct yaml_node *everyone = yaml_get(v, "everyone");
@@ -193,8 +194,8 @@ static void read_rule(
 	snprintf(label, sizeof(label), "rooms[%zu]", i);
 	snprintf(members, sizeof(members), "%s.members", label);
 	struct reading rd = { ld, v, label, members, { .alias = NULL } };
-	rd.rule.place = node_place(ld->self_file, v);
-	if (!node_is_map(ld, ld->self_file, label, v, known, ARRAY_LEN(known)))
+	rd.rule.place = node_place(ld->rooms_file, v);
+	if (!node_is_map(ld, ld->rooms_file, label, v, known, ARRAY_LEN(known)))
 		return;
 	read_alias(&rd);
 	rd.rule.name = read_template(&rd, label, v, "name");
@@ -214,7 +215,7 @@ void rules_read(struct load *ld)
 		ld->n_rules = ARRAY_LEN(default_rules);
 		return;
 	}
-	if (!node_is_list(ld, ld->self_file, "rooms", list))
+	if (!node_is_list(ld, ld->rooms_file, "rooms", list))
 		return;
 	struct rule *rules =
 		arena_array(&ld->scratch, list->n + 1, sizeof(*rules));

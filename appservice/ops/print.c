@@ -298,7 +298,7 @@ static void print_status(struct js doc)
 
 static void print_config(struct js doc)
 {
-	static const char *const names[] = { "SETTING", "VALUE", "FROM" };
+	static const char *const names[] = { "SETTING", "FROM", "VALUE" };
 	struct table t = { 0 };
 	struct js rows = js_get(doc, "settings");
 	titles(&t, ARRAY_LEN(names), names);
@@ -308,12 +308,12 @@ static void print_config(struct js doc)
 		const char *bad = js_get_str(row, "error");
 		const char *value = js_get_str(row, "value");
 		cell(&t, js_get_str(row, "path"));
+		cell(&t, js_get_str(row, "from"));
 		cell(&t,
 			print ? arena_printf(&t.a, "(secret, %s)", print)
 				: bad   ? "(secret, cannot be read)"
 				: value ? value
 					: "-");
-		cell(&t, js_get_str(row, "from"));
 	}
 	print_table(&t);
 }

@@ -124,12 +124,53 @@ def test_structures_by_the_environment(configured):
     assert got.returncode == 0, got.stderr
     doc = json.loads(got.stdout)
     assert (doc["humans"], doc["rooms"]) == (2, 1)
-    got = check(configured, MUSTER_ROOMS="[{alis: x}]")
+
+
+@pytest.mark.parametrize("name, text, said", [
+    ("MUSTER_ROOMS", "[{alis: x}]",
+     'MUSTER_ROOMS:1:3: rooms[0]: unknown key "alis": did you mean alias?'),
+    ("MUSTER_ROOMS", "[{alias: x, members: {everyone: 1}}]",
+     "MUSTER_ROOMS:1:33: rooms[0].members.everyone: expected true"),
+    ("MUSTER_ROOMS", "[{", "MUSTER_ROOMS:2:1: "),
+    ("MUSTER_ROOMS", "hall", "MUSTER_ROOMS:1:1: rooms: expected a list"),
+    ("MUSTER_FLEET_HUMANS", "kim",
+     "MUSTER_FLEET_HUMANS:1:1: fleet.humans: expected a list"),
+    ("MUSTER_FLEET_HUMANS", "[{id: kim, nam: K}]",
+     'MUSTER_FLEET_HUMANS:1:12: fleet.humans[0]: unknown key "nam"'),
+    ("MUSTER_FLEET_AGENTS", "[{id: anna.vp}]",
+     "MUSTER_FLEET_AGENTS:1:7: @anna.vp:fleet.test is there twice"),
+    ("MUSTER_FLEET_AGENTS", "[a]",
+     "MUSTER_FLEET_AGENTS:1:2: fleet.agents[0]: expected a map")])
+def test_wrong_structure_in_the_environment(configured, name, text, said):
+    """The place is in the variable."""
+    got = check(configured, **{name: text})
     assert got.returncode == 2
-    assert 'unknown key "alis": did you mean alias?' in got.stderr
-    got = check(configured, MUSTER_ROOMS="[{")
-    assert got.returncode == 2
-    assert "MUSTER_ROOMS" in got.stderr
+    assert any(line.startswith(said) for line in got.stderr.splitlines()), got
+    finding = json.loads(got.stdout)["findings"][0]
+    assert (finding["file"], finding["line"], finding["column"]) == (
+        name, *map(int, said.split(":")[1:3]))
+
+
+def test_structures_are_shown(configured):
+    muster = configured
+    muster.write_config(
+        rooms=[{"alias": "hall", "members": {"level": ["VP"]},
+                "strict": False, "topic": None, "name": "1 \"x\""}])
+    muster.env = {"MUSTER_FLEET_HUMANS": "['@kim:e.org', {id: lee, name: no}]",
+                  "MUSTER_FLEET_AGENTS": "[]"}
+    rows = settings_of(muster)
+    assert [json.loads(rows[path]["value"]) for path in (
+        "rooms", "fleet.humans", "fleet.agents")] == [
+        muster.config["rooms"],
+        ["@kim:e.org", {"id": "lee", "name": "no"}], []]
+    # In words as well; a long one widens no other line.
+    muster.env = {"MUSTER_FLEET_AGENTS": str(
+        [{"id": f"agent-{i}", "team": True} for i in range(99)])}
+    lines = {line.split()[0]: line for line in muster.run(
+        "config", expect=0).out.splitlines()}
+    assert json.dumps(muster.config["rooms"]) in lines["rooms"]
+    assert '{"id": "agent-98", "team": true}]' in lines["fleet.agents"]
+    assert len(lines["log.level"]) < 60
 
 
 def test_variable_that_is_no_setting(configured):
