@@ -214,13 +214,15 @@ static void take_defaults(struct loader *l)
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting_info *info = &setting_infos[i];
 		struct setting_value *v = &l->c->v[i];
-		if (!v->text && info->def) {
+		if (!v->text && info->def && info->type != SETTING_NODE) {
 			v->text = info->def;
 			(void)config_check_value(&l->c->arena, info, v);
 		}
 		if (v->text && info->type == SETTING_PATH)
 			v->text = config_in_dir(l->c, v->text);
 	}
+	if (!config_text(l->c, SET_HS_PUBLIC_URL))
+		l->c->v[SET_HS_PUBLIC_URL].text = config_text(l->c, SET_HS_URL);
 }
 
 static bool is_missing(const struct config *c, enum setting s)

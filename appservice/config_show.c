@@ -11,6 +11,8 @@
 
 #include "base/poison.h"
 
+#define EXAMPLE_URL "http://127.0.0.1:6167"
+
 static const char *const source_names[] = { "default", "file", "environment" };
 
 static void show_secret(const struct config *c, enum setting s, struct jb *b)
@@ -68,13 +70,39 @@ static void write_node(const struct yaml_node *n, struct buf *out)
 	buf_addc(out, map ? '}' : ']');
 }
 
-static void show_node(const struct yaml_node *n, struct jb *b)
+static void show_value(const struct config *c, enum setting s, struct jb *b)
 {
+	const struct setting_value *v = &c->v[s];
+	const char *prefix = config_text(c, SET_NAMESPACE_PREFIX);
 	struct buf text;
 	buf_init(&text, LIMIT_DOCUMENT);
-	write_node(n, &text);
-	jb_str(b, "value", buf_str(&text));
+	if (s == SET_NAMESPACE && prefix)
+		buf_addf(&text, "{prefix: %s}", prefix);
+	else if (v->node)
+		write_node(v->node, &text);
+	else if (setting_infos[s].type == SETTING_NODE && setting_infos[s].def)
+		buf_add(&text, setting_infos[s].def);
+	else if (v->text)
+		buf_add(&text, v->text);
+	jb_str(b, "value", text.n > 0 ? buf_str(&text) : NULL);
 	buf_free(&text);
+}
+
+static void show_setting(const struct config *c, enum setting s, struct jb *b)
+{
+	const struct setting_value *v = &c->v[s];
+	if (s == SET_NAMESPACE && config_is_set(c, SET_NAMESPACE_PREFIX))
+		v = &c->v[SET_NAMESPACE_PREFIX]; /* which says it */
+	jb_obj(b, NULL);
+	jb_str(b, "path", setting_infos[s].path);
+	if (setting_infos[s].type == SETTING_SECRET)
+		show_secret(c, s, b);
+	else
+		show_value(c, s, b);
+	jb_str(b, "from", source_names[v->source]);
+	if (v->source == FROM_FILE)
+		jb_int(b, "line", v->line);
+	jb_end_obj(b);
 }
 
 void config_write_json(const struct config *c, struct buf *out)
@@ -84,21 +112,8 @@ void config_write_json(const struct config *c, struct buf *out)
 	jb_obj(&b, NULL);
 	jb_str(&b, "file", c->path);
 	jb_arr(&b, "settings");
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
-		const struct setting_value *v = &c->v[i];
-		jb_obj(&b, NULL);
-		jb_str(&b, "path", setting_infos[i].path);
-		if (setting_infos[i].type == SETTING_SECRET)
-			show_secret(c, (enum setting)i, &b);
-		else if (v->node)
-			show_node(v->node, &b);
-		else
-			jb_str(&b, "value", v->text);
-		jb_str(&b, "from", source_names[v->source]);
-		if (v->source == FROM_FILE)
-			jb_int(&b, "line", v->line);
-		jb_end_obj(&b);
-	}
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+		show_setting(c, (enum setting)i, &b);
 	jb_end_arr(&b);
 	jb_end_obj(&b);
 }
@@ -125,12 +140,12 @@ static const char *open_sections(
 	}
 }
 
-/* What a person must fill in, with an example. */
+/* What a person must fill in, with an example; NULL: need not. */
 static const char *example_of(enum setting s)
 {
 	switch (s) {
 	case SET_HS_URL:
-		return "http://127.0.0.1:6167";
+		return EXAMPLE_URL;
 	case SET_HS_NAME:
 		return "example.org";
 	case SET_FLEET_ORG:
@@ -144,6 +159,15 @@ static const char *example_of(enum setting s)
 	default:
 		return NULL;
 	}
+}
+
+/* What holds when nothing is given, beside the examples. */
+static const char *default_of(enum setting s)
+{
+	const char *def = setting_infos[s].def;
+	if (s == SET_HS_PUBLIC_URL)
+		return EXAMPLE_URL;
+	return def ? def : "null";
 }
 
 void config_write_template(struct buf *out)
@@ -161,11 +185,9 @@ void config_write_template(struct buf *out)
 			continue; /* an alternative to `namespace: declared` */
 		int depth = 0;
 		const char *key = open_sections(out, last, info->path, &depth);
-		const char *value = example ? example
-			: info->def         ? info->def
-					    : "null";
 		buf_addf(out, "%s%*s%s%s: %s  # %s\n", depth ? "" : "\n",
-			depth * 2, "", example ? "" : "# ", key, value,
+			depth * 2, "", example ? "" : "# ", key,
+			example ? example : default_of((enum setting)i),
 			info->help);
 		last = info->path;
 	}

@@ -4,7 +4,7 @@
  * `muster init`.
  *
  * X(id, path, type, default, allowed, help)
- *   default  as it would stand in the file; NULL: none
+ *   default  as it would stand in the file; NULL: none, or that of another
  *   allowed  for words `a|b|c`, for numbers and durations `min..max`
  */
 #ifndef APPSERVICE_SETTINGS_H
@@ -24,6 +24,13 @@ enum setting_type {
 	SETTING_SECRET,
 	SETTING_NODE, /* a structure of its own: kept as it stands */
 };
+
+/* As fleet/rules.c has it when nothing is given. */
+#define DEFAULT_ROOMS                                                          \
+	"[{alias: all-employees, members: {everyone: true}}, "                 \
+	"{alias: \"{department}-leadership\", "                                \
+	"members: {level: [VP, Director]}}, "                                  \
+	"{alias: \"{team}-team\", members: {team: \"{team}\"}}]"
 
 #define SETTINGS(X)                                                            \
 	X(HS_URL, "homeserver.url", URL, NULL, NULL,                           \
@@ -56,7 +63,8 @@ enum setting_type {
 	X(AS_REGISTRATION, "appservice.registration", PATH,                    \
 		"registration.yaml", NULL, "the registration file")            \
 	X(NAMESPACE, "namespace", WORD, "declared", "declared",                \
-		"declared: every agent by name; or {prefix: agent-}")          \
+		"every agent by name; or {prefix: agent-}: see "               \
+		"namespace.prefix")                                            \
 	X(NAMESPACE_PREFIX, "namespace.prefix", TEXT, NULL, NULL,              \
 		"the prefix that every agent's localpart has")                 \
 	X(FLEET_CONFIG, "fleet.config", PATH, NULL, NULL,                      \
@@ -68,8 +76,8 @@ enum setting_type {
 	X(FLEET_AGENTS, "fleet.agents", NODE, NULL, NULL,                      \
 		"agents by hand: {id, name, department, team, level, "         \
 		"manager}")                                                    \
-	X(ROOMS, "rooms", NODE, NULL, NULL,                                    \
-		"the room policy; default: everyone, leaders, teams")          \
+	X(ROOMS, "rooms", NODE, DEFAULT_ROOMS, NULL,                           \
+		"the room policy: everyone, leaders, teams")                   \
 	X(DIRECT_MANAGER, "direct.manager_report", BOOL, "true", NULL,         \
 		"a direct room for manager and report")                        \
 	X(DIRECT_PEERS, "direct.manager_peers", BOOL, "true", NULL,            \

@@ -15,8 +15,7 @@
 
 static const char *public_url(const struct app *app)
 {
-	const char *url = config_text(&app->config, SET_HS_PUBLIC_URL);
-	return url ? url : config_text(&app->config, SET_HS_URL);
+	return config_text(&app->config, SET_HS_PUBLIC_URL);
 }
 
 static const char *device_of(const struct app *app)

@@ -26,7 +26,6 @@ static enum rc open_of(
 static const char *wrong_with(
 	struct app *app, const struct handoff *h, const struct store_agent *row)
 {
-	const char *url = config_text(&app->config, SET_HS_PUBLIC_URL);
 	char digest[SHA256_HEX];
 	sha256_hex(secret_bytes(&h->access_token), h->access_token.n, digest);
 	if (!text_eq(h->user_id, row->user_id))
@@ -36,7 +35,7 @@ static const char *wrong_with(
 	if (!text_eq(digest, row->token_sha256))
 		return "its file has another token";
 	if (!text_eq(h->homeserver,
-		    url ? url : config_text(&app->config, SET_HS_URL)))
+		    config_text(&app->config, SET_HS_PUBLIC_URL)))
 		return "its file names another homeserver";
 	if (!text_eq(h->device_id,
 		    config_text(&app->config, SET_HANDOFF_DEVICE)))

@@ -43,7 +43,11 @@ DEFAULTS = {
     "store.path": "DIR/muster.db", "reconcile.concurrency": "8",
     "reconcile.interval": "5m", "reconcile.password": "random",
     "ops.socket": "DIR/muster.sock", "ops.listen": None,
-    "log.level": "info", "log.format": "json"}
+    "log.level": "info", "log.format": "json",
+    "rooms": "[{alias: all-employees, members: {everyone: true}}, "
+             '{alias: "{department}-leadership", '
+             "members: {level: [VP, Director]}}, "
+             '{alias: "{team}-team", members: {team: "{team}"}}]'}
 NEEDED = {"homeserver.url", "homeserver.server_name", "fleet.org"}
 
 
@@ -149,6 +153,35 @@ def test_wrong_structure_in_the_environment(configured, name, text, said):
     finding = json.loads(got.stdout)["findings"][0]
     assert (finding["file"], finding["line"], finding["column"]) == (
         name, *map(int, said.split(":")[1:3]))
+
+
+def test_what_holds_is_shown(configured):
+    """Also where it is the value of another setting, or no single one."""
+    muster = configured
+    os.unlink(muster.path("org.json"))  # which `config` does not need
+    rows = settings_of(muster)
+    for path, want in DEFAULTS.items():
+        if rows[path]["from"] == "default":
+            assert rows[path]["value"] == (
+                want and want.replace("DIR", muster.dir)), path
+    url = muster.config["homeserver"]["url"]
+    assert (rows["homeserver.public_url"]["value"],
+            rows["homeserver.public_url"]["from"]) == (url, "default")
+    assert rows["namespace"]["value"] == "declared"
+    muster.write_config(namespace={"prefix": "x-"})
+    rows = settings_of(muster)
+    assert (rows["namespace"]["value"], rows["namespace"]["from"],
+            rows["namespace"]["line"]) == (
+        "{prefix: x-}", "file", rows["namespace.prefix"]["line"])
+
+
+def test_the_default_policy_as_text_is_the_default(configured):
+    muster = configured
+    without = muster.json("rooms"), muster.run("check", expect=0).out
+    muster.env = {"MUSTER_ROOMS": settings_of(muster)["rooms"]["value"]}
+    assert (muster.json("rooms"), muster.run("check", expect=0).out) == without
+    muster.env = {"MUSTER_ROOMS": "[]"}
+    assert muster.json("rooms") != without[0]
 
 
 def test_structures_are_shown(configured):

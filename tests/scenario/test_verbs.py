@@ -474,9 +474,14 @@ def test_init(tmp_path):
              and ":" in line.split("#")[1] else line
              for line in text.splitlines()[3:]]
     path.write_text("\n".join(lines) + "\n")
-    assert yaml.safe_load(path.read_text())["reconcile"]["concurrency"] == 8
-    got = run("check")
-    assert got.returncode == 0, got.stderr
+    config = yaml.safe_load(path.read_text())
+    assert config["reconcile"]["concurrency"] == 8
+    assert config["homeserver"]["public_url"] == config["homeserver"]["url"]
+    assert [rule["alias"] for rule in config["rooms"]] == [
+        "all-employees", "{department}-leadership", "{team}-team"]
+    assert "namespace.prefix" in text
+    again = run("check")
+    assert (again.returncode, again.stdout) == (0, got.stdout), again.stderr
 
 
 # -- wrong use
