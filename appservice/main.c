@@ -87,6 +87,12 @@ static int no_such_verb(const char *name)
 		"there is no verb \"%s\": `muster help` lists them", name);
 }
 
+/* For --json. */
+static bool has_document(const struct verb *v)
+{
+	return v->run != verb_init && v->run != verb_help;
+}
+
 int verb_help(struct cli *cli)
 {
 	if (cli->argc == 0) {
@@ -96,8 +102,9 @@ int verb_help(struct cli *cli)
 	const struct verb *v = find_verb(cli->argv[0]);
 	if (!v)
 		return no_such_verb(cli->argv[0]);
-	printf("usage: muster [-c muster.yaml] %s%s%s [--json]\n\n%s\n",
-		v->name, *v->args ? " " : "", v->args, v->help);
+	printf("usage: muster [-c muster.yaml] %s%s%s%s\n\n%s\n", v->name,
+		*v->args ? " " : "", v->args,
+		has_document(v) ? " [--json]" : "", v->help);
 	return EXIT_OK;
 }
 
@@ -140,6 +147,10 @@ static int parse(struct cli *cli, int argc, char **argv)
 	if (cli->argc > cli->verb->max_args)
 		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
 			cli->verb->name, cli->argv[cli->verb->max_args]);
+	if (cli->json && !has_document(cli->verb))
+		return cli_fail(EXIT_WRONG,
+			"%s has no document: leave out --json",
+			cli->verb->name);
 	return EXIT_OK;
 }
 

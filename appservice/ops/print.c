@@ -296,6 +296,17 @@ static void print_status(struct js doc)
 		(long long)number(txn, "quarantined"));
 }
 
+static void print_health(struct js doc)
+{
+	bool ready = false;
+	struct js why = js_get(doc, "why_not");
+	js_get_bool(doc, "ready", &ready);
+	fputs(ready ? "ready" : "not ready", stdout);
+	for (size_t i = 0; i < js_len(why); i++)
+		printf("%s%s", i ? "; " : ": ", js_str(js_at(why, i)));
+	putchar('\n');
+}
+
 static void print_config(struct js doc)
 {
 	static const char *const names[] = { "SETTING", "FROM", "VALUE" };
@@ -332,6 +343,7 @@ void print_view(const char *name, const char *text, size_t n)
 		{ "audit", print_audit },
 		{ "status", print_status },
 		{ "config", print_config },
+		{ "health", print_health },
 	};
 	struct json *doc = NULL;
 	if (json_parse_any(text, n, NULL, &doc, NULL) != RC_OK) {

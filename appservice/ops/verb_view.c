@@ -116,8 +116,27 @@ static int tell_health(const struct cli *cli, const struct http_answer *answer)
 	if (cli->json)
 		puts(buf_str(&answer->body));
 	else
-		puts(ready ? "ready" : buf_str(&answer->body));
+		print_view("health", buf_str(&answer->body), answer->body.n);
 	return ready ? EXIT_OK : EXIT_DIFFERS;
+}
+
+/* The document of a service that does not answer, and why. */
+static int tell_silence(const struct cli *cli, const struct err *e)
+{
+	struct buf out;
+	struct jb b;
+	buf_init(&out, LIMIT_DOCUMENT);
+	jb_init(&b, &out);
+	jb_obj(&b, NULL);
+	jb_bool(&b, "ready", false);
+	jb_arr(&b, "why_not");
+	jb_str(&b, NULL, e->text);
+	jb_end_arr(&b);
+	jb_end_obj(&b);
+	if (cli->json)
+		puts(buf_str(&out));
+	buf_free(&out);
+	return cli_fail(EXIT_FAILED, "%s", e->text);
 }
 
 int verb_healthcheck(struct cli *cli)
@@ -130,15 +149,13 @@ int verb_healthcheck(struct cli *cli)
 	if (status == EXIT_OK) {
 		const char *socket = config_text(&app.config, SET_OPS_SOCKET);
 		enum rc rc = ask_service(socket, "/health/ready", &answer, &e);
-		if (rc == RC_OK)
-			status = tell_health(cli, &answer);
-		else if (rc == RC_NETWORK)
-			status = cli_fail(EXIT_FAILED,
+		if (rc == RC_NETWORK)
+			err_set(&e, rc,
 				"no service answers at %s: is `muster serve` "
 				"running?",
 				socket);
-		else
-			status = cli_fail(EXIT_FAILED, "%s", e.text);
+		status = rc == RC_OK ? tell_health(cli, &answer)
+				     : tell_silence(cli, &e);
 	}
 	http_answer_free(&answer);
 	app_free(&app);

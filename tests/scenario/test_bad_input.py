@@ -614,7 +614,9 @@ def test_unreachable_homeserver(conduit_fake, muster_on):
     assert code == 503 and not health["ready"]
     assert any(f"port {hs.port}" in why for why in health["why_not"])
     assert small.ask(muster, "/health/live")[0] == 200
-    assert muster.run("healthcheck").code == 3
+    got = muster.run("healthcheck", expect=3)
+    assert re.fullmatch(rf"not ready: .*port {hs.port}.*\n", got.out)
+    assert not muster.run("healthcheck", "--json", expect=3).json["ready"]
     assert f"port {hs.port}" in muster.run("status", expect=0).out
     assert "again" in muster.daemon.output()
     hs.start()

@@ -80,6 +80,11 @@ def documents(muster):
 def test_before_anything_was_started(fresh_on_conduit):
     muster, hs = fresh_on_conduit
     docs = documents(muster)
+    got = muster.run("healthcheck", "--json", expect=1)
+    assert got.json["ready"] is False
+    why, = got.json["why_not"]
+    assert why.startswith("no service answers at ")
+    assert got.err == f"muster: {why}\n"
     assert sorted(r["user_id"] for r in docs["agents"]) == sorted(
         map(full, AGENTS))
     assert {r["state"] for r in docs["agents"]} == {"declared"}
@@ -493,6 +498,12 @@ def use(tmp_path, *words, **env):
                           timeout=30)
 
 
+def test_one_document_whatever_comes_of_it(tmp_path):
+    """What has none says so, and does nothing."""
+    assert use(tmp_path, "init", "--json").returncode == 2
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("words, said", [
     (["statsu"], 'there is no verb "statsu": did you mean "status"?'),
     (["agent"], 'did you mean "agents"?'),
@@ -502,7 +513,11 @@ def use(tmp_path, *words, **env):
     (["help", "statsu"], 'did you mean "status"?'),
     (["status", "now"], 'takes no argument "now"'),
     (["plan", "--jsn"], "--jsn"), (["--what", "status"], "--what"),
-    (["-c"], "requires an argument"), ([], "usage: muster")])
+    (["-c"], "requires an argument"),
+    (["init", "--json"], "init has no document: leave out --json"),
+    (["--json", "help"], "help has no document"),
+    (["help", "--json", "plan"], "help has no document"),
+    ([], "usage: muster")])
 def test_wrong_use(tmp_path, words, said):
     got = use(tmp_path, *words)
     assert got.returncode == 2
@@ -521,6 +536,7 @@ def test_help_and_version(tmp_path):
     for verb in verbs:
         one = use(tmp_path, "help", verb)
         assert one.returncode == 0 and f" {verb}" in one.stdout
+        assert ("--json" in one.stdout) is (verb not in ("init", "help"))
     version = use(tmp_path, "version").stdout
     assert version == use(tmp_path, "--version").stdout
     assert version == "muster " + json.loads(
