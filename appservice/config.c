@@ -25,6 +25,7 @@ const struct setting_info setting_infos[SETTING_COUNT] = {
 };
 
 #define FINDING_MAX 1024
+#define SENDER_CHARS "abcdefghijklmnopqrstuvwxyz0123456789._-"
 #define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 /* A finding at a node of what is being read. */
@@ -258,16 +259,52 @@ static void check_prefix(struct loader *l)
 			prefix);
 }
 
+/* It stands in URLs, which not all homeservers unquote alike. */
+static void check_sender(struct loader *l)
+{
+	const char *sender = config_text(l->c, SET_AS_SENDER);
+	if (!sender)
+		return;
+	if (sender[strspn(sender, SENDER_CHARS)] != '\0')
+		config_wrong(l, SET_AS_SENDER,
+			"\"%s\" is no localpart for the service's user: only "
+			"a-z 0-9 . _ - may be in it",
+			sender);
+	else if (text_eq(sender, "conduit"))
+		config_wrong(l, SET_AS_SENDER,
+			"@conduit is the homeserver's own user: choose another "
+			"name");
+}
+
+/* The whole id of a user of this server is as good as the localpart. */
+static void check_admin(struct loader *l)
+{
+	struct setting_value *v = &l->c->v[SET_ADMIN_USER];
+	const char *ours = config_text(l->c, SET_HS_NAME);
+	struct str localpart, server;
+	if (!v->text || !ours || (*v->text != '@' && !strchr(v->text, ':')))
+		return;
+	if (!id_split(v->text, '@', &localpart, &server) || localpart.n == 0)
+		config_wrong(l, SET_ADMIN_USER,
+			"\"%s\" is no user id: expected @name:%s, or the name "
+			"alone",
+			v->text, ours);
+	else if (!str_eq(server, ours))
+		config_wrong(l, SET_ADMIN_USER,
+			"%s is of another server: only a user of %s "
+			"(homeserver.server_name) can register with it",
+			v->text, ours);
+	else
+		v->text = arena_strndup(&l->c->arena, localpart.p, localpart.n);
+}
+
 static void check_whole(struct loader *l)
 {
 	const struct config *c = l->c;
 	check_given(l);
 	check_prefix(l);
-	const char *sender = config_text(c, SET_AS_SENDER);
-	if (!id_localpart_ok(str_of(sender)))
-		config_wrong(l, SET_AS_SENDER,
-			"\"%s\" is no localpart (a-z 0-9 . _ = - / + only)",
-			sender);
+	check_sender(l);
+	check_admin(l);
 	if (strchr(config_text(c, SET_AS_ID), '|'))
 		config_wrong(l, SET_AS_ID, "must not have a `|`");
 	const char *socket = config_text(c, SET_OPS_SOCKET);

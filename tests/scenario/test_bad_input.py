@@ -90,6 +90,12 @@ def test_broken_configuration(ready, text, said):
     ("appservice.listen", "29400", r"appservice\.listen: .*host:port"),
     ("appservice.sender", "Muster", r'appservice\.sender: "Muster" is no '
                                     r"localpart"),
+    ("appservice.sender", "a+b", r'sender: "a\+b" is no localpart .* only '
+                                 r"a-z 0-9 \. _ - may be in it"),
+    ("appservice.sender", "a=b", r'appservice\.sender: "a=b" is no localpart'),
+    ("appservice.sender", "a/b", r'appservice\.sender: "a/b" is no localpart'),
+    ("appservice.sender", "conduit",
+     r"appservice\.sender: @conduit is the homeserver's own user"),
     ("handoff.owner", "agent", r"handoff\.owner: .*1000:1000"),
     ("direct.team_peers", "sometimes",
      r"direct\.team_peers: .*true or false"),
@@ -204,6 +210,19 @@ def test_secret_that_cannot_be_read(ready, path, secret, said, code):
     assert muster.run("healthcheck", expect=0).out == "ready\n"
     assert "hidden-word" not in muster.output()
     muster.assert_no_secret_shown()
+
+
+@pytest.mark.parametrize("user, said", [
+    ("@operator:other.test", "@operator:other.test is of another server"),
+    ("@operator", '"@operator" is no user id: expected @name:fleet.test'),
+    ("@:fleet.test", '"@:fleet.test" is no user id'),
+    ("operator:fleet.test", '"operator:fleet.test" is no user id')])
+def test_administrator_who_is_none(ready, user, said):
+    muster, hs = ready
+    muster.write_config(homeserver={"admin": {"user": user}})
+    line, column = line_of(muster, "    user: ")
+    refused(muster, hs, rf"muster\.yaml:{line}:{column}: "
+                        rf"homeserver\.admin\.user: {said}")
 
 
 def test_bad_setting_of_the_environment(ready):

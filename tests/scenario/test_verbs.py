@@ -384,6 +384,19 @@ def test_register_on_conduit(conduit_fake, muster_on):
     assert hs.appservices["muster"].owns(full("dora.ic"))
 
 
+def test_register_as_a_whole_user_id(conduit_fake, muster_on):
+    """An administrator's name, with its server or without: also where the
+    account is made."""
+    hs = conduit_fake
+    muster = muster_on(hs, org=small.org(), homeserver={
+        "admin": {"user": full("operator"),
+                  "password": {"file": "secrets/made"}}})
+    muster.run("register", expect=0)
+    assert set(hs.appservices) == {"muster"}
+    assert hs.user("operator").password == muster.read("secrets/made")
+    muster.run("register", expect=0)
+
+
 def test_register_where_a_file_is_wanted(synapse_fake, muster_on):
     hs = synapse_fake
     muster = muster_on(hs, org=small.org())
