@@ -84,8 +84,27 @@ static enum rc set_way(const char *value, struct options *o, struct err *e)
 		value);
 }
 
-static enum rc set_option(
-	int id, const char *value, struct options *o, struct err *e)
+/* The URL as it is handed on, without slashes at its end; they go from the
+ * argument itself. */
+static enum rc set_homeserver(char *value, struct options *o, struct err *e)
+{
+	size_t scheme = text_starts(value, "https://") ? 8
+		: text_starts(value, "http://")        ? 7
+						       : 0;
+	size_t n = strlen(value);
+	while (scheme > 0 && n > scheme && value[n - 1] == '/')
+		n--;
+	if (scheme == 0 || n == scheme)
+		return err_set(e, RC_INVALID,
+			"--homeserver %.100s: expected a URL with http:// or "
+			"https://",
+			value);
+	value[n] = '\0';
+	o->homeserver = value;
+	return RC_OK;
+}
+
+static enum rc set_option(int id, char *value, struct options *o, struct err *e)
 {
 	switch ((enum option_id)id) {
 	case OPT_RUNTIME:
@@ -108,14 +127,7 @@ static enum rc set_option(
 			"120s or 5m, at most 24h",
 			value);
 	case OPT_HOMESERVER:
-		o->homeserver = value;
-		if (text_starts(value, "http://") ||
-			text_starts(value, "https://"))
-			return RC_OK;
-		return err_set(e, RC_INVALID,
-			"--homeserver %.100s: expected a URL with http:// or "
-			"https://",
-			value);
+		return set_homeserver(value, o, e);
 	case OPT_HELP:
 		o->help = true;
 		return RC_OK;

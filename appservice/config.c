@@ -210,6 +210,16 @@ static enum rc read_file(struct loader *l, struct err *e)
 
 /* --- defaults, what must be true of all ------------------------------------ */
 
+/* As it is shown and handed on: what follows is put behind it. */
+static void strip_slashes(struct loader *l, enum setting s)
+{
+	struct setting_value *v = &l->c->v[s];
+	size_t n = v->text ? strlen(v->text) : 0;
+	while (n > 0 && v->text[n - 1] == '/')
+		n--;
+	v->text = v->text ? arena_strndup(&l->c->arena, v->text, n) : NULL;
+}
+
 static void take_defaults(struct loader *l)
 {
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -222,6 +232,8 @@ static void take_defaults(struct loader *l)
 		if (v->text && info->type == SETTING_PATH)
 			v->text = config_in_dir(l->c, v->text);
 	}
+	strip_slashes(l, SET_HS_URL);
+	strip_slashes(l, SET_HS_PUBLIC_URL);
 	if (!config_text(l->c, SET_HS_PUBLIC_URL))
 		l->c->v[SET_HS_PUBLIC_URL].text = config_text(l->c, SET_HS_URL);
 }

@@ -328,9 +328,12 @@ def test_output_file_stays(up):
 def test_homeserver_overruled(world):
     world.hs.start()
     world.hand_off(url="http://127.0.0.1:1")
-    run = world.run("--homeserver", world.hs.url, *shell(ENV))
-    assert run.ends() == 0
-    assert variables(world.read("env"))["MATRIX_HOMESERVER"] == world.hs.url
+    for slashes in ("", "/", "//"):
+        run = world.run(
+            "--homeserver", world.hs.url + slashes, *shell(ENV))
+        assert run.ends() == 0
+        assert variables(
+            world.read("env"))["MATRIX_HOMESERVER"] == world.hs.url
 
 
 def test_program_starts_as_if_alone(up):
@@ -436,6 +439,7 @@ def test_output_that_cannot_be_written(up):
     (["--deadline"], "--deadline: needs a value"),
     (["--runtime", "", "--", "true"], "--runtime"),
     (["--homeserver", "conduit:6167", "--", "true"], "http://"),
+    (["--homeserver", "http:///", "--", "true"], "--homeserver http:///: "),
     (["--output", "x", "--", "true"], "--for file"),
     (["--once", "--for", "file"], "--output"),
     (["--once", "--for", "env"], "--for file"),

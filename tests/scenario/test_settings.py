@@ -155,6 +155,23 @@ def test_wrong_structure_in_the_environment(configured, name, text, said):
         name, *map(int, said.split(":")[1:3]))
 
 
+@pytest.mark.parametrize("public", [None, "http://conduit.internal:6167"])
+def test_slashes_at_the_end_of_a_url(fresh_on_conduit, public):
+    """They are not handed on: others put a path behind it."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(homeserver={
+        "url": hs.url + "//", "public_url": public and public + "/"})
+    rows = settings_of(muster)
+    assert rows["homeserver.url"]["value"] == hs.url
+    assert rows["homeserver.public_url"]["value"] == (public or hs.url)
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert small.status(muster)["homeserver"]["url"] == hs.url
+    assert muster.handoff("anna.vp")["homeserver"] == (public or hs.url)
+    assert f'"homeserver":"{hs.url}"' in muster.daemon.output()
+    assert f"{hs.url}/" not in muster.daemon.output()
+
+
 def test_what_holds_is_shown(configured):
     """Also where it is the value of another setting, or no single one."""
     muster = configured
