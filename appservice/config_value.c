@@ -110,9 +110,8 @@ const char *config_check_value(struct arena *a, const struct setting_info *info,
 				in_range(info, v->number)
 			? NULL
 			: arena_printf(a,
-				  "must be a duration such as 500ms, 5s, 5m "
-				  "or 1h, in %s",
-				  info->allowed);
+				  "must be a duration in %s, such as %s",
+				  info->allowed, info->def);
 	case SETTING_TEXT:
 	case SETTING_PATH:
 	case SETTING_SECRET:

@@ -78,13 +78,26 @@ static int load(struct cli *cli, struct app *app, enum app_use use,
 	return EXIT_OK;
 }
 
+/* A service's stderr is its log. */
+static void log_warnings(const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct finding *f = &r->items[i];
+		log_warn("a warning about the configuration",
+			LS("text", f->text), LS("file", f->file),
+			LI("line", f->line), LI("column", f->column));
+	}
+}
+
 int cli_load(struct cli *cli, struct app *app, enum app_use use)
 {
 	struct report report;
 	report_init(&report);
 	int status = load(cli, app, use, &report);
-	if (status == EXIT_OK && report.n > 0)
-		print_report(&report); /* warnings */
+	if (status == EXIT_OK && use == FOR_SERVICE)
+		log_warnings(&report);
+	else if (status == EXIT_OK)
+		print_report(&report);
 	report_free(&report);
 	return status;
 }

@@ -1,6 +1,7 @@
 """What is wrong is found before anything is done, and said with its place and
 with what to do."""
 
+import json
 import os
 import re
 import shutil
@@ -228,7 +229,36 @@ def test_administrator_who_is_none(ready, user, said):
 def test_bad_setting_of_the_environment(ready):
     muster, hs = ready
     muster.env = {"MUSTER_RECONCILE_INTERVAL": "often"}
-    refused(muster, hs, r"MUSTER_RECONCILE_INTERVAL: must be a duration")
+    said = r"MUSTER_RECONCILE_INTERVAL: must be a duration in 1s\.\.24h, " \
+           r"such as 5m\n"
+    refused(muster, hs, said)
+    muster.env = {"MUSTER_RECONCILE_INTERVAL": "500ms"}
+    refused(muster, hs, said)
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_warnings_of_the_service_are_lines_of_its_log(ready, style):
+    muster, hs = ready
+    muster.env = {"MUSTER_UNKNOWN": "x", "MUSTER_LOG_FORMAT": style}
+    muster.write_config(rooms=[
+        {"alias": "x", "members": {"everyone": True}},
+        {"alias": "nobody", "members": {"department": "None"}}])
+    line = muster.read("muster.yaml").splitlines().index("- alias: nobody") + 1
+    told = muster.run("registration", expect=0).err
+    assert "warning: the environment's MUSTER_UNKNOWN is no" in told
+    muster.start(ready=False)
+    muster.daemon.wait_for(lambda: small.status(muster), 20, "it serves")
+    said = muster.daemon.output().splitlines()
+    if style == "text":
+        assert all(re.match(r"\d{4}-\S+ (info|warn) ", text) for text in said)
+        return
+    found = [row for row in map(json.loads, said)
+             if row["msg"] == "a warning about the configuration"]
+    assert {row["level"] for row in found} == {"warn"}
+    assert [(row["file"], row["line"]) for row in found] == [
+        ("", 0), (muster.path("muster.yaml"), line)]
+    assert "MUSTER_UNKNOWN is no setting" in found[0]["text"]
+    assert '"nobody"' in found[1]["text"]
 
 
 def test_missing_files_of_the_fleet(ready):
