@@ -35,6 +35,26 @@ static const struct yaml_node *parse(
 	return NULL;
 }
 
+/* {file: PATH} and its like, as in the file. Whatever else begins with a brace
+ * is taken as the secret, and refused when it is used: a JSON object is what
+ * the secret was kept in. */
+static void take_secret(struct loader *l, enum setting s, const char *text)
+{
+	static const char *const forms[] = { "file", "env", "secret" };
+	struct yaml_doc *doc = &l->c->env_docs[s];
+	const struct yaml_node *map = NULL;
+	if (*text == '{' &&
+		yaml_parse(text, strlen(text), NULL, doc, NULL) == RC_OK)
+		map = doc->root;
+	for (size_t i = 0; map && i < ARRAY_LEN(forms); i++) {
+		if (yaml_get(map, forms[i]) && !map->keys[0]->quoted) {
+			config_take_node(l, s, map);
+			return;
+		}
+	}
+	config_take_text(l, s, text);
+}
+
 /* `declared`, or the other form that the file knows: {prefix: agent-}. Either
  * is instead of a prefix in the file. */
 static void take_namespace(struct loader *l, const char *text)
@@ -78,6 +98,8 @@ static void take_variable(struct loader *l, enum setting s, const char *text)
 		take_namespace(l, text);
 	else if (!*text)
 		return;
+	else if (setting_infos[s].type == SETTING_SECRET)
+		take_secret(l, s, text);
 	else if (setting_infos[s].type == SETTING_NODE)
 		config_take_node(l, s, parse(l, s, text));
 	else

@@ -2,6 +2,7 @@
 given on a command line."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -244,6 +245,53 @@ def test_secrets_by_other_ways(conduit_fake, muster_on):
     told = muster.run("config", "--json", expect=0)
     assert "valueFrom" in told.out
     assert "operators-password" not in told.out + told.err
+
+
+PASSWORD = "MUSTER_HOMESERVER_ADMIN_PASSWORD"
+
+
+@pytest.mark.parametrize("value", [
+    "operators-password", "{file: secrets/pw}", "{env: WORD}",
+    "{ env: 'WORD' }"])
+def test_secrets_by_a_variable_in_the_file_s_forms(conduit_fake, muster_on,
+                                                   value):
+    muster = muster_on(conduit_fake, org=small.org())
+    conduit_fake.operator(password="operators-password")
+    muster.write("secrets/admin-password", "another-password\n")
+    muster.write("secrets/pw", "operators-password\n")
+    muster.env = {PASSWORD: value, "WORD": "operators-password"}
+    rows = {row["path"]: row for row in muster.json("config")["settings"]}
+    row = rows["homeserver.admin.password"]
+    assert (row["fingerprint"], row["from"]) == ("7302e121", "environment")
+    assert row.get("file") == (
+        muster.path("secrets/pw") if "file" in value else None)
+    assert row.get("env") == ("WORD" if "env" in value else None)
+    muster.run("check", expect=0)
+    muster.run("register", expect=0)
+    muster.assert_no_secret_shown(more={"operators-password"})
+
+
+@pytest.mark.parametrize("value, said", [
+    ('{"password": "hidden-word"}', "its value is a JSON object .*valueFrom"),
+    ('{"file": "hidden-word"}', "its value is a JSON object .*valueFrom"),
+    ('{"file": "hidden-word", "env": 1}', "is a JSON object .*valueFrom"),
+    ("{hidden-word", "its value is a JSON object"),
+    ("{hidden: word}", "its value is a JSON object"),
+    ("{file: ''}", "must name a file"),
+    ("{env: }", "must be a text, .file: PATH. or .env: NAME."),
+    ("{file: a, env: b}", "must be a text, .file: PATH. or .env: NAME."),
+    ("{secret: arn, key: x}", ".secret: ARN. is not supported"),
+    ('"hidden-word"', "its value is a quoted JSON string")])
+def test_secret_of_a_variable_that_is_none(conduit_fake, muster_on, value,
+                                           said):
+    muster = muster_on(conduit_fake, org=small.org())
+    muster.env = {PASSWORD: value}
+    for verb in ("check", "register"):
+        got = muster.run(verb, expect=2)
+        assert re.search(
+            rf"^{PASSWORD}(:1:1)?: .*{said}", got.err, re.M), got
+        assert "hidden" not in got.err + got.out
+    assert conduit_fake.requests == []
 
 
 def test_a_registration_token_and_an_admin_by_environment(conduit_fake,
