@@ -91,6 +91,34 @@ static void check_files(
 }
 
 /* All of it, so that everything that is wrong is told at once. */
+/* Is this localpart one that the registration reserves for us? */
+static bool is_reserved(const struct app *app, const char *localpart)
+{
+	const char *prefix = config_text(&app->config, SET_NAMESPACE_PREFIX);
+	bool found =
+		text_eq(localpart, config_text(&app->config, SET_AS_SENDER)) ||
+		(prefix && text_starts(localpart, prefix));
+	struct arena a = { 0 };
+	const char *id = id_user(&a, localpart, app->fleet.server_name);
+	for (size_t i = 0; id && i < app->fleet.n_declared_users && !found; i++)
+		found = text_eq(app->fleet.declared_users[i], id);
+	arena_free(&a);
+	return found;
+}
+
+/* Whoever is ours never has a password: the first `register` on an empty
+ * server would make an agent its administrator. */
+static void check_admin(const struct app *app, struct report *report)
+{
+	const char *admin = config_text(&app->config, SET_ADMIN_USER);
+	const struct place at = config_place(&app->config, SET_ADMIN_USER);
+	if (admin && is_reserved(app, admin))
+		report_error(report, at.file, at.line, at.column,
+			"homeserver.admin.user: %s is an agent, or would be in "
+			"the namespace of the agents: name a human",
+			admin);
+}
+
 static enum rc load_all(struct app *app, const char *path, enum app_use use,
 	struct report *report, struct err *e)
 {
@@ -104,6 +132,8 @@ static enum rc load_all(struct app *app, const char *path, enum app_use use,
 		const struct fleet_source src = fleet_source_of(c);
 		rc = fleet_load(&src, &app->fleet, report, e);
 	}
+	if (rc == RC_OK)
+		check_admin(app, report);
 	if (rc == RC_OK && report->errors > before)
 		rc = err_set(
 			e, RC_INVALID, "%s: the configuration is wrong", path);

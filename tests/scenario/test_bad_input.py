@@ -226,6 +226,26 @@ def test_administrator_who_is_none(ready, user, said):
                         rf"homeserver\.admin\.user: {said}")
 
 
+@pytest.mark.parametrize("user", ["anna.vp", "@anna.vp:fleet.test", "muster"])
+def test_administrator_who_is_ours(ready, user):
+    """An agent has no password, and is never made an administrator."""
+    muster, hs = ready
+    muster.write_config(homeserver={"admin": {"user": user}})
+    line, column = line_of(muster, "    user: ")
+    refused(muster, hs, rf"muster\.yaml:{line}:{column}: "
+                        r"homeserver\.admin\.user: .* name a human")
+
+
+def test_administrator_within_the_prefix(ready):
+    muster, hs = ready
+    muster.write_config(
+        namespace={"prefix": "bot-"},
+        homeserver={"admin": {"user": "bot-admin"}},
+        fleet={"org": None, "agents": [{"id": "bot-one", "name": "One"}]})
+    refused(muster, hs, r"muster\.yaml:\d+:\d+: homeserver\.admin\.user: "
+                        r"bot-admin is an agent, or would be")
+
+
 def test_bad_setting_of_the_environment(ready):
     muster, hs = ready
     muster.env = {"MUSTER_RECONCILE_INTERVAL": "often"}
