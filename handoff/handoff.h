@@ -81,6 +81,9 @@ MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
  * the token. *ret is overwritten; handoff_fini() it.
  */
 MUST_CHECK enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e);
+/* Whether that result says that there is no hand-off: nothing, or no file of
+ * ours. Any other failure leaves open what is there. */
+bool handoff_is_none(enum rc rc);
 
 struct handoff_ack {
 	int64_t generation;

@@ -249,6 +249,11 @@ static enum rc decode(struct js file, struct handoff *ret, struct err *e)
 	return rc;
 }
 
+bool handoff_is_none(enum rc rc)
+{
+	return rc == RC_NOT_FOUND || rc == RC_CORRUPT || rc == RC_TOO_LARGE;
+}
+
 enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e)
 {
 	struct json *doc = NULL;

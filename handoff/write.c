@@ -47,7 +47,7 @@ static enum rc may_replace(int dirfd, const struct handoff *h, struct err *e)
 {
 	struct handoff old = { 0 };
 	enum rc rc = handoff_read(dirfd, &old, e);
-	if (rc == RC_NOT_FOUND || rc == RC_CORRUPT || rc == RC_TOO_LARGE)
+	if (handoff_is_none(rc))
 		return RC_OK;
 	if (rc == RC_OK && old.generation >= h->generation)
 		rc = err_set(e, RC_EXISTS,

@@ -135,11 +135,20 @@ static enum rc log_in(struct work *w, int64_t generation, struct err *e)
 	return rc;
 }
 
+/* The file that is there. One of which that cannot be said may hold a good
+ * token, which a login might end. */
+static enum rc read_old(int fd, struct handoff *old, bool *there, struct err *e)
+{
+	enum rc rc = handoff_read(fd, old, e);
+	*there = rc == RC_OK;
+	return handoff_is_none(rc) ? RC_OK : rc;
+}
+
 enum rc step_login(struct work *w, struct err *e)
 {
 	struct handoff old = { 0 };
 	struct store_agent row = { 0 };
-	bool good = false;
+	bool there = false, good = false;
 	int fd = -1;
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
@@ -147,9 +156,9 @@ enum rc step_login(struct work *w, struct err *e)
 		rc = open_dir(w, &fd, e);
 	if (rc != RC_OK)
 		return failed(w, rc, e);
-	bool there = handoff_read(fd, &old, NULL) == RC_OK;
+	rc = read_old(fd, &old, &there, e);
 	close(fd);
-	if (there)
+	if (rc == RC_OK && there)
 		rc = token_is_good(w, &old, &good, e);
 	int64_t next = row.generation;
 	if (there && old.generation > next)

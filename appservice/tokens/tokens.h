@@ -26,7 +26,8 @@ bool tokens_in_hand(struct tokens *t, const char *user_id);
 
 /*
  * The step `login`: a file that is there and whose token is right is taken
- * over (after a lost store); otherwise logs in on the agent's device. Before
+ * over (after a lost store); one that cannot be read is a failure; otherwise
+ * logs in on the agent's device. Before
  * the login the store says that the agent has no good token, so that a crash
  * in between ends in another login.
  */
@@ -36,7 +37,8 @@ MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
 
 /*
  * Compares each handed-off file with what the store knows of it: an agent
- * whose file is gone, broken or another gets a new login. Local reads only.
+ * whose file is gone, broken or another gets a new login, one whose file cannot
+ * be read a warning. Local reads only.
  */
 MUST_CHECK enum rc tokens_check_files(struct app *app, struct err *e);
 

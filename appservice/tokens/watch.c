@@ -71,6 +71,12 @@ static enum rc check_file(struct app *app, const struct person *p,
 		rc = handoff_read(fd, &h, &why);
 	if (fd >= 0)
 		close(fd);
+	/* What is not known may be good, and a login might end it. */
+	if (rc != RC_OK && !handoff_is_none(rc)) {
+		log_warn("an agent's hand-off cannot be looked at",
+			LS("agent", p->user_id), LS("why", why.text));
+		return RC_OK;
+	}
 	const char *wrong = rc == RC_OK ? wrong_with(app, &h, row)
 		: rc == RC_NOT_FOUND    ? "its file is gone"
 					: why.text;

@@ -1,6 +1,7 @@
 """Child processes of the tests: started with their output in a file, waited
 for with a bound, ended by their own id."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -52,6 +53,24 @@ def environment(**more):
 PASSED_ON = ("MUSTER_BIN", "MUSTER_AGENT_BIN", "MUSTER_FIXTURES")
 
 
+_libc = ctypes.CDLL(None)
+CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 0, 1, 2
+PR_CAPBSET_DROP = 24
+
+
+def give_up(*capabilities):
+    """For Daemon.before: a program that root starts has these no more. Who
+    is not root has none."""
+    def drop():
+        for capability in capabilities:
+            _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    return drop
+
+
+# What lets root read and write whatever the modes of files say.
+MODES_DO_NOT_MATTER = (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH)
+
+
 class Daemon:
     """A program that runs in the background. Its output is appended to
     `log`, over all its starts."""
@@ -60,6 +79,7 @@ class Daemon:
         self.name = name
         self.log = log
         self.process = None
+        self.before = None  # called in the child before the program starts
         self.exit_codes = []
 
     def launch(self, argv, env=None, cwd=None):
@@ -67,7 +87,8 @@ class Daemon:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True)
+                stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=self.before)
 
     def running(self):
         return self.process is not None and self.process.poll() is None

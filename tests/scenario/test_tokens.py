@@ -1,0 +1,133 @@
+"""What lies in the hand-off directory may be unreadable, unwritable, damaged or
+from another time: no good token is ended for it, and every agent gets one in
+the end."""
+
+import glob
+import json
+import os
+
+import pytest
+
+from support import small
+from support.process import MODES_DO_NOT_MATTER, give_up, wait_until
+from support.small import AGENTS, full
+
+AGENT = "anna.vp"
+
+
+def forget(muster):
+    """The store is lost."""
+    for path in glob.glob(muster.path("muster.db*")):
+        os.unlink(path)
+
+
+def file_of(muster, localpart=AGENT):
+    return os.path.join(muster.runtime_dir(localpart), "matrix.json")
+
+
+def write_json(path, document):
+    """Replaces a file as everybody does here: whole."""
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        json.dump(document, f)
+    os.chmod(path + ".new", 0o600)
+    os.rename(path + ".new", path)
+
+
+def state_of(muster, localpart=AGENT):
+    state, = muster.query(
+        "SELECT state, generation FROM agent WHERE user_id = ?",
+        full(localpart))
+    return state
+
+
+def wait_said(muster, words):
+    """Until a line of its log has these words."""
+    wait_until(lambda: words in muster.daemon.output(), 20, repr(words))
+
+
+def wait_error(muster, words):
+    """Until the agent's row says this, and what it says."""
+    def there():
+        error = small.agent(muster, AGENT)["error"] or ""
+        return words in error and error
+    return muster.daemon.wait_for(there, 20, f"the error {words!r}")
+
+
+def wait_handed_over(muster, generation=None):
+    """Until the store knows that the agent's file is there."""
+    wait_until(lambda: state_of(muster)[0] == "handed_off" and generation in (
+        None, state_of(muster)[1]), 20, f"{generation} handed off")
+    return muster.handoff(AGENT)
+
+
+@pytest.fixture
+def served(fresh_on_conduit):
+    """(muster, homeserver): everything as declared, a look every second, and
+    the log of requests empty."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"interval": "1s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    hs.clear_log()
+    return muster, hs
+
+
+@pytest.fixture
+def stopped(served):
+    """The same, and the service has ended."""
+    served[0].stop()
+    return served
+
+
+# -- a file of which nothing is known
+
+
+def not_ours_to_read(muster):
+    path = file_of(muster)
+    os.chmod(path, 0)
+    return lambda: os.chmod(path, 0o600)
+
+
+def of_a_newer_version(muster):
+    path = file_of(muster)
+    with open(path, encoding="utf-8") as f:
+        before = json.load(f)
+    write_json(path, {**before, "muster": 2})
+    return lambda: write_json(path, before)
+
+
+UNKNOWN = pytest.mark.parametrize("spoil, words", [
+    (not_ours_to_read, "mode 000"), (of_a_newer_version, "newer muster")])
+
+
+@UNKNOWN
+def test_a_look_at_an_unreadable_file_changes_nothing(stopped, spoil, words):
+    muster, hs = stopped
+    before, known = muster.handoff(AGENT), state_of(muster)
+    mend = spoil(muster)
+    muster.daemon.before = give_up(*MODES_DO_NOT_MATTER)
+    muster.start()
+    wait_said(muster, words)
+    small.wait_settled(muster, hs)
+    assert state_of(muster) == known == ("handed_off", 1)
+    mend()
+    assert hs.writes() == []
+    assert muster.handoff(AGENT) == before
+    assert before["access_token"] in hs.tokens_of(AGENT)
+
+
+@UNKNOWN
+def test_an_unreadable_file_is_no_reason_for_a_login(stopped, spoil, words):
+    """The store knows nothing of the token, and the file is not to be read."""
+    muster, hs = stopped
+    before = muster.handoff(AGENT)
+    forget(muster)
+    mend = spoil(muster)
+    muster.daemon.before = give_up(*MODES_DO_NOT_MATTER)
+    muster.start(ready=False)
+    wait_error(muster, words)
+    mend()
+    small.wait_settled(muster, hs)
+    assert hs.writes("POST", "/login$") == []
+    assert muster.handoff(AGENT) == before
+    small.assert_as_declared(hs, muster)
