@@ -151,6 +151,23 @@ static enum rc temp_name(
 	return RC_OK;
 }
 
+/* The temporary file for `name`, whole and on the disk; none on failure. */
+static enum rc make_temp(int dirfd, const char *temp, const char *name,
+	const void *p, size_t n, const struct owner *o, struct err *e)
+{
+	int fd = openat(dirfd, temp,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail(e, RC_IO, "cannot write", name, errno);
+	enum rc rc = fill(fd, name, p, n, o, e);
+	/* A network file system may tell only here that it is full. */
+	if (close(fd) != 0 && rc == RC_OK)
+		rc = fail(e, RC_IO, "cannot write", name, errno);
+	if (rc != RC_OK)
+		unlinkat(dirfd, temp, 0);
+	return rc;
+}
+
 enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 	unsigned mode, int64_t uid, int64_t gid, struct err *e)
 {
@@ -158,19 +175,12 @@ enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 	char temp[NAME_MAX + 1];
 
 	enum rc rc = temp_name(name, temp, sizeof(temp), e);
+	if (rc == RC_OK)
+		rc = make_temp(dirfd, temp, name, p, n, &owner, e);
 	if (rc != RC_OK)
 		return rc;
-	int fd = openat(dirfd, temp,
-		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return fail(e, RC_IO, "cannot write", name, errno);
-	rc = fill(fd, name, p, n, &owner, e);
-	/* A network file system may tell only here that it is full. */
-	if (close(fd) != 0 && rc == RC_OK)
-		rc = fail(e, RC_IO, "cannot write", name, errno);
-	if (rc == RC_OK && renameat(dirfd, temp, dirfd, name) != 0)
+	if (renameat(dirfd, temp, dirfd, name) != 0) {
 		rc = fail(e, RC_IO, "cannot replace", name, errno);
-	if (rc != RC_OK) {
 		unlinkat(dirfd, temp, 0);
 		return rc;
 	}
@@ -179,6 +189,30 @@ enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 		return fail(e, RC_IO, "cannot make sure of the directory of",
 			name, errno);
 	return RC_OK;
+}
+
+enum rc file_try_at(int dirfd, const char *name, unsigned mode, int64_t uid,
+	int64_t gid, struct err *e)
+{
+	/* A full disk may still have room for a name. */
+	static const char block[4096];
+	const struct owner owner = { mode, uid, gid };
+	char temp[NAME_MAX + 1];
+
+	enum rc rc = temp_name(name, temp, sizeof(temp), e);
+	if (rc == RC_OK)
+		rc = make_temp(
+			dirfd, temp, name, block, sizeof(block), &owner, e);
+	if (rc != RC_OK)
+		return rc;
+	int fd = openat(dirfd, temp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		rc = fail(e, RC_IO, "cannot read back", name, errno);
+	else
+		close(fd);
+	if (unlinkat(dirfd, temp, 0) != 0 && rc == RC_OK)
+		rc = fail(e, RC_IO, "cannot replace", name, errno);
+	return rc;
 }
 
 enum rc file_replace(

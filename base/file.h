@@ -19,7 +19,11 @@ MUST_CHECK enum rc file_read(const char *path, struct buf *out, struct err *e);
  */
 MUST_CHECK enum rc file_replace_at(int dirfd, const char *name, const void *p,
 	size_t n, unsigned mode, int64_t uid, int64_t gid, struct err *e);
-/* The same by path, owner untouched. */
+/* Whether that would succeed with any small content, and be read again: does
+ * all of it but the rename, and leaves nothing. */
+MUST_CHECK enum rc file_try_at(int dirfd, const char *name, unsigned mode,
+	int64_t uid, int64_t gid, struct err *e);
+/* As file_replace_at() by path, owner untouched. */
 MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
 	unsigned mode, struct err *e);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "handoff/handoff_priv.h"
 
 #include "base/poison.h"
 
@@ -72,8 +73,7 @@ static enum rc own(int fd, int64_t uid, int64_t gid, struct err *e)
 	if (fchown(fd, (uid_t)uid, (gid_t)gid) == 0)
 		return RC_OK;
 	return err_set(e, RC_IO,
-		"cannot be given to %lld:%lld: %s (handoff.owner needs the "
-		"capability CAP_CHOWN)",
+		"cannot be given to %lld:%lld: %s (" HANDOFF_OWNER_NEEDS ")",
 		(long long)uid, (long long)gid, strerror(errno));
 }
 

@@ -75,6 +75,14 @@ MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
 	int64_t uid, int64_t gid, struct err *e);
 
 /*
+ * Whether handoff_write() could write here now, as far as that can be tried
+ * without touching the file: asked before a login, which may end the token that
+ * is in it.
+ */
+MUST_CHECK enum rc handoff_writable(
+	int dirfd, int64_t uid, int64_t gid, struct err *e);
+
+/*
  * Reads and verifies the file: RC_NOT_FOUND; RC_CORRUPT (torn, not JSON, a
  * field missing or of the wrong type, digest wrong; no regular file); RC_VERSION
  * (made by a newer format); RC_TOO_LARGE; RC_IO. The text says which, never

@@ -9,6 +9,11 @@
 #include "base/limits.h"
 #include "handoff/handoff.h"
 
+/* What the service has to have where handoff.owner is not its own user: to
+ * give away, and to write and read what is given away. */
+#define HANDOFF_OWNER_NEEDS                                                    \
+	"handoff.owner needs the capabilities CAP_CHOWN and CAP_DAC_OVERRIDE"
+
 /* "ack.9007199254740991.json" and its like. */
 #define HANDOFF_NAME_MAX 64
 

@@ -22,7 +22,8 @@ static enum rc not_readable(int dirfd, const char *name, struct err *e)
 		return err_set(e, RC_IO, "%s: %s", name, strerror(EACCES));
 	return err_set(e, RC_IO,
 		"%s: belongs to uid %lu, mode %03o, and we are uid %lu: run "
-		"the service and the agent as one user, or set handoff.owner",
+		"the service and the agent as one user, or set handoff.owner "
+		"(the service then needs CAP_CHOWN and CAP_DAC_OVERRIDE)",
 		name, (unsigned long)st.st_uid, (unsigned)st.st_mode & 0777u,
 		(unsigned long)geteuid());
 }

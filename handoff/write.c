@@ -101,6 +101,28 @@ static enum rc read_back(int dirfd, const struct handoff *h, int64_t uid,
 	return rc == RC_OK ? check_owner(dirfd, uid, gid, e) : rc;
 }
 
+static bool somebody_else(int64_t uid, int64_t gid)
+{
+	return (uid != -1 && (uid_t)uid != geteuid()) ||
+		(gid != -1 && (gid_t)gid != getegid());
+}
+
+enum rc handoff_writable(int dirfd, int64_t uid, int64_t gid, struct err *e)
+{
+	struct stat st;
+	struct err why = { 0 };
+	if (fstatat(dirfd, HANDOFF_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISDIR(st.st_mode))
+		return err_set(e, RC_IO,
+			HANDOFF_FILE ": is a directory, which no file can "
+				     "replace: remove it");
+	enum rc rc = file_try_at(dirfd, HANDOFF_FILE, 0600, uid, gid, &why);
+	if (rc == RC_OK)
+		return rc;
+	return err_set(e, rc, "%s%s", why.text,
+		somebody_else(uid, gid) ? " (" HANDOFF_OWNER_NEEDS ")" : "");
+}
+
 enum rc handoff_write(int dirfd, const struct handoff *h, int64_t uid,
 	int64_t gid, struct err *e)
 {

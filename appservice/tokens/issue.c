@@ -108,13 +108,19 @@ static enum rc record_login(struct work *w, int64_t generation,
 	return work_end(w, rc, e);
 }
 
-static enum rc log_in(struct work *w, int64_t generation, struct err *e)
+static enum rc log_in(
+	struct work *w, int dirfd, int64_t generation, struct err *e)
 {
+	const struct setting_value *owner =
+		&w->app->config.v[SET_HANDOFF_OWNER];
 	struct store *s = w->app->store;
 	const char *who = w->step->subject;
+	enum rc rc = handoff_writable(dirfd, owner->uid, owner->gid, e);
+	if (rc != RC_OK)
+		return rc;
 	/* From here on the token in the file may be dead (Conduit ends the old
 	 * one at a login), whatever becomes of us. */
-	enum rc rc = store_begin(s, e);
+	rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_state(
 			s, who, AGENT_REGISTERED, clock_wall_ms(), e);
@@ -157,7 +163,6 @@ enum rc step_login(struct work *w, struct err *e)
 	if (rc != RC_OK)
 		return failed(w, rc, e);
 	rc = read_old(fd, &old, &there, e);
-	close(fd);
 	if (rc == RC_OK && there)
 		rc = token_is_good(w, &old, &good, e);
 	int64_t next = row.generation;
@@ -169,7 +174,8 @@ enum rc step_login(struct work *w, struct err *e)
 	else if (rc == RC_OK && good)
 		rc = record_login(w, next + 1, &old.access_token, e);
 	else if (rc == RC_OK)
-		rc = log_in(w, next + 1, e);
+		rc = log_in(w, fd, next + 1, e);
+	close(fd);
 	handoff_fini(&old);
 	return rc == RC_OK ? rc : failed(w, rc, e);
 }

@@ -9,7 +9,8 @@ import os
 import pytest
 
 from support import small
-from support.process import MODES_DO_NOT_MATTER, give_up, wait_until
+from support.process import (CAP_CHOWN, MODES_DO_NOT_MATTER, give_up,
+                             wait_until)
 from support.small import AGENTS, full
 
 AGENT = "anna.vp"
@@ -130,4 +131,70 @@ def test_an_unreadable_file_is_no_reason_for_a_login(stopped, spoil, words):
     small.wait_settled(muster, hs)
     assert hs.writes("POST", "/login$") == []
     assert muster.handoff(AGENT) == before
+    small.assert_as_declared(hs, muster)
+
+
+# -- a directory that takes no file
+
+
+def wait_refused_before_login(muster, hs, words):
+    """Until a login failed for this reason; the homeserver was not asked, so
+    that the token that the agent may run with is as good as before."""
+    error = wait_error(muster, words)
+    assert hs.writes("POST", "/login$") == []
+    return error
+
+
+def test_a_directory_in_the_place_of_the_file(stopped):
+    muster, hs = stopped
+    token = muster.handoff(AGENT)["access_token"]
+    os.unlink(file_of(muster))
+    os.mkdir(file_of(muster))
+    muster.start(ready=False)
+    wait_refused_before_login(muster, hs, "is a directory")
+    assert token in hs.tokens_of(AGENT)
+    os.rmdir(file_of(muster))
+    small.wait_settled(muster, hs)
+    assert len(hs.writes("POST", "/login$")) == 1
+    small.assert_as_declared(hs, muster)
+
+
+AS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can give directories away")
+
+
+@AS_ROOT
+def test_a_directory_that_cannot_be_written(stopped):
+    muster, hs = stopped
+    token = muster.handoff(AGENT)["access_token"]
+    folder = muster.runtime_dir(AGENT)
+    os.unlink(file_of(muster))
+    os.chown(folder, 12345, 12345)
+    muster.daemon.before = give_up(*MODES_DO_NOT_MATTER)
+    muster.start(ready=False)
+    wait_refused_before_login(muster, hs, "cannot write matrix.json")
+    assert token in hs.tokens_of(AGENT)
+    os.chown(folder, 0, 0)
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("missing", [(CAP_CHOWN,), MODES_DO_NOT_MATTER],
+                         ids=["chown", "dac_override"])
+def test_an_owner_that_we_cannot_write_for(stopped, missing):
+    muster, hs = stopped
+    token = muster.handoff(AGENT)["access_token"]
+    os.unlink(file_of(muster))
+    muster.write_config(handoff={"owner": "12345:12345"})
+    muster.daemon.before = give_up(*missing)
+    muster.start(ready=False)
+    error = wait_refused_before_login(muster, hs, "handoff.owner")
+    assert "CAP_CHOWN and CAP_DAC_OVERRIDE" in error
+    assert token in hs.tokens_of(AGENT)
+    muster.stop()
+    muster.daemon.before = None
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert os.stat(file_of(muster)).st_uid == 12345
     small.assert_as_declared(hs, muster)

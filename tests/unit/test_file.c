@@ -3,6 +3,7 @@
  */
 #include "tests/unit/test.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -163,6 +164,68 @@ static void a_failed_replacement_leaves_nothing(void **state)
 	name[sizeof(name) - 1] = '\0';
 	assert_rc(file_replace(in_dir(name), "x", 1, 0600, &e), RC_INVALID);
 	assert_int_equal(count_entries(), 0);
+}
+
+static void a_try_leaves_everything_as_it_was(void **state)
+{
+	struct err e = { 0 };
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	(void)state;
+	assert_ok(file_replace(in_dir("f"), "abc", 3, 0600, &e), e);
+	assert_ok(file_try_at(fd, "f", 0600, -1, -1, &e), e);
+	assert_ok(file_try_at(fd, "g", 0600, (int64_t)getuid(),
+			  (int64_t)getgid(), &e),
+		e);
+	assert_rc(file_try_at(fd, "a/b", 0600, -1, -1, &e), RC_INVALID);
+	assert_content(in_dir("f"), "abc");
+	assert_int_equal(count_entries(), 1);
+	close(fd);
+	unlink(in_dir("f"));
+}
+
+/* Files may have 100 bytes at most: what a full disk is like. */
+static enum rc try_where_nothing_fits(int fd, struct err *e)
+{
+	struct rlimit before, small;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 100;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &small);
+	enum rc rc = file_try_at(fd, "f", 0600, -1, -1, e);
+	setrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_DFL);
+	return rc;
+}
+
+static void a_try_finds_out_what_would_fail(void **state)
+{
+	struct err e = { 0 };
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	(void)state;
+	assert_rc(try_where_nothing_fits(fd, &e), RC_IO);
+	assert_non_null(strstr(e.text, "cannot write f"));
+	/* As somebody for whom modes count. */
+	const uid_t us = geteuid(), nobody = 65534;
+	if (us == 0) {
+		assert_int_equal(fchown(fd, nobody, (gid_t)-1), 0);
+		assert_int_equal(seteuid(nobody), 0);
+	}
+	enum rc unreadable = file_try_at(fd, "f", 0, -1, -1, &e);
+	struct err no_room = { 0 };
+	assert_int_equal(fchmod(fd, 0500), 0);
+	enum rc unwritable = file_try_at(fd, "f", 0600, -1, -1, &no_room);
+	assert_int_equal(fchmod(fd, 0700), 0);
+	assert_int_equal(seteuid(us), 0);
+	assert_rc(unreadable, RC_IO);
+	assert_non_null(strstr(e.text, "cannot read back f"));
+	assert_rc(unwritable, RC_IO);
+	assert_non_null(strstr(no_room.text, "cannot write f"));
+	assert_int_equal(count_entries(), 0);
+	close(fd);
 }
 
 static void refuses_what_is_no_file(void **state)
@@ -359,6 +422,10 @@ int main(void)
 			replaces_in_an_open_directory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_failed_replacement_leaves_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_try_leaves_everything_as_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_try_finds_out_what_would_fail, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			refuses_what_is_no_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -330,6 +330,30 @@ static void failed_write_leaves_nothing_behind(void **state)
 	handoff_fini(&h);
 }
 
+static void what_cannot_be_written_is_known_before(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	write_generation(p, 7);
+	assert_ok(handoff_writable(p->fd, -1, -1, &e), e);
+	assert_int_equal(generation_there(p), 7);
+	assert_int_equal(count(p->path), 1);
+	assert_int_equal(unlinkat(p->fd, HANDOFF_FILE, 0), 0);
+	assert_int_equal(mkdirat(p->fd, HANDOFF_FILE, 0755), 0);
+	assert_rc(handoff_writable(p->fd, -1, -1, &e), RC_IO);
+	assert_non_null(strstr(e.text, "a directory"));
+	assert_int_equal(unlinkat(p->fd, HANDOFF_FILE, AT_REMOVEDIR), 0);
+
+	/* For somebody else: root can, nobody else. */
+	enum rc rc = handoff_writable(p->fd, 12345, 54321, &e);
+	assert_rc(rc, geteuid() == 0 ? RC_OK : RC_IO);
+	if (rc != RC_OK) {
+		assert_non_null(strstr(e.text, "CAP_CHOWN"));
+		assert_non_null(strstr(e.text, "CAP_DAC_OVERRIDE"));
+	}
+	assert_int_equal(count(p->path), 0);
+}
+
 static void too_large_a_value_is_not_written(void **state)
 {
 	struct place *p = *state;
@@ -499,6 +523,7 @@ static void directory_is_the_agents_own(void **state)
 	if (geteuid() != 0) {
 		assert_rc(rc, RC_IO);
 		assert_non_null(strstr(e.text, "CAP_CHOWN"));
+		assert_non_null(strstr(e.text, "CAP_DAC_OVERRIDE"));
 		return;
 	}
 	assert_rc(rc, RC_OK);
@@ -696,6 +721,7 @@ int main(void)
 		CASE(writer_replaces_damage_but_not_the_future),
 		CASE(symlink_is_replaced_not_followed),
 		CASE(failed_write_leaves_nothing_behind),
+		CASE(what_cannot_be_written_is_known_before),
 		CASE(too_large_a_value_is_not_written),
 		CASE(what_is_no_file_is_refused_at_once),
 		CASE(every_torn_file_is_refused),
