@@ -49,6 +49,15 @@ static enum rc failed(struct work *w, enum rc rc, struct err *e)
 
 /* --- login ------------------------------------------------------------------ */
 
+/* The homeserver itself does not know the token; or it is none, since it
+ * cannot be sent. Anything else may be the word of a proxy, or of a bad day. */
+static bool is_no_token(enum rc rc, const struct hs *hs)
+{
+	return rc == RC_INVALID ||
+		(rc == RC_UNAUTHORIZED &&
+			text_eq(hs_failure(hs)->errcode, "M_UNKNOWN_TOKEN"));
+}
+
 /* Is the token of a file that lies there the agent's, on its device? */
 static enum rc token_is_good(
 	struct work *w, const struct handoff *h, bool *good, struct err *e)
@@ -60,16 +69,19 @@ static enum rc token_is_good(
 		!text_eq(h->device_id, device_of(w->app)))
 		return RC_OK;
 	enum rc rc = app_client(w->app, &h->access_token, &as_agent, e);
-	if (rc == RC_OK)
-		rc = hs_whoami(as_agent, NULL, &me, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = hs_whoami(as_agent, NULL, &me, e);
 	if (rc == RC_OK)
 		*good = text_eq(me.user_id, h->user_id) &&
 			text_eq(me.device_id, h->device_id);
-	hs_free(as_agent);
-	/* Refused in whatever words: it is not good. */
-	if (rc == RC_UNAUTHORIZED || rc == RC_FORBIDDEN || rc == RC_REMOTE)
+	else if (is_no_token(rc, as_agent))
 		rc = RC_OK;
-	return rc;
+	else
+		rc = err_wrap(e, rc, "is the token in its file still good?");
+	hs_free(as_agent);
+	/* It is not the service's own token that was refused. */
+	return rc == RC_UNAUTHORIZED ? RC_REMOTE : rc;
 }
 
 static enum rc record_file(

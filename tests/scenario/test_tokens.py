@@ -3,12 +3,14 @@ from another time: no good token is ended for it, and every agent gets one in
 the end."""
 
 import glob
+import hashlib
 import json
 import os
 
 import pytest
 
 from support import small
+from support.fakehs import answer, garbage
 from support.process import (CAP_CHOWN, MODES_DO_NOT_MATTER, give_up,
                              wait_until)
 from support.small import AGENTS, full
@@ -24,6 +26,14 @@ def forget(muster):
 
 def file_of(muster, localpart=AGENT):
     return os.path.join(muster.runtime_dir(localpart), "matrix.json")
+
+
+def signed(fields):
+    """A hand-off with the digest that belongs to it."""
+    lines = [str(fields[k]) for k in ("generation", "user_id", "device_id",
+                                      "homeserver", "access_token")]
+    digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
+    return {**fields, "sha256": digest.hexdigest()}
 
 
 def write_json(path, document):
@@ -198,3 +208,54 @@ def test_an_owner_that_we_cannot_write_for(stopped, missing):
     small.wait_settled(muster, hs)
     assert os.stat(file_of(muster)).st_uid == 12345
     small.assert_as_declared(hs, muster)
+
+
+# -- asking whether a file's token is still good
+
+
+@pytest.mark.parametrize("action", [
+    answer(502, b"<html>"), answer(500, {"errcode": "M_UNKNOWN"}),
+    answer(401, b"<html>"), answer(401, {"errcode": "M_USER_LOCKED"}),
+    answer(403, {"errcode": "M_FORBIDDEN"}), garbage()],
+    ids=["502", "500", "401-of-a-proxy", "401-locked", "403", "garbage"])
+def test_no_answer_is_no_refusal(stopped, action):
+    """Only when the homeserver says so is a token not good."""
+    muster, hs = stopped
+    before = {a: muster.handoff(a) for a in AGENTS}
+    forget(muster)
+    # The first who asks is the service itself.
+    fault = hs.fault("GET", "/whoami$", action, skip=1, times=len(AGENTS))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert fault.hits == len(AGENTS)
+    assert hs.writes("POST", "/login$") == []
+    assert {a: muster.handoff(a) for a in AGENTS} == before
+    small.assert_as_declared(hs, muster)
+
+
+def test_a_refusal_that_stays(stopped):
+    """It is told of with the agent, and is not taken for one of the service's
+    own token."""
+    muster, hs = stopped
+    before = muster.handoff(AGENT)
+    forget(muster)
+    hs.fault("GET", "/whoami$", answer(401, b"<html>"), skip=1, times=None)
+    muster.start(ready=False)
+    wait_error(muster, "is the token in its file still good?")
+    assert "the homeserver cannot be used" not in muster.daemon.output()
+    hs.clear_faults()
+    small.wait_settled(muster, hs)
+    assert muster.handoff(AGENT) == before
+
+
+@pytest.mark.parametrize("token", ["unknown", "not a token"])
+def test_a_token_that_is_none(stopped, token):
+    muster, hs = stopped
+    write_json(file_of(muster), signed(
+        {**muster.handoff(AGENT), "access_token": token}))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    login, = hs.writes("POST", "/login$")
+    got = muster.handoff(AGENT)
+    assert (got["generation"], got["access_token"]) == (
+        2, login.answer["access_token"])
