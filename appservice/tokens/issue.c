@@ -8,6 +8,7 @@
 #include "appservice/reconcile/work.h"
 #include "appservice/tokens/tokens.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "handoff/handoff.h"
 
@@ -194,43 +195,64 @@ enum rc step_login(struct work *w, struct err *e)
 
 /* --- hand-off ------------------------------------------------------------------ */
 
-/* The file is this one already: written, but its commit was lost. */
-static bool is_written(int fd, int64_t generation, const struct secret *token)
-{
-	struct handoff h = { 0 };
-	bool same = handoff_read(fd, &h, NULL) == RC_OK &&
-		h.generation == generation &&
-		secret_equal(&h.access_token, secret_bytes(token), token->n);
-	handoff_fini(&h);
-	return same;
-}
-
-static enum rc write_file(struct work *w, int64_t generation,
+static enum rc write_as(struct work *w, int dirfd, int64_t generation,
 	const struct secret *token, struct err *e)
 {
 	const struct setting_value *owner =
 		&w->app->config.v[SET_HANDOFF_OWNER];
 	struct handoff h = { 0 };
-	int fd = -1;
 	enum rc rc = handoff_set(&h, generation, w->step->subject,
 		device_of(w->app), public_url(w->app), token, clock_wall_ms());
 	if (rc != RC_OK)
 		return err_set(e, rc, "the hand-off of %s: %s",
 			w->step->subject, rc_words(rc));
-	rc = open_dir(w, &fd, e);
-	if (rc == RC_OK)
-		rc = handoff_write(fd, &h, owner->uid, owner->gid, e);
-	if (rc == RC_EXISTS && is_written(fd, generation, token))
-		rc = RC_OK;
-	if (rc == RC_OK) /* leftovers are a matter of tidiness only */
-		(void)!handoff_clean(fd, generation, clock_wall_ms(), NULL);
-	if (fd >= 0)
-		close(fd);
+	rc = handoff_write(dirfd, &h, owner->uid, owner->gid, e);
 	handoff_fini(&h);
 	return rc;
 }
 
-static enum rc hand_off(struct work *w, int64_t generation,
+/* A file is there that ours must not replace. Ours it may be: written, but its
+ * commit was lost. A stranger's would be in the way for ever, so the token in
+ * hand becomes the generation after it. */
+static enum rc overtake(struct work *w, int dirfd, int64_t *generation,
+	const struct secret *token, struct err *e)
+{
+	struct handoff there = { 0 };
+	enum rc rc = handoff_read(dirfd, &there, e);
+	if (rc != RC_OK)
+		return rc;
+	const bool ours = there.generation == *generation &&
+		secret_equal(
+			&there.access_token, secret_bytes(token), token->n);
+	if (there.generation >= *generation && !ours) {
+		log_warn("an agent's file was ahead of the store",
+			LS("agent", w->step->subject),
+			LI("generation", *generation),
+			LI("found", there.generation));
+		*generation = there.generation + 1;
+	}
+	handoff_fini(&there);
+	return ours ? RC_OK : write_as(w, dirfd, *generation, token, e);
+}
+
+static enum rc write_file(struct work *w, int64_t *generation,
+	const struct secret *token, struct err *e)
+{
+	int fd = -1;
+	enum rc rc = open_dir(w, &fd, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = write_as(w, fd, *generation, token, e);
+	if (rc == RC_EXISTS)
+		rc = overtake(w, fd, generation, token, e);
+	if (rc == RC_OK) /* leftovers are a matter of tidiness only */
+		(void)!handoff_clean(fd, *generation, clock_wall_ms(), NULL);
+	close(fd);
+	return rc;
+}
+
+/* *generation grows when another file was in the way. */
+static enum rc hand_off(struct work *w, int64_t *generation,
 	const struct secret *token, struct err *e)
 {
 	struct store *s = w->app->store;
@@ -242,7 +264,7 @@ static enum rc hand_off(struct work *w, int64_t generation,
 	rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_handed_off(s, w->step->subject,
-			device_of(w->app), generation, digest, clock_wall_ms(),
+			device_of(w->app), *generation, digest, clock_wall_ms(),
 			e);
 	return work_end(w, rc, e);
 }
@@ -271,7 +293,7 @@ enum rc step_hand_off(struct work *w, struct err *e)
 	int64_t generation = 0;
 	if (!tokens_take(w->app->tokens, w->step->subject, &generation, &token))
 		return nothing_in_hand(w, e);
-	enum rc rc = hand_off(w, generation, &token, e);
+	enum rc rc = hand_off(w, &generation, &token, e);
 	if (rc != RC_OK) {
 		/* It stays in hand for the next attempt. */
 		enum rc kept = tokens_keep(

@@ -32,7 +32,8 @@ bool tokens_in_hand(struct tokens *t, const char *user_id);
  * in between ends in another login.
  */
 MUST_CHECK enum rc step_login(struct work *w, struct err *e);
-/* The step `hand_off`: the token in hand goes into matrix.json. */
+/* The step `hand_off`: the token in hand goes into matrix.json, after whatever
+ * generation got there before it. */
 MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
 
 /*

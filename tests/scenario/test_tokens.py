@@ -259,3 +259,31 @@ def test_a_token_that_is_none(stopped, token):
     got = muster.handoff(AGENT)
     assert (got["generation"], got["access_token"]) == (
         2, login.answer["access_token"])
+
+
+# -- a file that is ahead
+
+
+def ahead(before, generation):
+    """A file of a later generation, whole, whose token nobody knows."""
+    return signed({**before, "generation": generation,
+                   "access_token": "nobody's"})
+
+
+def test_a_file_that_gets_ahead_during_the_login(stopped):
+    """What was logged in is handed off all the same, once."""
+    muster, hs = stopped
+    path, before = file_of(muster), muster.handoff(AGENT)
+    os.unlink(path)
+
+    def get_ahead(_index, phase, _method, request_path):
+        if phase == "after" and request_path.endswith("/login"):
+            write_json(path, ahead(before, 7))
+    hs.on_request(get_ahead)
+    muster.start(ready=False)
+    got = wait_handed_over(muster, 8)
+    login, = hs.writes("POST", "/login$")
+    assert (got["generation"], got["access_token"]) == (
+        8, login.answer["access_token"])
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
