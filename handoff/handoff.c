@@ -13,6 +13,11 @@
 
 #include "base/poison.h"
 
+bool handoff_is_far(int64_t generation, int64_t known)
+{
+	return generation - known > HANDOFF_GENERATION_LEAP;
+}
+
 bool handoff_value_ok(const char *s, size_t max)
 {
 	if (!s)

@@ -20,6 +20,11 @@
 #define HANDOFF_FORMAT 1
 /* One login a millisecond for 30 years: a larger number is no generation. */
 #define HANDOFF_GENERATION_MAX (INT64_C(1) << 40)
+/* A file that is further ahead than this of what is known was not numbered by
+ * us: nobody logs in a million times unseen. The agent can write its own
+ * directory, and must not bring its generations to their end. */
+#define HANDOFF_GENERATION_LEAP 1000000
+bool handoff_is_far(int64_t generation, int64_t known);
 
 /* 1 to max bytes of UTF-8 without control characters: what may stand in a
  * line of a digest, a header or a terminal. */
@@ -66,7 +71,7 @@ MUST_CHECK enum rc handoff_dir_open(
 
 /*
  * Writes the file: refuses (RC_EXISTS) when the one that is there has the same
- * or a newer generation; temporary file O_EXCL, mode 0600 and owner before the
+ * or a newer generation that is not far ahead; temporary file O_EXCL, mode 0600 and owner before the
  * content, fsync, rename, directory fsync, read back and compared. A damaged
  * file is replaced; one of a newer format is not (RC_VERSION). RC_BUSY:
  * somebody wrote over it.

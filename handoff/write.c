@@ -42,14 +42,16 @@ static enum rc encode(const struct handoff *h, struct buf *out, struct err *e)
 	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
 }
 
-/* What is there may be replaced: nothing, something damaged, or older. */
+/* What is there may be replaced: nothing, something damaged, or older; or of a
+ * number that the generation before ours could not lead to. */
 static enum rc may_replace(int dirfd, const struct handoff *h, struct err *e)
 {
 	struct handoff old = { 0 };
 	enum rc rc = handoff_read(dirfd, &old, e);
 	if (handoff_is_none(rc))
 		return RC_OK;
-	if (rc == RC_OK && old.generation >= h->generation)
+	if (rc == RC_OK && old.generation >= h->generation &&
+		!handoff_is_far(old.generation, h->generation - 1))
 		rc = err_set(e, RC_EXISTS,
 			HANDOFF_FILE ": holds generation %lld, which %lld "
 				     "must not replace",

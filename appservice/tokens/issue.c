@@ -154,12 +154,14 @@ static enum rc log_in(
 	return rc;
 }
 
-/* The file that is there. One of which that cannot be said may hold a good
- * token, which a login might end. */
-static enum rc read_old(int fd, struct handoff *old, bool *there, struct err *e)
+/* The file that is there; one far ahead of the store is as good as damaged. One
+ * of which nothing can be said may hold a good token, which a login might
+ * end. */
+static enum rc read_old(
+	int fd, int64_t known, struct handoff *old, bool *there, struct err *e)
 {
 	enum rc rc = handoff_read(fd, old, e);
-	*there = rc == RC_OK;
+	*there = rc == RC_OK && !handoff_is_far(old->generation, known);
 	return handoff_is_none(rc) ? RC_OK : rc;
 }
 
@@ -175,7 +177,7 @@ enum rc step_login(struct work *w, struct err *e)
 		rc = open_dir(w, &fd, e);
 	if (rc != RC_OK)
 		return failed(w, rc, e);
-	rc = read_old(fd, &old, &there, e);
+	rc = read_old(fd, row.generation, &old, &there, e);
 	if (rc == RC_OK && there)
 		rc = token_is_good(w, &old, &good, e);
 	int64_t next = row.generation;
@@ -224,7 +226,8 @@ static enum rc overtake(struct work *w, int dirfd, int64_t *generation,
 	const bool ours = there.generation == *generation &&
 		secret_equal(
 			&there.access_token, secret_bytes(token), token->n);
-	if (there.generation >= *generation && !ours) {
+	if (!ours && there.generation >= *generation &&
+		!handoff_is_far(there.generation, *generation - 1)) {
 		log_warn("an agent's file was ahead of the store",
 			LS("agent", w->step->subject),
 			LI("generation", *generation),

@@ -287,3 +287,32 @@ def test_a_file_that_gets_ahead_during_the_login(stopped):
         8, login.answer["access_token"])
     small.wait_settled(muster, hs)
     small.assert_as_declared(hs, muster)
+
+
+@pytest.mark.parametrize("there, after", [
+    (1_000_001, 1_000_002), (1_000_002, 2), (1 << 40, 2)])
+def test_a_generation_out_of_reach(stopped, there, after):
+    """The agent can write into its directory, and cannot use its numbers up."""
+    muster, hs = stopped
+    write_json(file_of(muster), ahead(muster.handoff(AGENT), there))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    login, = hs.writes("POST", "/login$")
+    got = muster.handoff(AGENT)
+    assert (got["generation"], got["access_token"]) == (
+        after, login.answer["access_token"])
+    assert state_of(muster) == ("handed_off", after)
+    small.assert_as_declared(hs, muster)
+
+
+def test_a_good_token_at_a_generation_out_of_reach(stopped):
+    """Where the store is lost as well."""
+    muster, hs = stopped
+    before = muster.handoff(AGENT)
+    write_json(file_of(muster), signed({**before, "generation": 1 << 40}))
+    forget(muster)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert len(hs.writes("POST", "/login$")) == 1
+    assert muster.handoff(AGENT)["generation"] == 1
+    small.assert_as_declared(hs, muster)

@@ -268,6 +268,26 @@ static void generations_never_go_back(void **state)
 	handoff_fini(&h);
 }
 
+static void a_number_out_of_reach_is_no_generation(void **state)
+{
+	struct place *p = *state;
+	struct handoff h = { 0 };
+	struct err e = { 0 };
+	/* 1,000,000 after the 6 that was known. */
+	write_generation(p, 1000006);
+	make(&h, 7, TOKEN);
+	assert_rc(handoff_write(p->fd, &h, -1, -1, &e), RC_EXISTS);
+	write_generation(p, 1000007);
+	assert_ok(handoff_write(p->fd, &h, -1, -1, &e), e);
+	assert_int_equal(generation_there(p), 7);
+	/* 2^40, the largest that can be read. */
+	write_generation(p, 1099511627776);
+	make(&h, 8, TOKEN);
+	assert_ok(handoff_write(p->fd, &h, -1, -1, &e), e);
+	assert_int_equal(generation_there(p), 8);
+	handoff_fini(&h);
+}
+
 static void writer_replaces_damage_but_not_the_future(void **state)
 {
 	struct place *p = *state;
@@ -718,6 +738,7 @@ int main(void)
 		CASE(read_gives_every_field),
 		CASE(odd_characters_survive),
 		CASE(generations_never_go_back),
+		CASE(a_number_out_of_reach_is_no_generation),
 		CASE(writer_replaces_damage_but_not_the_future),
 		CASE(symlink_is_replaced_not_followed),
 		CASE(failed_write_leaves_nothing_behind),
