@@ -1,7 +1,7 @@
 /*
  * While the program runs: acknowledge what it was given, and look for a newer
- * generation every second. A thread of its own, because a look at a shared
- * file system may hang and signals must not.
+ * file every second. A thread of its own, because a look at a shared file system
+ * may hang and signals must not.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -38,6 +38,17 @@ static void tell_once(struct follow *f, enum rc rc, const struct err *e)
 		say("%s", what);
 }
 
+/* Than what the program has. A service that has lost everything counts from 1
+ * again; then the time of issue, which is its own, decides. */
+static bool is_newer(const struct handoff *h, const struct handoff *now)
+{
+	if (h->generation > now->generation)
+		return true;
+	const struct secret *token = &now->access_token;
+	return h->issued_ms > now->issued_ms &&
+		!secret_equal(&h->access_token, secret_bytes(token), token->n);
+}
+
 /* h is newer than what the program has. */
 static enum rc take(struct follow *f, struct handoff *h, struct err *e)
 {
@@ -60,6 +71,11 @@ static enum rc take(struct follow *f, struct handoff *h, struct err *e)
 		rc = deliver_file(a, h, e);
 	if (rc != RC_OK)
 		return rc;
+	if (h->generation <= a->now.generation)
+		say("generation %" PRId64
+		    " was issued after generation %" PRId64
+		    ": the service counts anew",
+			h->generation, a->now.generation);
 	handoff_fini(&a->now);
 	a->now = *h;
 	*h = (struct handoff){ 0 };
@@ -85,7 +101,7 @@ static void look(struct follow *f)
 	enum rc rc = acknowledge(f, &e);
 	if (rc == RC_OK && !atomic_load(&agent_stop)) {
 		rc = agent_read(f->a, &h, &e);
-		if (rc == RC_OK && h.generation > f->a->now.generation)
+		if (rc == RC_OK && is_newer(&h, &f->a->now))
 			rc = take(f, &h, &e);
 		if (rc == RC_OK)
 			rc = acknowledge(f, &e);

@@ -110,3 +110,28 @@ enum rc handoff_ack_write(
 	buf_free(&text);
 	return rc;
 }
+
+struct newest {
+	int64_t known, generation;
+};
+
+static void note_newest(int dirfd, const char *name, void *arg)
+{
+	(void)dirfd;
+	struct newest *n = arg;
+	struct str kind;
+	int64_t of = handoff_name_generation(str_of(name), &kind);
+	if (str_eq(kind, "ack") && of > n->generation &&
+		!handoff_is_far(of, n->known))
+		n->generation = of;
+}
+
+enum rc handoff_ack_newest(
+	int dirfd, int64_t known, int64_t *ret, struct err *e)
+{
+	struct newest n = { .known = known };
+	enum rc rc = handoff_each_name(dirfd, note_newest, &n, e);
+	if (rc == RC_OK)
+		*ret = n.generation;
+	return rc;
+}

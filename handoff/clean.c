@@ -4,11 +4,8 @@
  */
 #include "handoff/handoff.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,23 +19,6 @@
 #define STALE_MS 60000
 #define TEMP_HEX 16 /* the random end of a temporary file's name */
 
-static const char *const kinds[] = { "ack", "rotate", "paused" };
-
-/* "ack.7.json" and its like: the generation; 0 for any other name. */
-static int64_t generation_of(struct str name)
-{
-	struct str kind = str_cut(&name, '.', NULL);
-	struct str number = str_cut(&name, '.', NULL);
-	int64_t generation;
-	if (!str_eq(name, "json") ||
-		!str_i64(number, 1, JSON_INT_MAX, &generation))
-		return 0;
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (str_eq(kind, kinds[i]))
-			return generation;
-	return 0;
-}
-
 /* ".NAME.RANDOM", as file_replace_at() makes it of one of our names. */
 static bool is_temporary(const char *name)
 {
@@ -48,7 +28,9 @@ static bool is_temporary(const char *name)
 		strspn(name + n - TEMP_HEX, "0123456789abcdef") != TEMP_HEX)
 		return false;
 	struct str made_of = { name + 1, n - TEMP_HEX - 2 };
-	return str_eq(made_of, HANDOFF_FILE) || generation_of(made_of) > 0;
+	struct str kind;
+	return str_eq(made_of, HANDOFF_FILE) ||
+		handoff_name_generation(made_of, &kind) > 0;
 }
 
 static bool is_stale(int dirfd, const char *name, int64_t now_ms)
@@ -59,50 +41,35 @@ static bool is_stale(int dirfd, const char *name, int64_t now_ms)
 	return now_ms - (int64_t)st.st_mtime * 1000 > STALE_MS;
 }
 
-static bool has_had_its_day(
-	int dirfd, const char *name, int64_t generation, int64_t now_ms)
+struct sweep {
+	int64_t generation, now_ms;
+	enum rc rc; /* of the first that could not be removed */
+	struct err *e;
+};
+
+static bool has_had_its_day(int dirfd, const char *name, const struct sweep *s)
 {
-	int64_t of = generation_of(str_of(name));
+	struct str kind;
+	int64_t of = handoff_name_generation(str_of(name), &kind);
 	if (of > 0)
-		return of < generation - KEPT_BACK;
-	return is_temporary(name) && is_stale(dirfd, name, now_ms);
+		return of < s->generation - KEPT_BACK;
+	return is_temporary(name) && is_stale(dirfd, name, s->now_ms);
 }
 
-static enum rc sweep(
-	DIR *dir, int64_t generation, int64_t now_ms, struct err *e)
+static void sweep(int dirfd, const char *name, void *arg)
 {
-	enum rc rc = RC_OK;
-	for (;;) {
-		errno = 0;
-		const struct dirent *entry = readdir(dir);
-		if (!entry && errno)
-			return err_set(e, RC_IO, "%s", strerror(errno));
-		if (!entry)
-			return rc;
-		const char *name = entry->d_name;
-		if (!has_had_its_day(dirfd(dir), name, generation, now_ms))
-			continue;
-		if (unlinkat(dirfd(dir), name, 0) != 0 && errno != ENOENT &&
-			rc == RC_OK)
-			rc = err_set(e, RC_IO, "%s: cannot be removed: %s",
-				name, strerror(errno));
-	}
+	struct sweep *s = arg;
+	if (!has_had_its_day(dirfd, name, s))
+		return;
+	if (unlinkat(dirfd, name, 0) != 0 && errno != ENOENT && s->rc == RC_OK)
+		s->rc = err_set(s->e, RC_IO, "%s: cannot be removed: %s", name,
+			strerror(errno));
 }
 
 enum rc handoff_clean(
 	int dirfd, int64_t generation, int64_t now_ms, struct err *e)
 {
-	/* A descriptor of its own: reading moves its place, closedir() ends
-	 * it. */
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		int why = errno;
-		if (fd >= 0)
-			close(fd);
-		return err_set(e, RC_IO, "%s", strerror(why));
-	}
-	enum rc rc = sweep(dir, generation, now_ms, e);
-	closedir(dir);
-	return rc;
+	struct sweep s = { generation, now_ms, RC_OK, e };
+	enum rc rc = handoff_each_name(dirfd, sweep, &s, e);
+	return rc == RC_OK ? s.rc : rc;
 }

@@ -33,11 +33,6 @@ bool handoff_value_ok(const char *s, size_t max)
 	return true;
 }
 
-void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX])
-{
-	snprintf(out, HANDOFF_NAME_MAX, "ack.%" PRId64 ".json", generation);
-}
-
 static bool values_ok(int64_t generation, const char *user_id,
 	const char *device_id, const char *homeserver,
 	const struct secret *token, int64_t issued_ms)

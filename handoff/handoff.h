@@ -72,7 +72,9 @@ MUST_CHECK enum rc handoff_dir_open(
 /*
  * Writes the file: refuses (RC_EXISTS) when the one that is there has the same
  * or a newer generation that is not far ahead; temporary file O_EXCL, mode 0600 and owner before the
- * content, fsync, rename, directory fsync, read back and compared. A damaged
+ * content, fsync, rename, directory fsync, read back and compared. An
+ * acknowledgement of this generation is removed before: it is of another file
+ * that had its number. A damaged
  * file is replaced; one of a newer format is not (RC_VERSION). RC_BUSY:
  * somebody wrote over it.
  */
@@ -112,6 +114,11 @@ MUST_CHECK enum rc handoff_ack_write(
 /* Reads ack.<generation>.json; RC_NOT_FOUND, RC_CORRUPT as above. */
 MUST_CHECK enum rc handoff_ack_read(
 	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e);
+
+/* The newest generation that was ever acknowledged here and is not far ahead of
+ * `known`; 0: none. Where store and file are lost, it says where to go on. */
+MUST_CHECK enum rc handoff_ack_newest(
+	int dirfd, int64_t known, int64_t *ret, struct err *e);
 
 /*
  * Removes what belongs to generations more than two back (ack, rotate,

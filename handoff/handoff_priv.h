@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/str.h"
 #include "handoff/handoff.h"
 
 /* What the service has to have where handoff.owner is not its own user: to
@@ -18,6 +19,14 @@
 #define HANDOFF_NAME_MAX 64
 
 void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX]);
+/* "ack.7.json" and its like: the generation, and which kind ("ack"); 0 for any
+ * other name. */
+int64_t handoff_name_generation(struct str name, struct str *kind);
+
+typedef void handoff_visit(int dirfd, const char *name, void *arg);
+/* Visits each name in the directory, in no order. */
+MUST_CHECK enum rc handoff_each_name(
+	int dirfd, handoff_visit *visit, void *arg, struct err *e);
 
 /*
  * Reads the regular file `name` as one JSON object; results as

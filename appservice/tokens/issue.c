@@ -165,6 +165,21 @@ static enum rc read_old(
 	return handoff_is_none(rc) ? RC_OK : rc;
 }
 
+/* A new generation, after all that were ever seen here, for the good token of a
+ * file or for that of a new login. */
+static enum rc begin_generation(struct work *w, int dirfd, int64_t newest,
+	const struct secret *good, struct err *e)
+{
+	int64_t acked = 0;
+	enum rc rc = handoff_ack_newest(dirfd, newest, &acked, e);
+	if (rc != RC_OK)
+		return err_wrap(e, rc, "the directory of its hand-off");
+	if (acked > newest)
+		newest = acked;
+	return good ? record_login(w, newest + 1, good, e)
+		    : log_in(w, dirfd, newest + 1, e);
+}
+
 enum rc step_login(struct work *w, struct err *e)
 {
 	struct handoff old = { 0 };
@@ -180,16 +195,15 @@ enum rc step_login(struct work *w, struct err *e)
 	rc = read_old(fd, row.generation, &old, &there, e);
 	if (rc == RC_OK && there)
 		rc = token_is_good(w, &old, &good, e);
-	int64_t next = row.generation;
-	if (there && old.generation > next)
-		next = old.generation;
+	int64_t newest = row.generation;
+	if (there && old.generation > newest)
+		newest = old.generation;
 	if (rc == RC_OK && good && old.generation >= row.generation &&
 		text_eq(old.homeserver, public_url(w->app)))
 		rc = record_file(w, &old, e);
-	else if (rc == RC_OK && good)
-		rc = record_login(w, next + 1, &old.access_token, e);
 	else if (rc == RC_OK)
-		rc = log_in(w, fd, next + 1, e);
+		rc = begin_generation(
+			w, fd, newest, good ? &old.access_token : NULL, e);
 	close(fd);
 	handoff_fini(&old);
 	return rc == RC_OK ? rc : failed(w, rc, e);

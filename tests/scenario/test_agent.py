@@ -191,6 +191,22 @@ class World:
         path = self.runtime / f"ack.{generation}.json"
         return json.loads(path.read_text()) if path.is_file() else None
 
+    def wait_looked_at(self):
+        """Until the file that is there was read, and what follows is done:
+        the second look begins when the first is over."""
+        libc, in_close_nowrite = ctypes.CDLL(None), 0x10
+        with open(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC),
+                  "rb", buffering=0) as events:
+            path = os.fsencode(self.runtime / "matrix.json")
+            assert libc.inotify_add_watch(
+                events.fileno(), path, in_close_nowrite) >= 0
+            size, seen = 16, bytearray()  # of an event without a name
+
+            def twice():
+                seen.extend(events.read(64 * size) or b"")
+                return len(seen) >= 2 * size
+            until(twice, "two looks")
+
     def read(self, name):
         """A file that the program made (whole, by rename)."""
         return until(lambda: (self.tmp / name).is_file(), name) and (
@@ -734,6 +750,53 @@ def test_new_generation_into_the_file(up):
     assert run.ends() == 0
     assert run.stderr().count(" delivered to ") == 1
     assert "generation 2 delivered" in run.stderr()
+
+
+LATER = 1772000000001  # than what document() says of the time of issue
+
+
+@pytest.mark.parametrize("generation", [1, 7])
+def test_generations_that_begin_again(world, generation):
+    """The service has lost store and directory; the token is another."""
+    world.hs.start()
+    world.hand_off(generation=7)
+    output = world.tmp / "token"
+    run = world.run("--for", "file", "--output", str(output), *shell(STAY))
+    until(lambda: world.ack(7), "the first acknowledgement")
+    shutil.rmtree(world.runtime)
+    world.hand_off(generation=generation, token=TOKEN2, issued_ms=LATER)
+    until(lambda: world.ack(generation), "the acknowledgement")
+    assert output.read_text() == TOKEN2 + "\n"
+    run.says(f"generation {generation} was issued after generation 7")
+    (world.tmp / "go").touch()
+    assert run.ends() == 0
+    assert len(os.listdir(world.runtime)) == 2
+
+
+def test_older_file_is_not_taken(world):
+    """A lower generation has to be another token that was issued later, and
+    the homeserver to know it."""
+    world.hs.start()
+    world.hand_off(generation=7)
+    output = world.tmp / "token"
+    run = world.run("--for", "file", "--output", str(output), *shell(STAY))
+    until(lambda: world.ack(7), "the first acknowledgement")
+    asked = len(world.hs.asked)
+    world.hand_off(generation=6, token=TOKEN2)  # out of a backup
+    world.wait_looked_at()
+    world.hand_off(generation=6, issued_ms=LATER)
+    world.wait_looked_at()
+    assert len(world.hs.asked) == asked
+    del world.hs.tokens[TOKEN2]
+    world.hand_off(generation=6, token=TOKEN2, issued_ms=LATER)
+    run.says("does not know the token of generation 6")
+    assert output.read_text() == TOKEN + "\n"
+    assert world.ack(6) is None
+    world.hs.tokens[TOKEN2] = (USER, "MUSTER")
+    until(lambda: world.ack(6), "the acknowledgement")
+    assert output.read_text() == TOKEN2 + "\n"
+    (world.tmp / "go").touch()
+    assert run.ends() == 0
 
 
 def test_new_generation_is_not_for_an_environment(up):

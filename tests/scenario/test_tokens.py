@@ -6,13 +6,15 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 
 import pytest
 
 from support import small
 from support.fakehs import answer, garbage
-from support.process import (CAP_CHOWN, MODES_DO_NOT_MATTER, give_up,
-                             wait_until)
+from support.muster import binary
+from support.process import (CAP_CHOWN, MODES_DO_NOT_MATTER, Daemon,
+                             environment, give_up, wait_until)
 from support.small import AGENTS, full
 
 AGENT = "anna.vp"
@@ -316,3 +318,75 @@ def test_a_good_token_at_a_generation_out_of_reach(stopped):
     assert len(hs.writes("POST", "/login$")) == 1
     assert muster.handoff(AGENT)["generation"] == 1
     small.assert_as_declared(hs, muster)
+
+
+# -- the store is lost, and files with it
+
+
+def wait_acknowledged(muster, generation):
+    wait_until(lambda: state_of(muster) == ("acknowledged", generation), 20,
+               f"{generation} acknowledged")
+
+
+def test_an_old_answer_is_not_for_the_new_token(served):
+    """The file is lost, the answer to it is not."""
+    muster, hs = served
+    muster.answer_as_agent(AGENT)
+    wait_acknowledged(muster, 1)
+    muster.stop()
+    forget(muster)
+    os.unlink(file_of(muster))
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert state_of(muster) == ("handed_off", 2)
+    assert muster.handoff(AGENT)["generation"] == 2
+
+
+def test_an_answer_before_there_is_a_file(stopped):
+    muster, hs = stopped
+    before = muster.handoff(AGENT)
+    os.unlink(file_of(muster))
+    answered = os.path.join(muster.runtime_dir(AGENT), "ack.2.json")
+
+    def answer_early(_index, phase, _method, path):
+        if phase == "after" and path.endswith("/login"):
+            write_json(answered, {
+                "generation": 2, "user_id": full(AGENT), "agent": "stale",
+                "device_id": before["device_id"], "at_ms": 1})
+    hs.on_request(answer_early)
+    muster.start(ready=False)
+    wait_handed_over(muster, 2)
+    assert not os.path.exists(answered)
+    small.wait_settled(muster, hs)
+    muster.answer_as_agent(AGENT)
+    wait_acknowledged(muster, 2)
+
+
+def test_everything_is_lost_while_an_agent_runs(served, tmp_path):
+    """Generations begin again at 1; the agent that runs takes the token."""
+    muster, hs = served
+    output = tmp_path / "token"
+
+    def token_is_there():
+        return output.exists() and output.read_text().strip() == (
+            muster.handoff(AGENT)["access_token"])
+    agent = Daemon("muster-agent", str(tmp_path / "agent.log"))
+    agent.launch([binary("muster-agent"), "run", "--runtime",
+                  muster.runtime_dir(AGENT), "--for", "file",
+                  "--output", str(output), "--", "sleep", "300"],
+                 env=environment())
+    try:
+        wait_acknowledged(muster, 1)
+        assert token_is_there()
+        muster.stop()
+        forget(muster)
+        shutil.rmtree(muster.runtime)
+        muster.start(ready=False)
+        small.wait_settled(muster, hs)
+        wait_acknowledged(muster, 1)
+        assert token_is_there()
+        assert muster.handoff(AGENT)["access_token"] in hs.tokens_of(AGENT)
+        assert "the service counts anew" in agent.output()
+    finally:
+        agent.stop()
+        agent.kill()

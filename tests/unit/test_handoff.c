@@ -659,6 +659,53 @@ static void ack_is_written_once(void **state)
 	assert_int_equal(count(p->path), 1);
 }
 
+static void an_ack_of_another_file_ends_with_the_new_one(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct handoff h = { 0 };
+	static const char *const names[] = { "ack.6.json", "ack.7.json",
+		"ack.8.json" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		put(p->fd, names[i], "x", 1);
+	write_generation(p, 7);
+	assert_true(exists(p->fd, "ack.6.json"));
+	assert_false(exists(p->fd, "ack.7.json"));
+	assert_true(exists(p->fd, "ack.8.json"));
+	/* What is refused changes nothing: it may be this file's. */
+	put(p->fd, "ack.7.json", "x", 1);
+	make(&h, 7, TOKEN);
+	assert_rc(handoff_write(p->fd, &h, -1, -1, &e), RC_EXISTS);
+	assert_true(exists(p->fd, "ack.7.json"));
+	/* A directory is no answer, and not in the way. */
+	assert_int_equal(unlinkat(p->fd, "ack.8.json", 0), 0);
+	assert_int_equal(mkdirat(p->fd, "ack.8.json", 0755), 0);
+	write_generation(p, 8);
+	handoff_fini(&h);
+}
+
+static void newest_ack_is_found(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	int64_t newest = -1;
+	assert_ok(handoff_ack_newest(p->fd, 0, &newest, &e), e);
+	assert_int_equal(newest, 0);
+	static const char *const names[] = { "ack.9.json", "ack.12.json",
+		"ack.3.json", "ack.013.json", "paused.14.json",
+		"rotate.15.json", "ack.16.json.tmp", "ack.1000003.json",
+		"ack.9007199254740991.json" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		put(p->fd, names[i], "x", 1);
+	assert_ok(handoff_ack_newest(p->fd, 0, &newest, &e), e);
+	assert_int_equal(newest, 12);
+	assert_ok(handoff_ack_newest(p->fd, 2, &newest, &e), e);
+	assert_int_equal(newest, 12);
+	/* Not more than a million ahead. */
+	assert_ok(handoff_ack_newest(p->fd, 3, &newest, &e), e);
+	assert_int_equal(newest, 1000003);
+}
+
 static void damaged_ack_is_refused_and_replaced(void **state)
 {
 	struct place *p = *state;
@@ -754,6 +801,8 @@ int main(void)
 		CASE(directory_is_never_elsewhere),
 		CASE(look_tells_missing_from_wrong),
 		CASE(ack_is_written_once),
+		CASE(an_ack_of_another_file_ends_with_the_new_one),
+		CASE(newest_ack_is_found),
 		CASE(damaged_ack_is_refused_and_replaced),
 		CASE(clean_takes_only_what_is_ours_and_over),
 	};

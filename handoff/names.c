@@ -1,0 +1,68 @@
+/*
+ * The names in an agent's directory: how ours are made, and known again among
+ * whatever else lies there.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "handoff/handoff_priv.h"
+
+#include "base/poison.h"
+
+static const char *const kinds[] = { "ack", "rotate", "paused" };
+
+void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX])
+{
+	snprintf(out, HANDOFF_NAME_MAX, "ack.%" PRId64 ".json", generation);
+}
+
+int64_t handoff_name_generation(struct str name, struct str *kind)
+{
+	*kind = str_cut(&name, '.', NULL);
+	struct str number = str_cut(&name, '.', NULL);
+	int64_t generation;
+	if (!str_eq(name, "json") ||
+		!str_i64(number, 1, JSON_INT_MAX, &generation))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (str_eq(*kind, kinds[i]))
+			return generation;
+	return 0;
+}
+
+static enum rc read_names(
+	DIR *dir, handoff_visit *visit, void *arg, struct err *e)
+{
+	for (;;) {
+		errno = 0;
+		const struct dirent *entry = readdir(dir);
+		if (!entry)
+			break;
+		visit(dirfd(dir), entry->d_name, arg);
+	}
+	return errno ? err_set(e, RC_IO, "%s", strerror(errno)) : RC_OK;
+}
+
+enum rc handoff_each_name(
+	int dirfd, handoff_visit *visit, void *arg, struct err *e)
+{
+	/* A descriptor of its own: reading moves its place, closedir() ends
+	 * it. */
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		int why = errno;
+		if (fd >= 0)
+			close(fd);
+		return err_set(e, RC_IO, "%s", strerror(why));
+	}
+	enum rc rc = read_names(dir, visit, arg, e);
+	closedir(dir);
+	return rc;
+}
