@@ -26,10 +26,21 @@ static enum rc name_ok(const char *what, const char *name, struct err *e)
 		"%s \"%s\" cannot be the name of a directory", what, name);
 }
 
-static enum rc made_new(int parent, int fd, const char *name, struct err *e)
+/* A new directory, or one of ours that lacks what the umask took because we
+ * were killed before this. */
+static enum rc finish(
+	int parent, int fd, const char *name, bool made, struct err *e)
 {
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
+	const bool half_made =
+		st.st_uid == geteuid() && (st.st_mode & 0755) != 0755;
+	if (!made && !half_made)
+		return RC_OK;
+	const mode_t mode = made ? 0755 : (st.st_mode & 07777) | 0755;
 	/* fchmod: the umask is not asked; fsync: it survives a power cut. */
-	if (fchmod(fd, 0755) == 0 && fsync(parent) == 0)
+	if (fchmod(fd, mode) == 0 && fsync(parent) == 0)
 		return RC_OK;
 	return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
 }
@@ -52,7 +63,7 @@ static enum rc enter(int parent, const char *name, int *ret_fd, struct err *e)
 			name);
 	if (fd < 0)
 		return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
-	enum rc rc = made ? made_new(parent, fd, name, e) : RC_OK;
+	enum rc rc = finish(parent, fd, name, made, e);
 	if (rc != RC_OK) {
 		close(fd);
 		return rc;

@@ -57,7 +57,7 @@ MUST_CHECK char *handoff_path(
 /*
  * Opens the agent's directory below root (which exists) for writing, making it
  * (and the department's) mode 0755 when missing, component by component, never
- * through a symbolic link. uid/gid -1: as they are; otherwise the agent's
+ * through a symbolic link; one of ours that has less gets it. uid/gid -1: as they are; otherwise the agent's
  * directory becomes theirs. RC_INVALID for a name that is no directory's
  * ("..", a slash); RC_IO with the reason and path.
  */
