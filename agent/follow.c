@@ -1,7 +1,7 @@
 /*
  * While the program runs: acknowledge what it was given, and look for a newer
- * file every second. A thread of its own, because a look at a shared file system
- * may hang and signals must not.
+ * file every second. A thread of its own, because a look at a shared file
+ * system may hang and signals must not.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -90,7 +90,6 @@ static void check_files(
 			report);
 }
 
-/* All of it, so that everything that is wrong is told at once. */
 /* Is this localpart one that the registration reserves for us? */
 static bool is_reserved(const struct app *app, const char *localpart)
 {
@@ -119,6 +118,7 @@ static void check_admin(const struct app *app, struct report *report)
 			admin);
 }
 
+/* All of it, so that everything that is wrong is told at once. */
 static enum rc load_all(struct app *app, const char *path, enum app_use use,
 	struct report *report, struct err *e)
 {

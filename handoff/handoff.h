@@ -57,8 +57,8 @@ MUST_CHECK char *handoff_path(
 /*
  * Opens the agent's directory below root (which exists) for writing, making it
  * (and the department's) mode 0755 when missing, component by component, never
- * through a symbolic link; one of ours that has less gets it. uid/gid -1: as they are; otherwise the agent's
- * directory becomes theirs. RC_INVALID for a name that is no directory's
+ * through a symbolic link; one of ours that has less gets it. uid/gid -1: as
+ * they are; otherwise the agent's directory becomes theirs. RC_INVALID for a name that is no directory's
  * ("..", a slash); RC_IO with the reason and path.
  */
 MUST_CHECK enum rc handoff_dir_make(const char *root, const char *department,
@@ -71,12 +71,11 @@ MUST_CHECK enum rc handoff_dir_open(
 
 /*
  * Writes the file: refuses (RC_EXISTS) when the one that is there has the same
- * or a newer generation that is not far ahead; temporary file O_EXCL, mode 0600 and owner before the
- * content, fsync, rename, directory fsync, read back and compared. An
- * acknowledgement of this generation is removed before: it is of another file
- * that had its number. A damaged
- * file is replaced; one of a newer format is not (RC_VERSION). RC_BUSY:
- * somebody wrote over it.
+ * or a newer generation that is not far ahead; temporary file O_EXCL, mode 0600
+ * and owner before the content, fsync, rename, directory fsync, read back and
+ * compared. An acknowledgement of this generation is removed before: it is of
+ * another file that had its number. A damaged file is replaced; one of a newer
+ * format is not (RC_VERSION). RC_BUSY: somebody wrote over it.
  */
 MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
 	int64_t uid, int64_t gid, struct err *e);

@@ -27,9 +27,8 @@ bool tokens_in_hand(struct tokens *t, const char *user_id);
 /*
  * The step `login`: a file that is there and whose token is right is taken
  * over (after a lost store); one that cannot be read is a failure; otherwise
- * logs in on the agent's device. Before
- * the login the store says that the agent has no good token, so that a crash
- * in between ends in another login.
+ * logs in on the agent's device. Before the login the store says that the agent
+ * has no good token, so that a crash in between ends in another login.
  */
 MUST_CHECK enum rc step_login(struct work *w, struct err *e);
 /* The step `hand_off`: the token in hand goes into matrix.json, after whatever
