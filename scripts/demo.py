@@ -1,11 +1,14 @@
 """The demonstration: `make demo`. A homeserver, the example fleet, nine agents
 without passwords, and a human who asks them something.
 
-What it makes is in build/demo. Every failure ends in one sentence that says
-what to do.
+    demo.py [FOLDER]
+
+What it makes is in FOLDER, by default build/demo. Every failure ends in one
+sentence that says what to do.
 """
 
 import fcntl
+import http.client
 import json
 import os
 import re
@@ -16,6 +19,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -23,13 +27,15 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 # pylint: disable=wrong-import-position
 from support.client import Client, answers  # noqa: E402
+from support.muster import binary  # noqa: E402
 from support.process import Daemon, environment, free_port  # noqa: E402
 
 GIVEN = os.environ.get("HOMESERVER_URL", "").rstrip("/")
 # A homeserver that is not ours remembers us: so do we, by its address.
-DIR = os.path.join(ROOT, "build", "demo" + re.sub(r"\W+", "-", GIVEN[4:]))
-MUSTER = os.path.join(ROOT, "build", "muster")
-AGENT = os.path.join(ROOT, "build", "muster-agent")
+DIR = os.path.abspath(sys.argv[1]) if sys.argv[1:] else os.path.join(
+    ROOT, "build", "demo" + re.sub(r"\W+", "-", GIVEN.partition(":")[2]))
+MUSTER = binary("muster")
+AGENT = binary("muster-agent")
 EXAMPLE = os.path.join(ROOT, "examples", "fleet")
 SERVER_NAME = "fleet.example"
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
@@ -39,14 +45,40 @@ class Stop(Exception):
     """A failure, in one sentence that says what to do."""
 
 
+class Unread(Exception):
+    """Nobody reads our output any more."""
+
+
+# What the world around us may do to us at any point.
+TROUBLE = (OSError, http.client.HTTPException, ValueError, LookupError,
+           StopIteration, AssertionError, subprocess.SubprocessError)
+
+
 # --- what is printed ----------------------------------------------------------
 
+def put(line):
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise Unread from None
+
+
 def step(text):
-    print(f"\n== {text}", flush=True)
+    put(f"\n== {text}")
 
 
 def say(text):
-    print(f"   {text}", flush=True)
+    put(f"   {text}")
+
+
+def last_line(text, otherwise="it said nothing"):
+    return (text.strip().splitlines() or [otherwise])[-1]
+
+
+def first_line(e):
+    """An exception's words as a part of a sentence."""
+    text = str(e).strip().splitlines()
+    return text[0].rstrip(".:") if text else type(e).__name__
 
 
 class Alive:
@@ -61,8 +93,11 @@ class Alive:
     def _run(self):
         start = time.monotonic()
         while not self.over.wait(5):
-            say(f"... {self.what}, {time.monotonic() - start:.0f} s"
-                f"{self.detail()}")
+            try:
+                say(f"... {self.what}, {time.monotonic() - start:.0f} s"
+                    f"{self.detail()}")
+            except (Stop, Unread, *TROUBLE):
+                pass  # whoever waits finds out as well
 
     def __enter__(self):
         self.thread.start()
@@ -72,13 +107,47 @@ class Alive:
         self.thread.join()
 
 
-def wait_for(check, seconds, what, advice, detail=lambda: ""):
+def gone(hs):
+    """What to say when the homeserver is not there any more; None: it is."""
+    daemon = getattr(hs, "daemon", None)
+    if daemon and not daemon.running():
+        return (f"The homeserver ended while it was needed: see why in "
+                f"{daemon.log}, and run `make demo` again.")
+    if hs and not daemon and not answers(hs.url):
+        return (f"The homeserver at {hs.url} does not answer any more: see "
+                "its log, start it, and run `make demo` again.")
+    return None
+
+
+class Watch:
+    """Notices that a homeserver is gone: one of ours has ended, another one
+    does not answer three times."""
+
+    def __init__(self, hs):
+        self.hs = hs
+        self.looked = time.monotonic()
+        self.silent = 0
+
+    def look(self):
+        if not self.hs or time.monotonic() < self.looked + 1:
+            return
+        why = gone(self.hs)
+        self.silent = self.silent + 1 if why else 0
+        self.looked = time.monotonic()
+        if why and self.silent == (1 if hasattr(self.hs, "daemon") else 3):
+            raise Stop(why)
+
+
+def wait_for(check, seconds, what, advice, detail=lambda: "", hs=None):
+    """Until check(); at once an end when the homeserver `hs` is gone."""
     end = time.monotonic() + seconds
+    watch = Watch(hs)
     with Alive(f"waiting until {what}", detail):
         while True:
             found = check()
             if found:
                 return found
+            watch.look()
             if time.monotonic() > end:
                 raise Stop(f"After {seconds} s it is not so that {what}: "
                            f"{advice}.")
@@ -87,16 +156,34 @@ def wait_for(check, seconds, what, advice, detail=lambda: ""):
 
 # --- the homeserver -------------------------------------------------------------
 
+def assert_url(url):
+    """Its form, before anything is made."""
+    try:
+        at = urllib.parse.urlsplit(url)
+        good = (at.scheme in ("http", "https") and at.hostname
+                and at.port != 0 and "@" not in at.netloc
+                and not at.query and not at.fragment)
+    except ValueError:
+        good = False
+    if not good:
+        raise Stop(f"HOMESERVER_URL is {url}, which is no homeserver's "
+                   "address: give it as http://HOST:PORT or https://HOST.")
+
+
 class Given:
     """HOMESERVER_URL: one that runs already and is not ours to stop."""
     kind = "given"
 
     def __init__(self):
         self.url = GIVEN
+        assert_url(self.url)
         if not answers(self.url):
             raise Stop(f"HOMESERVER_URL is {self.url}, but no homeserver "
                        "answers there: start it, or correct the address.")
         self.server_name = os.environ.get("HOMESERVER_NAME") or self._name()
+
+    def start(self):
+        pass
 
     def _name(self):
         for path, key in (("/_matrix/key/v2/server", "server_name"),
@@ -127,11 +214,10 @@ class InDocker:
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise Stop("`docker compose up conduit` failed: "
-                       f"{done.stderr.strip().splitlines()[-1]}; mend that, "
+                       f"{last_line(done.stderr)}; mend that, "
                        "or put a `conduit` into the PATH.")
         wait_for(lambda: answers(self.url), 120, "Conduit answers",
                  "see `docker compose logs conduit`")
-        return self
 
     def stop(self):
         subprocess.run([*self.compose, "down", "-v"], capture_output=True,
@@ -148,12 +234,12 @@ def docker_answers():
         return False
 
 
-def find_homeserver():
-    """The first of those that there are; says which."""
-    if GIVEN:
-        hs = Given()
-        say(f"using the one at HOMESERVER_URL: {hs.url} ({hs.server_name})")
-        return hs
+def find_homeserver(given):
+    """The first of those that there are, not started; says which."""
+    if given:
+        say(f"using the one at HOMESERVER_URL: {given.url} "
+            f"({given.server_name})")
+        return given
     from support import conduit  # pylint: disable=import-outside-toplevel
     named = os.environ.get("CONDUIT_BIN")
     if named and not conduit.binary():
@@ -161,14 +247,13 @@ def find_homeserver():
                    "it, or unset it.")
     if conduit.binary():
         say(f"Conduit: {conduit.binary()}, with an empty database")
-        return conduit.Conduit(SERVER_NAME, os.path.join(DIR, "hs")).start()
+        return conduit.Conduit(SERVER_NAME, os.path.join(DIR, "hs"))
     if docker_answers():
         say("Conduit in a container: docker compose up conduit")
-        return InDocker().start()
+        return InDocker()
     from support import synapse  # pylint: disable=import-outside-toplevel
     say("Synapse from PyPI (no HOMESERVER_URL, no conduit, no Docker engine)")
-    with Alive("starting Synapse"):
-        return synapse.Synapse(SERVER_NAME, os.path.join(DIR, "hs")).start()
+    return synapse.Synapse(SERVER_NAME, os.path.join(DIR, "hs"))
 
 
 # --- muster -----------------------------------------------------------------------
@@ -208,17 +293,16 @@ def load_fleet():
 def muster(*args, quiet=False, may=(0,)):
     """Runs a verb and shows what it says."""
     if not quiet:
-        print(f"   $ muster {' '.join(args)}", flush=True)
+        put(f"   $ muster {' '.join(args)}")
     done = subprocess.run(
         [MUSTER, "-c", os.path.join(DIR, "muster.yaml"), *args],
         env=muster_environment(), capture_output=True, text=True, check=False)
     if not quiet:
         for line in (done.stdout + done.stderr).splitlines():
-            print(f"     {line}", flush=True)
+            put(f"     {line}")
     if done.returncode not in may:
-        words = (done.stderr or done.stdout).strip().splitlines()
         raise Stop(f"`muster {args[0]}` ended with {done.returncode}: "
-                   f"{words[-1] if words else 'it said nothing'}")
+                   f"{last_line(done.stderr or done.stdout)}")
     return done
 
 
@@ -285,8 +369,7 @@ def ask(human, room, text, expect, seconds=60):
             if (e.get("sender") in expect and e["sender"] not in answered
                     and e.get("content", {}).get("msgtype") == "m.notice"):
                 answered[e["sender"]] = e["content"]["body"]
-                print(f"     {e['sender']}: {e['content']['body']}",
-                      flush=True)
+                put(f"     {e['sender']}: {e['content']['body']}")
     missing = sorted(set(expect) - set(answered))
     if missing:
         raise Stop(f"{', '.join(missing)} did not answer within {seconds} s: "
@@ -294,26 +377,29 @@ def ask(human, room, text, expect, seconds=60):
     return answered
 
 
-def ended(daemon):
+def ended(stop):
     """Its exit status; one that does not end is killed by stop()."""
     try:
-        return daemon.stop()
-    except AssertionError as e:
-        say(str(e).splitlines()[0])
+        return stop()
+    except TROUBLE as e:
+        say(first_line(e))
         return None
 
 
 # --- all of it -------------------------------------------------------------------------
 
 class Demo:
-    def __init__(self):
+    def __init__(self, given):
+        self.given = given
         self.hs = None
         self.service = None
         self.agents = []
 
     def prepare(self):
         step("A homeserver")
-        self.hs = find_homeserver()
+        self.hs = find_homeserver(self.given)
+        with Alive("starting the homeserver"):
+            self.hs.start()
         copy_fleet(self.hs.server_name)
         people = load_fleet()
         self.ceo = next(p for p in people if p["level"] == "CEO")
@@ -332,13 +418,13 @@ class Demo:
         register(self.hs)
         step("The service")
         self.service = Daemon("muster serve", os.path.join(DIR, "serve.log"))
-        print("   $ muster serve", flush=True)
+        put("   $ muster serve")
         start = time.monotonic()
         self.service.launch(
             [MUSTER, "-c", os.path.join(DIR, "muster.yaml"), "serve"],
             env=muster_environment(), cwd=DIR)
         wait_for(self._ready, 120, "the service is ready",
-                 f"see {self.service.log}", self._to_go)
+                 f"see {self.service.log}", self._to_go, self.hs)
         say(f"ready after {time.monotonic() - start:.1f} s: accounts, rooms "
             "and tokens are there, no password was used")
 
@@ -363,11 +449,11 @@ class Demo:
             states = [a["state"] for a in document("agents")]
             return all(s == "acknowledged" for s in states)
         wait_for(all_taken, 60, "every agent has taken its token",
-                 f"see the agent-*.log files in {DIR}")
+                 f"see the agent-*.log files in {DIR}", hs=self.hs)
         wait_for(lambda: all("is listening" in a.output()
                              for a in self.agents), 60,
                  "every agent listens",
-                 f"see the agent-*.log files in {DIR}")
+                 f"see the agent-*.log files in {DIR}", hs=self.hs)
         say(f"{len(self.agents)} agents have taken their tokens and listen")
 
     def _start_agent(self, row):
@@ -424,74 +510,102 @@ class Demo:
         except KeyboardInterrupt:
             say("")
 
+    def all(self):
+        self.prepare()
+        self.serve()
+        self.start_agents()
+        self.talk()
+        self.show()
+        if KEEP:
+            self.stay()
+
+    def words(self, e):
+        """What an exception means to whoever looks at the demonstration."""
+        if isinstance(e, Stop):
+            return str(e)
+        daemon = getattr(self.hs, "daemon", None)
+        if daemon and daemon.running():
+            try:  # its connections break a moment before it has ended
+                daemon.process.wait(1)
+            except subprocess.TimeoutExpired:
+                pass
+        return gone(self.hs) or (
+            f"{first_line(e)}: see the logs in {DIR}, mend that, and run "
+            "`make demo` again.")
+
     def clean_up(self):
         """Ends everything that was started, whatever fails on the way."""
         step("Cleaning up")
         for agent in self.agents:
             agent.signal(signal.SIGTERM)
         for agent in self.agents:
-            ended(agent)
+            ended(agent.stop)
         if self.service:
-            say(f"muster serve ended with {ended(self.service)}")
+            say(f"muster serve ended with {ended(self.service.stop)}")
         if self.hs:
             with Alive("stopping the homeserver"):
-                if hasattr(self.hs, "kill"):
-                    self.hs.kill()
-                else:
-                    self.hs.stop()
+                ended(getattr(self.hs, "kill", self.hs.stop))
         say(f"its files stay in {DIR}"
             + ("" if GIVEN else " until the next time"))
 
 
+def on_signals(handler):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
 def interrupted(*_):
     """Once; what comes after it does not disturb the cleaning up."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    on_signals(signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def only_one():
     """Held for as long as we run: two would share one folder."""
+    os.makedirs(os.path.dirname(DIR), exist_ok=True)
     lock = open(DIR + ".lock", "w", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        print("The demonstration runs already in this folder: end that one "
-              "first.", file=sys.stderr)
-        sys.exit(1)
+        raise Stop(f"The demonstration runs already in {DIR}: end that one "
+                   "first.") from None
     return lock
 
 
-def main():
-    os.makedirs(os.path.dirname(DIR), exist_ok=True)
-    lock = only_one()
-    if not GIVEN:
-        shutil.rmtree(DIR, ignore_errors=True)
-    os.makedirs(DIR, exist_ok=True)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
-    demo = Demo()
-    failed = None
+def run(demo):
+    """All of it, and its end; the sentence why it failed, or None."""
     try:
-        demo.prepare()
-        demo.serve()
-        demo.start_agents()
-        demo.talk()
-        demo.show()
-        if KEEP:
-            demo.stay()
+        demo.all()
+    except KeyboardInterrupt:
+        return "Interrupted."
+    except Unread:
+        return "Its output was closed."
+    except (Stop, *TROUBLE) as e:
+        return demo.words(e)
+    finally:
+        on_signals(signal.SIG_IGN)
+        try:
+            demo.clean_up()
+        except Unread:  # nobody sees it, and it is done all the same
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")
+            demo.clean_up()
+    return None
+
+
+def main():
+    try:
+        demo = Demo(Given() if GIVEN else None)
+        lock = only_one()
+        if not GIVEN:
+            shutil.rmtree(DIR, ignore_errors=True)
+        os.makedirs(DIR, exist_ok=True)
+        on_signals(interrupted)
+        failed = run(demo)
+        lock.close()
     except Stop as e:
         failed = str(e)
-    except AssertionError as e:
-        failed = f"{str(e).splitlines()[0]}; the logs are in {DIR}."
-    except KeyboardInterrupt:
-        failed = "Interrupted."
-    except BrokenPipeError:  # nobody reads us any more: end what we started
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")
-        failed = "Its output was closed."
-    finally:
-        demo.clean_up()
-    lock.close()
+    except OSError as e:
+        failed = f"{first_line(e)}: mend that, and run `make demo` again."
     if failed:
         print(f"\nThe demonstration failed. {failed}", file=sys.stderr)
         return 1

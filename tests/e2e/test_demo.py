@@ -1,0 +1,170 @@
+"""`make demo`: what scripts/demo.py shows, and that each of its failures ends
+in one sentence."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+
+import pytest
+
+from support import conduit
+from support.fakehs import FakeHS
+from support.muster import TOP
+from support.process import environment, free_port, wait_until
+
+SERVER = "fleet.example"
+
+
+class Demo:
+    """scripts/demo.py in a folder of the test's, as `make demo` starts it."""
+
+    def __init__(self, dir, **env):
+        self.dir = str(dir)
+        self.mark = "DEMO_TEST=" + uuid.uuid4().hex
+        name, value = self.mark.split("=")
+        self.lines = []
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(TOP, "scripts", "demo.py"),
+             self.dir], env=environment(**{name: value}, **env), cwd=TOP,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+            start_new_session=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def output(self):
+        return "\n".join(self.lines)
+
+    def wait_line(self, part, bound=60):
+        def said():
+            assert self.process.poll() is None or part in self.output, (
+                self.output)
+            return part in self.output
+        wait_until(said, bound, f"the demonstration says {part}", every=0.01)
+
+    def end(self, bound=60):
+        """Its exit status; with it everything that it started is gone."""
+        try:
+            status = self.process.wait(bound)
+            self.reader.join()
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"it still runs after {bound} s:\n{self.output}") from None
+        assert self.children() == {}, self.output
+        return status
+
+    def children(self):
+        """{pid: name} of all that have its mark in their environment."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    if self.mark.encode() not in f.read().split(b"\0"):
+                        continue
+                with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                    found[int(pid)] = f.read().strip()
+            except OSError:
+                pass
+        return found
+
+    def kill_homeserver(self, name="conduit"):
+        pid, = (pid for pid, comm in self.children().items() if comm == name)
+        os.kill(pid, signal.SIGKILL)
+
+    def assert_failed(self, *words, bound=60):
+        """It ended badly, and its last line is a sentence with these."""
+        assert self.end(bound) == 1, self.output
+        assert "Traceback" not in self.output, self.output
+        last = self.lines[-1]
+        assert last.startswith("The demonstration failed. "), self.output
+        assert last.endswith("."), self.output
+        for word in words:
+            assert word in last, self.output
+
+    def close(self):
+        for pid in self.children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """demo(**environment) starts it; whatever is left of it is ended."""
+    made = []
+
+    def start(**env):
+        made.append(Demo(tmp_path / "demo", **env))
+        return made[-1]
+    yield start
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def with_conduit():
+    if not conduit.binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+
+
+# -- failures
+
+
+@pytest.mark.parametrize("url", [
+    "127.0.0.1:6167", "localhost", "ftp://127.0.0.1", "http://",
+    "http://127.0.0.1:port", "http://[::1"])
+def test_no_url(demo, url, tmp_path):
+    demo(HOMESERVER_URL=url).assert_failed(url, "http://HOST:PORT")
+    assert os.listdir(tmp_path) == []
+
+
+def test_nobody_answers(demo, tmp_path):
+    url = f"http://127.0.0.1:{free_port()}"
+    demo(HOMESERVER_URL=url).assert_failed(url, "start it")
+    assert os.listdir(tmp_path) == []
+
+
+def test_it_runs_already(demo, tmp_path, with_conduit):
+    first = demo(KEEP="1")
+    first.wait_line("== A homeserver")
+    demo(KEEP="1").assert_failed("runs already", str(tmp_path / "demo"))
+    assert first.process.poll() is None
+    first.process.send_signal(signal.SIGTERM)
+    first.assert_failed("Interrupted")
+
+
+@pytest.mark.parametrize("point", [
+    "== The service", "== One small agent", "== A human asks",
+    "asks: Who is here?"])
+def test_homeserver_is_killed(demo, tmp_path, with_conduit, point):
+    """In the middle: it is noticed at once, and its log is named."""
+    shown = demo()
+    shown.wait_line(point)
+    shown.kill_homeserver()
+    shown.assert_failed("homeserver", str(tmp_path / "demo/hs/conduit.log"),
+                        bound=20)
+    assert "muster serve ended with 0" in shown.output
+
+
+def test_given_homeserver_goes_away(demo):
+    """One that is not ours: nothing but its silence tells."""
+    hs = FakeHS(SERVER, "conduit").start()
+    try:
+        hs.on_request(lambda index, phase, *_: index == 20 and (
+            threading.Thread(target=hs.stop).start()))
+        shown = demo(HOMESERVER_URL=hs.url, HOMESERVER_NAME=SERVER)
+        shown.assert_failed(hs.url, "does not answer any more", "start it",
+                            bound=30)
+    finally:
+        hs.stop()
+    assert hs.errors == []
