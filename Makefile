@@ -85,19 +85,22 @@ help:
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"
 
+# Compiles while it says that it lives; plain `make` is as silent as it is told.
+JOBS    = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+COMPILE = sh scripts/alive.sh compiling build/compile.log \
+          "mend what it says and try again" $(MAKE) --no-print-directory -s $(JOBS)
+
 demo:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
-	@$(MAKE) --no-print-directory -s all
+	@$(COMPILE) all
 	@build/venv/bin/python scripts/demo.py
 
 test:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
-	@$(MAKE) --no-print-directory -s B=build/asan SAN=address,undefined \
-	    CFLAGS='-O1 -g' all units
-	@$(MAKE) --no-print-directory -s B=build/tsan SAN=thread \
-	    CFLAGS='-O1 -g' all
+	@$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all units
+	@$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all
 	@$(PYTHON) examples/make-org.py --check
 	@build/venv/bin/python tests/run build/asan build/tsan
 

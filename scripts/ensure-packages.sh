@@ -55,13 +55,21 @@ if [ "$(id -u)" -eq 0 ]; then
 elif sudo -n true 2>/dev/null; then
 	as_root='sudo -n'
 else
-	echo "Packages are missing; install them with: apt-get install$missing" >&2
+	echo "Packages are missing; install them with: apt-get install$missing." \
+		>&2
 	exit 1
 fi
 
+failed() {
+	echo "$1 failed: mend what it says above and try again, or install by" \
+		"hand:$missing." >&2
+	exit 1
+}
+
 echo "Installing$missing"
 # shellcheck disable=SC2086
-$as_root apt-get update -q
+$as_root apt-get update -q || failed "apt-get update"
 # shellcheck disable=SC2086
 $as_root env DEBIAN_FRONTEND=noninteractive \
-	apt-get install -q -y --no-install-recommends $missing
+	apt-get install -q -y --no-install-recommends $missing ||
+	failed "apt-get install"
