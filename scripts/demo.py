@@ -14,13 +14,12 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
@@ -31,6 +30,9 @@ from support.muster import binary  # noqa: E402
 from support.process import Daemon, environment, free_port  # noqa: E402
 
 GIVEN = os.environ.get("HOMESERVER_URL", "").rstrip("/")
+CA_FILE = os.environ.get("MUSTER_HOMESERVER_CA_FILE")
+if CA_FILE:
+    CA_FILE = Client.ca_file = os.path.abspath(CA_FILE)
 # A homeserver that is not ours remembers us: so do we, by its address.
 DIR = os.path.abspath(sys.argv[1]) if sys.argv[1:] else os.path.join(
     ROOT, "build", "demo" + re.sub(r"\W+", "-", GIVEN.partition(":")[2]))
@@ -170,6 +172,43 @@ def assert_url(url):
                    "address: give it as http://HOST:PORT or https://HOST.")
 
 
+# What has a system trust a private authority, on Debian.
+TRUST = ("copy its certificate to /usr/local/share/ca-certificates/NAME.crt "
+         "and run update-ca-certificates")
+
+
+def assert_answers(url):
+    try:
+        got = Client(url).call("GET", "/_matrix/client/versions", timeout=10)
+    except ssl.SSLCertVerificationError as e:
+        known = CA_FILE or "this system's certificate authorities"
+        raise Stop(f"HOMESERVER_URL is {url}, but {known} cannot vouch for it "
+                   f"({e.verify_message}): if it is the right one, have this "
+                   f"system trust its authority ({TRUST}).") from None
+    except (OSError, http.client.HTTPException) as e:
+        raise Stop(f"HOMESERVER_URL is {url}, but no homeserver answers there "
+                   f"({first_line(e)}): start it, or correct the address."
+                   ) from None
+    if got.status != 200 or "versions" not in got.body:
+        raise Stop(f"HOMESERVER_URL is {url}, but what answers there "
+                   f"({got.status}) is no homeserver: correct the address.")
+
+
+def assert_agents_trust(url):
+    """muster takes an authority from a file; the agents do not."""
+    if not CA_FILE or not url.startswith("https:"):
+        return
+    client = Client(url)
+    client.ca_file = None
+    try:
+        client.call("GET", "/_matrix/client/versions", timeout=10)
+    except ssl.SSLCertVerificationError:
+        raise Stop("The agents trust this system's certificate authorities "
+                   f"alone, which cannot vouch for {url}: {TRUST}, or set "
+                   "MUSTER_HOMESERVER_PUBLIC_URL to an address that they can "
+                   "use.") from None
+
+
 class Given:
     """HOMESERVER_URL: one that runs already and is not ours to stop."""
     kind = "given"
@@ -177,24 +216,22 @@ class Given:
     def __init__(self):
         self.url = GIVEN
         assert_url(self.url)
-        if not answers(self.url):
-            raise Stop(f"HOMESERVER_URL is {self.url}, but no homeserver "
-                       "answers there: start it, or correct the address.")
+        assert_answers(self.url)
+        assert_agents_trust(
+            os.environ.get("MUSTER_HOMESERVER_PUBLIC_URL") or self.url)
         self.server_name = os.environ.get("HOMESERVER_NAME") or self._name()
 
     def start(self):
         pass
 
     def _name(self):
-        for path, key in (("/_matrix/key/v2/server", "server_name"),
-                          ("/.well-known/matrix/server", "m.server")):
-            try:
-                with urllib.request.urlopen(self.url + path, timeout=5) as f:
-                    return json.load(f)[key]
-            except (OSError, ValueError, KeyError):
-                continue
-        raise Stop("The homeserver does not say its name: give it as "
-                   "HOMESERVER_NAME=example.org.")
+        """Where it is open to other servers it tells."""
+        got = Client(self.url).call("GET", "/_matrix/key/v2/server")
+        name = got.status == 200 and got.body.get("server_name")
+        if not name:
+            raise Stop("The homeserver does not say its name: give it as "
+                       "HOMESERVER_NAME=example.org.")
+        return name
 
     def stop(self):
         pass
@@ -308,8 +345,11 @@ def muster(*args, quiet=False, may=(0,)):
 
 def muster_environment():
     """Ours, with the caller's settings for a homeserver of their own."""
-    return environment(**{k: v for k, v in os.environ.items()
-                          if k.startswith("MUSTER_HOMESERVER_")})
+    env = environment(**{k: v for k, v in os.environ.items()
+                         if k.startswith("MUSTER_HOMESERVER_")})
+    if CA_FILE:
+        env["MUSTER_HOMESERVER_CA_FILE"] = CA_FILE
+    return env
 
 
 def document(verb):

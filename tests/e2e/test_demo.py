@@ -14,6 +14,7 @@ from support import conduit
 from support.fakehs import FakeHS
 from support.muster import TOP
 from support.process import environment, free_port, wait_until
+from support.tls import TlsFront
 
 SERVER = "fleet.example"
 
@@ -117,6 +118,35 @@ def with_conduit():
         pytest.skip("no Conduit here: CONDUIT_BIN names none")
 
 
+@pytest.fixture
+def tls(tmp_path_factory):
+    """tls(port): TLS in front of it."""
+    made = []
+
+    def front(port):
+        made.append(TlsFront(port, tmp_path_factory.mktemp("tls")))
+        return made[-1]
+    yield front
+    for one in made:
+        one.close()
+
+
+def test_https(demo, tls, with_conduit, tmp_path_factory):
+    """All of it, through TLS; but the agents, who have no file for an
+    authority."""
+    hs = conduit.Conduit(SERVER, tmp_path_factory.mktemp("hs")).start()
+    try:
+        front = tls(hs.port)
+        shown = demo(HOMESERVER_URL=front.url, HOMESERVER_NAME=SERVER,
+                     MUSTER_HOMESERVER_CA_FILE=os.path.relpath(
+                         front.ca_file, TOP),
+                     MUSTER_HOMESERVER_PUBLIC_URL=hs.url)
+        assert shown.end() == 0, shown.output
+        assert "10 of 10 agents answered" in shown.output
+    finally:
+        hs.kill()
+
+
 # -- failures
 
 
@@ -131,6 +161,30 @@ def test_no_url(demo, url, tmp_path):
 def test_nobody_answers(demo, tmp_path):
     url = f"http://127.0.0.1:{free_port()}"
     demo(HOMESERVER_URL=url).assert_failed(url, "start it")
+    assert os.listdir(tmp_path) == []
+
+
+def test_something_else_answers(demo, tmp_path):
+    hs = FakeHS(SERVER, "conduit").start()
+    try:
+        demo(HOMESERVER_URL=hs.url + "/matrix").assert_failed(
+            "/matrix", "404", "correct the address")
+    finally:
+        hs.stop()
+    assert os.listdir(tmp_path) == []
+
+
+def test_unknown_authority(demo, tls, tmp_path):
+    hs = FakeHS(SERVER, "conduit").start()
+    try:
+        front = tls(hs.port)
+        demo(HOMESERVER_URL=front.url, HOMESERVER_NAME=SERVER).assert_failed(
+            front.url, "certificate authorities", "update-ca-certificates")
+        demo(HOMESERVER_URL=front.url, HOMESERVER_NAME=SERVER,
+             MUSTER_HOMESERVER_CA_FILE=front.ca_file).assert_failed(
+            "The agents trust", front.url, "MUSTER_HOMESERVER_PUBLIC_URL")
+    finally:
+        hs.stop()
     assert os.listdir(tmp_path) == []
 
 

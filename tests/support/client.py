@@ -5,6 +5,7 @@ import http.client
 import itertools
 import json
 import socket
+import ssl
 import urllib.parse
 
 V3 = "/_matrix/client/v3"
@@ -46,6 +47,8 @@ class Client:
     # The scripted homeserver leaves a test's own calls out of its log and its
     # faults. False: it takes them for the program's.
     from_test = True
+    # An https server's authority; None: those that the system trusts.
+    ca_file = None
 
     def __init__(self, url, token=None, user_id=None, device_id=None,
                  acting_as=None):
@@ -74,14 +77,21 @@ class Client:
             send["Content-Type"] = "application/json"
         send.update(headers or {})
         where = urllib.parse.urlsplit(self.url)
-        conn = http.client.HTTPConnection(
-            where.hostname, where.port, timeout=timeout)
+        conn = self._connection(where, timeout)
         try:
             conn.request(method, where.path + path, data, send)
             got = conn.getresponse()
             return Answer(got.status, got.headers, got.read())
         finally:
             conn.close()
+
+    def _connection(self, where, timeout):
+        if where.scheme != "https":
+            return http.client.HTTPConnection(
+                where.hostname, where.port, timeout=timeout)
+        return http.client.HTTPSConnection(
+            where.hostname, where.port, timeout=timeout,
+            context=ssl.create_default_context(cafile=self.ca_file))
 
     def ok(self, method, path, body=None, query=None):
         got = self.call(method, path, body, query)
