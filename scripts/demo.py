@@ -25,7 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 # pylint: disable=wrong-import-position
-from support.client import Client, answers  # noqa: E402
+from support.client import Client, Refused, answers  # noqa: E402
 from support.muster import binary  # noqa: E402
 from support.process import Daemon, environment, free_port  # noqa: E402
 
@@ -40,7 +40,13 @@ MUSTER = binary("muster")
 AGENT = binary("muster-agent")
 EXAMPLE = os.path.join(ROOT, "examples", "fleet")
 SERVER_NAME = "fleet.example"
+CEO = "philippa.tidewater"
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
+# On a homeserver that is not ours: whose account registers muster there, and
+# asks the agents.
+ACCOUNT = os.environ.get("MUSTER_HOMESERVER_ADMIN_USER", "").partition(
+    ":")[0].lstrip("@")
+PASSWORD = os.environ.get("MUSTER_HOMESERVER_ADMIN_PASSWORD")
 
 
 class Stop(Exception):
@@ -216,6 +222,13 @@ class Given:
     def __init__(self):
         self.url = GIVEN
         assert_url(self.url)
+        if not ACCOUNT:
+            raise Stop(
+                f"HOMESERVER_URL is {self.url}, where no account is made that "
+                "you have not named: set MUSTER_HOMESERVER_ADMIN_USER to the "
+                "human who is to ask the agents (on Conduit an "
+                "administrator), and MUSTER_HOMESERVER_ADMIN_PASSWORD unless "
+                "that account is to be made.")
         assert_answers(self.url)
         assert_agents_trust(
             os.environ.get("MUSTER_HOMESERVER_PUBLIC_URL") or self.url)
@@ -229,8 +242,9 @@ class Given:
         got = Client(self.url).call("GET", "/_matrix/key/v2/server")
         name = got.status == 200 and got.body.get("server_name")
         if not name:
-            raise Stop("The homeserver does not say its name: give it as "
-                       "HOMESERVER_NAME=example.org.")
+            raise Stop(f"The homeserver at {self.url} does not say its name: "
+                       "set HOMESERVER_NAME to it, the part after the colon "
+                       "in its user ids.")
         return name
 
     def stop(self):
@@ -299,7 +313,7 @@ CONFIG = """\
 homeserver:
   url: {url}
   server_name: {name}
-  admin: {{user: {ceo}, password: {{file: secrets/password}}}}
+  admin: {{user: "{human}", password: {{file: secrets/password}}}}
 appservice:
   listen: 127.0.0.1:{port}
   url: http://127.0.0.1:{port}
@@ -310,14 +324,16 @@ log: {{format: text}}
 """
 
 
-def copy_fleet(server_name):
-    """The example files; their domain becomes the homeserver's name."""
+def copy_fleet(server_name, human):
+    """The example files; their domain becomes the homeserver's name, and
+    their first human the one who was named."""
     for name in ("config.yaml", "org.json"):
         with open(os.path.join(EXAMPLE, name), encoding="utf-8") as f:
             text = f.read()
         if server_name != SERVER_NAME:
             text = re.sub(rf"(:|domain: )\"?{re.escape(SERVER_NAME)}\b",
                           rf"\g<1>{server_name}", text)
+        text = text.replace(f"@{CEO}:", f"@{human}:")
         with open(os.path.join(DIR, name), "w", encoding="utf-8") as f:
             f.write(text)
 
@@ -338,16 +354,22 @@ def muster(*args, quiet=False, may=(0,)):
         for line in (done.stdout + done.stderr).splitlines():
             put(f"     {line}")
     if done.returncode not in may:
-        raise Stop(f"`muster {args[0]}` ended with {done.returncode}: "
-                   f"{last_line(done.stderr or done.stdout)}")
+        words = last_line(done.stderr or done.stdout)
+        raise Stop(f"`muster {args[0]}` ended with {done.returncode} "
+                   f"({words.removeprefix('muster: ')}): mend that, and run "
+                   "`make demo` again.")
     return done
 
 
 def muster_environment():
     """Ours, with the caller's settings for a homeserver of their own."""
-    env = environment(**{k: v for k, v in os.environ.items()
-                         if k.startswith("MUSTER_HOMESERVER_")})
-    if CA_FILE:
+    env = environment(**{
+        k: v for k, v in os.environ.items()
+        if GIVEN and k.startswith("MUSTER_HOMESERVER_") and k not in (
+            "MUSTER_HOMESERVER_URL", "MUSTER_HOMESERVER_SERVER_NAME")})
+    if GIVEN:
+        env["MUSTER_HOMESERVER_ADMIN_USER"] = ACCOUNT
+    if GIVEN and CA_FILE:
         env["MUSTER_HOMESERVER_CA_FILE"] = CA_FILE
     return env
 
@@ -371,26 +393,35 @@ def register(hs):
 
 # --- the human -----------------------------------------------------------------------
 
+PASSWORD_FILE = os.path.join(DIR, "secrets", "password")
+
+
 def human_account(hs, localpart):
     """Logs in; the account is made where `register` has not made it."""
-    path = os.path.join(DIR, "secrets", "password")
-    if not os.path.exists(path):
-        with open(path, "w", encoding="ascii",
-                  opener=lambda p, f: os.open(p, f, 0o600)) as f:
-            f.write(os.urandom(16).hex())
-    with open(path, encoding="ascii") as f:
-        password = f.read().strip()
+    password = PASSWORD
+    if not password:
+        if not os.path.exists(PASSWORD_FILE):
+            with open(PASSWORD_FILE, "w", encoding="ascii",
+                      opener=lambda p, f: os.open(p, f, 0o600)) as f:
+                f.write(os.urandom(16).hex())
+        with open(PASSWORD_FILE, encoding="ascii") as f:
+            password = f.read().strip()
     client = Client(hs.url)
     try:
         return client.login(localpart, password)
-    except AssertionError:
-        try:
-            return client.register(localpart, password)
-        except AssertionError as e:
-            raise Stop(f"The human {localpart} can neither log in nor be "
-                       f"registered on this homeserver ({e}): make the "
-                       "account, and put its password into "
-                       f"{path}.") from None
+    except Refused as e:
+        if PASSWORD:
+            raise Stop(f"The homeserver does not let {localpart} in with "
+                       "MUSTER_HOMESERVER_ADMIN_PASSWORD "
+                       f"({first_line(e)}): correct that, or "
+                       "MUSTER_HOMESERVER_ADMIN_USER.") from None
+    try:
+        return client.register(localpart, password)
+    except Refused as e:
+        raise Stop(f"The human {localpart} can neither log in nor be "
+                   f"registered on this homeserver ({first_line(e)}): make "
+                   "the account, and set MUSTER_HOMESERVER_ADMIN_USER and "
+                   "MUSTER_HOMESERVER_ADMIN_PASSWORD to it.") from None
 
 
 def ask(human, room, text, expect, seconds=60):
@@ -440,7 +471,7 @@ class Demo:
         self.hs = find_homeserver(self.given)
         with Alive("starting the homeserver"):
             self.hs.start()
-        copy_fleet(self.hs.server_name)
+        copy_fleet(self.hs.server_name, ACCOUNT if GIVEN else CEO)
         people = load_fleet()
         self.ceo = next(p for p in people if p["level"] == "CEO")
         self.people = {p["matrixId"]: p for p in people}
@@ -449,7 +480,7 @@ class Demo:
                   encoding="utf-8") as f:
             f.write(CONFIG.format(
                 url=self.hs.url, name=self.hs.server_name, port=free_port(),
-                ceo=self.ceo["matrixId"][1:].split(":")[0]))
+                human=self.ceo["matrixId"][1:].split(":")[0]))
 
     def serve(self):
         step("The fleet's files, and the registration")
@@ -474,7 +505,8 @@ class Demo:
 
     def _ready(self):
         if not self.service.running():
-            raise Stop(f"`muster serve` ended: {self.service.tail(1)}")
+            raise Stop(f"`muster serve` ended ({self.service.tail(1)}): mend "
+                       "that, and run `make demo` again.")
         done = muster("healthcheck", quiet=True, may=(0, 1, 3))
         return done.returncode == 0
 
@@ -538,8 +570,9 @@ class Demo:
         localpart = self.ceo["matrixId"][1:].split(":")[0]
         step("KEEP=1: it stays until you press Ctrl-C")
         say(f"homeserver  {self.hs.url} ({self.hs.server_name})")
-        say(f"log in as   {localpart}, the password is in "
-            f"{os.path.join(DIR, 'secrets', 'password')}")
+        say(f"log in as   {localpart}, the password is "
+            + ("the one that you gave" if GIVEN and PASSWORD
+               else f"in {PASSWORD_FILE}"))
         say("with any Matrix client, e.g. Element: Sign in, Edit the "
             "homeserver, enter the address above")
         say(f"by hand     build/muster -c {os.path.join(DIR, 'muster.yaml')} "

@@ -17,6 +17,9 @@ from support.process import environment, free_port, wait_until
 from support.tls import TlsFront
 
 SERVER = "fleet.example"
+# A human who was named: made where there is none yet.
+NAMED = {"HOMESERVER_NAME": SERVER,
+         "MUSTER_HOMESERVER_ADMIN_USER": "philippa.tidewater"}
 
 
 class Demo:
@@ -137,12 +140,33 @@ def test_https(demo, tls, with_conduit, tmp_path_factory):
     hs = conduit.Conduit(SERVER, tmp_path_factory.mktemp("hs")).start()
     try:
         front = tls(hs.port)
-        shown = demo(HOMESERVER_URL=front.url, HOMESERVER_NAME=SERVER,
+        shown = demo(**NAMED, HOMESERVER_URL=front.url,
                      MUSTER_HOMESERVER_CA_FILE=os.path.relpath(
                          front.ca_file, TOP),
                      MUSTER_HOMESERVER_PUBLIC_URL=hs.url)
         assert shown.end() == 0, shown.output
         assert "10 of 10 agents answered" in shown.output
+    finally:
+        hs.kill()
+
+
+def test_conduit_in_use(demo, with_conduit, tmp_path_factory):
+    """Its administrator registers and asks; nobody else is made who is no
+    agent."""
+    hs = conduit.Conduit(SERVER, tmp_path_factory.mktemp("hs")).start()
+    try:
+        operator = hs.admin
+        shown = demo(HOMESERVER_URL=hs.url, HOMESERVER_NAME=SERVER,
+                     MUSTER_HOMESERVER_ADMIN_USER=operator.user_id,
+                     MUSTER_HOMESERVER_ADMIN_PASSWORD=conduit.ADMIN_PASSWORD)
+        assert shown.end() == 0, shown.output
+        assert f"{operator.user_id} asks: Who is here?" in shown.output
+        assert "10 of 10 agents answered" in shown.output
+        assert conduit.ADMIN_PASSWORD not in shown.output
+        assert operator.get("/register/available",
+                            username="philippa.tidewater").status == 200
+        assert operator.joined_members(operator.resolve(
+            f"#admins:{SERVER}")) == {operator.user_id, f"@conduit:{SERVER}"}
     finally:
         hs.kill()
 
@@ -160,14 +184,52 @@ def test_no_url(demo, url, tmp_path):
 
 def test_nobody_answers(demo, tmp_path):
     url = f"http://127.0.0.1:{free_port()}"
-    demo(HOMESERVER_URL=url).assert_failed(url, "start it")
+    demo(**NAMED, HOMESERVER_URL=url).assert_failed(url, "start it")
     assert os.listdir(tmp_path) == []
+
+
+def test_nobody_is_named(demo, tmp_path):
+    """Then nobody is made, and nothing asked."""
+    hs = FakeHS(SERVER, "conduit").start()
+    try:
+        demo(HOMESERVER_URL=hs.url, HOMESERVER_NAME=SERVER).assert_failed(
+            hs.url, "MUSTER_HOMESERVER_ADMIN_USER",
+            "MUSTER_HOMESERVER_ADMIN_PASSWORD")
+        assert hs.requests == []
+    finally:
+        hs.stop()
+    assert os.listdir(tmp_path) == []
+
+
+def test_it_does_not_say_its_name(demo, tmp_path):
+    hs = FakeHS(SERVER, "conduit").start()
+    try:
+        demo(HOMESERVER_URL=hs.url,
+             MUSTER_HOMESERVER_ADMIN_USER="operator").assert_failed(
+            hs.url, "HOMESERVER_NAME")
+    finally:
+        hs.stop()
+    assert os.listdir(tmp_path) == []
+
+
+def test_wrong_password(demo):
+    hs = FakeHS(SERVER, "conduit").start()
+    try:
+        hs.operator()
+        demo(HOMESERVER_URL=hs.url, HOMESERVER_NAME=SERVER,
+             MUSTER_HOMESERVER_ADMIN_USER="operator",
+             MUSTER_HOMESERVER_ADMIN_PASSWORD="wrong").assert_failed(
+            "`muster register` ended with 1", "password", "operator")
+        assert set(hs.world.users) == {
+            f"@{name}:{SERVER}" for name in ("operator", "conduit")}
+    finally:
+        hs.stop()
 
 
 def test_something_else_answers(demo, tmp_path):
     hs = FakeHS(SERVER, "conduit").start()
     try:
-        demo(HOMESERVER_URL=hs.url + "/matrix").assert_failed(
+        demo(**NAMED, HOMESERVER_URL=hs.url + "/matrix").assert_failed(
             "/matrix", "404", "correct the address")
     finally:
         hs.stop()
@@ -178,9 +240,9 @@ def test_unknown_authority(demo, tls, tmp_path):
     hs = FakeHS(SERVER, "conduit").start()
     try:
         front = tls(hs.port)
-        demo(HOMESERVER_URL=front.url, HOMESERVER_NAME=SERVER).assert_failed(
+        demo(**NAMED, HOMESERVER_URL=front.url).assert_failed(
             front.url, "certificate authorities", "update-ca-certificates")
-        demo(HOMESERVER_URL=front.url, HOMESERVER_NAME=SERVER,
+        demo(**NAMED, HOMESERVER_URL=front.url,
              MUSTER_HOMESERVER_CA_FILE=front.ca_file).assert_failed(
             "The agents trust", front.url, "MUSTER_HOMESERVER_PUBLIC_URL")
     finally:
@@ -216,7 +278,7 @@ def test_given_homeserver_goes_away(demo):
     try:
         hs.on_request(lambda index, phase, *_: index == 20 and (
             threading.Thread(target=hs.stop).start()))
-        shown = demo(HOMESERVER_URL=hs.url, HOMESERVER_NAME=SERVER)
+        shown = demo(**NAMED, HOMESERVER_URL=hs.url)
         shown.assert_failed(hs.url, "does not answer any more", "start it",
                             bound=30)
     finally:
