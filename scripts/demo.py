@@ -7,6 +7,7 @@ What it makes is in FOLDER, by default build/demo. Every failure ends in one
 sentence that says what to do.
 """
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -160,6 +161,44 @@ def wait_for(check, seconds, what, advice, detail=lambda: "", hs=None):
                 raise Stop(f"After {seconds} s it is not so that {what}: "
                            f"{advice}.")
             time.sleep(0.1)
+
+
+# --- signals --------------------------------------------------------------------
+
+class Signals:
+    held = came = False
+
+
+def on_signals(handler):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+def interrupted(*_):
+    """Once; what comes after it does not disturb the cleaning up."""
+    if Signals.held:
+        Signals.came = True
+        return
+    on_signals(signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """A signal waits, so that we know of whatever is being started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    Signals.held = True
+    try:
+        yield
+    finally:
+        Signals.held = False
+    if Signals.came:
+        interrupted()
+
+
+Daemon.starting = staticmethod(undisturbed)
 
 
 # --- the homeserver -------------------------------------------------------------
@@ -343,13 +382,25 @@ def load_fleet():
         return json.load(f)["people"]
 
 
+def output_of(argv):
+    with undisturbed():
+        process = subprocess.Popen(
+            argv, env=muster_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            out, err = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
 def muster(*args, quiet=False, may=(0,)):
     """Runs a verb and shows what it says."""
     if not quiet:
         put(f"   $ muster {' '.join(args)}")
-    done = subprocess.run(
-        [MUSTER, "-c", os.path.join(DIR, "muster.yaml"), *args],
-        env=muster_environment(), capture_output=True, text=True, check=False)
+    done = output_of([MUSTER, "-c", os.path.join(DIR, "muster.yaml"), *args])
     if not quiet:
         for line in (done.stdout + done.stderr).splitlines():
             put(f"     {line}")
@@ -620,17 +671,6 @@ class Demo:
                 ended(getattr(self.hs, "kill", self.hs.stop))
         say(f"its files stay in {DIR}"
             + ("" if GIVEN else " until the next time"))
-
-
-def on_signals(handler):
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handler)
-
-
-def interrupted(*_):
-    """Once; what comes after it does not disturb the cleaning up."""
-    on_signals(signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def only_one():

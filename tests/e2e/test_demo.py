@@ -2,6 +2,7 @@
 in one sentence."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import uuid
 import pytest
 
 from support import conduit
+from support.client import Client
 from support.fakehs import FakeHS
-from support.muster import TOP
+from support.fleet import KINDS
+from support.muster import FINDINGS, TOP
 from support.process import environment, free_port, wait_until
 from support.tls import TlsFront
 
@@ -25,8 +28,10 @@ NAMED = {"HOMESERVER_NAME": SERVER,
 class Demo:
     """scripts/demo.py in a folder of the test's, as `make demo` starts it."""
 
-    def __init__(self, dir, **env):
+    def __init__(self, dir, read_until=None, **env):
+        """`read_until`: nobody reads on behind a line with this."""
         self.dir = str(dir)
+        self.read_until = read_until
         self.mark = "DEMO_TEST=" + uuid.uuid4().hex
         name, value = self.mark.split("=")
         self.lines = []
@@ -42,6 +47,9 @@ class Demo:
     def _read(self):
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
+            if self.read_until and self.read_until in line:
+                self.process.stdout.close()
+                return
 
     @property
     def output(self):
@@ -119,6 +127,89 @@ def demo(tmp_path):
 def with_conduit():
     if not conduit.binary():
         pytest.skip("no Conduit here: CONDUIT_BIN names none")
+
+
+def checkout():
+    """{path: (time, size)} of all that is no build's."""
+    found = {}
+    for folder, folders, names in os.walk(TOP):
+        folders[:] = [f for f in folders if f not in (
+            "__pycache__", ".git", "build")]
+        for name in names:
+            path = os.path.join(folder, name)
+            at = os.lstat(path)
+            found[path] = (at.st_mtime_ns, at.st_size)
+    return found
+
+
+def assert_no_findings(dir):
+    """No sanitizer complained in any log."""
+    for folder, _, names in os.walk(dir):
+        for name in names:
+            if name.endswith(".log"):
+                with open(os.path.join(folder, name), encoding="utf-8",
+                          errors="replace") as f:
+                    assert not FINDINGS.search(f.read()), name
+
+
+def environment_for(kind, tmp_path):
+    """Where there is this homeserver and no other; a setting that is meant
+    for another muster is of no consequence."""
+    elsewhere = {"MUSTER_HOMESERVER_URL": "http://127.0.0.1:1",
+                 "MUSTER_HOMESERVER_ADMIN_USER": "somebody"}
+    if kind == "synapse":
+        (tmp_path / "bin").mkdir()
+        return {**elsewhere, "PATH": str(tmp_path / "bin")}
+    if not conduit.binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    return {**elsewhere, "CONDUIT_BIN": conduit.binary()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_demo(demo, kind, tmp_path):
+    before = checkout()
+    shown = demo(**environment_for(kind, tmp_path))
+    assert shown.end(bound=240) == 0, shown.output
+    assert "   10 of 10 agents answered, @adaeze.eriksen:fleet.example in " \
+        "private as well" in shown.lines
+    assert "     nothing to do: everything is as declared" in shown.lines
+    assert "   muster serve ended with 0" in shown.lines
+    assert_no_findings(tmp_path)
+    assert checkout() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stays(demo, with_conduit, number, tmp_path):
+    """KEEP=1: until the signal, and then it ends as it does without."""
+    shown = demo(KEEP="1")
+    shown.wait_line("by hand     build/muster -c")
+    names = sorted(shown.children().values())
+    assert names.count("muster-agent") == 10, names
+    assert "conduit" in names and "muster" in names
+    url, = re.findall(r"homeserver  (http://\S+) \(fleet", shown.output)
+    password, = re.findall(
+        r"log in as   philippa.tidewater, the password is in (\S+)",
+        shown.output)
+    with open(password, encoding="ascii") as f:
+        Client(url).login("philippa.tidewater", f.read().strip())
+    shown.process.send_signal(number)
+    assert shown.end() == 0, shown.output
+    assert "   muster serve ended with 0" in shown.lines
+    assert_no_findings(tmp_path)
+
+
+@pytest.mark.parametrize("point", ["== A homeserver", "== The service"])
+def test_interrupted(demo, with_conduit, point):
+    shown = demo()
+    shown.wait_line(point)
+    shown.process.send_signal(signal.SIGINT)
+    shown.assert_failed("Interrupted")
+
+
+def test_nobody_reads_on(demo, with_conduit):
+    """As in `make demo | head`: it ends all the same, and so does all that
+    it has started."""
+    assert demo(read_until="== The service").end() == 1
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Child processes of the tests: started with their output in a file, waited
 for with a bound, ended by their own id."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -75,6 +76,10 @@ class Daemon:
     """A program that runs in the background. Its output is appended to
     `log`, over all its starts."""
 
+    # Around each start; for a program that must not be interrupted between
+    # that and knowing what it has started.
+    starting = staticmethod(contextlib.nullcontext)
+
     def __init__(self, name, log):
         self.name = name
         self.log = log
@@ -84,7 +89,7 @@ class Daemon:
 
     def launch(self, argv, env=None, cwd=None):
         assert not self.running(), f"{self.name} runs already"
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log, self.starting():
             self.process = subprocess.Popen(
                 argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
