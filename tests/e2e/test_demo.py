@@ -174,6 +174,12 @@ def test_demo(demo, kind, tmp_path):
         "private as well" in shown.lines
     assert "     nothing to do: everything is as declared" in shown.lines
     assert "   muster serve ended with 0" in shown.lines
+    assert shown.lines[-1] == (
+        "That was it: agents with accounts, rooms and tokens. The only "
+        "password that anybody knows is the human's.")
+    told = [line for line in shown.lines
+            if "app_service_config_files" in line]
+    assert len(told) == (kind == "synapse"), told
     assert_no_findings(tmp_path)
     assert checkout() == before
 
