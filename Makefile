@@ -73,6 +73,11 @@ $(B)/tests/test_%: $(B)/tests/unit/test_%.o $(HELPERS) $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# It stands between the code and these, to see their order.
+$(B)/tests/test_write_order: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
+    openat fchmod fchown write read fsync close renameat unlinkat)
+comma := ,
+
 units: $(UNITS)
 
 # --- what people call --------------------------------------------------------
