@@ -731,6 +731,49 @@ def test_homeserver_that_fails_then_recovers(up):
     assert run.ends() == 3
 
 
+# --- another directory of the same name -------------------------------------
+
+
+def replace_directory(world, **fields):
+    """Another takes its place, with a file of its own, as after a restore;
+    the one that was there goes on under another name, with a file that is
+    newest of all and not for us. Its path."""
+    gone = world.runtime.with_name("gone")
+    new, world.runtime = world.runtime, world.runtime.with_name("new")
+    world.hand_off(**fields)
+    new.rename(gone)
+    world.runtime.rename(new)
+    world.runtime = gone
+    world.hand_off(generation=9, token=TOKEN2)
+    world.runtime = new
+    return gone
+
+
+def test_directory_is_replaced_while_it_waits(world):
+    world.hs.start()
+    world.runtime.mkdir(parents=True)
+    run = world.run(*shell(f'[ "$MATRIX_ACCESS_TOKEN" = {TOKEN} ] && exit 3'))
+    run.says("matrix.json: is not there")
+    gone = replace_directory(world)
+    assert run.ends() == 3
+    assert world.ack()["generation"] == 1
+    assert os.listdir(gone) == ["matrix.json"]
+
+
+def test_directory_is_replaced_while_the_program_runs(up):
+    output = up.tmp / "token"
+    run = up.run("--for", "file", "--output", str(output), *shell(STAY))
+    up.read("up")
+    until(lambda: up.ack(1), "the acknowledgement")
+    gone = replace_directory(up, generation=2, token=TOKEN2)
+    until(lambda: up.ack(2), "the acknowledgement of the newer one")
+    assert output.read_text() == TOKEN2 + "\n"
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+    assert sorted(os.listdir(gone)) == ["ack.1.json", "matrix.json"]
+    assert up.ack(9) is None
+
+
 # --- a new generation while the program runs --------------------------------
 
 
