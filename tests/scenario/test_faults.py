@@ -1,7 +1,9 @@
 """The homeserver goes wrong, in every way it can: all is made in the end, and
 nothing twice that anybody could see."""
 
+import json
 import threading
+from datetime import datetime
 
 import pytest
 
@@ -301,6 +303,41 @@ def test_it_goes_away_in_the_middle(fresh_on_conduit):
     small.wait_settled(muster, hs)
     small.assert_as_declared(hs, muster)
     assert_made_once(hs)
+
+
+def tries(muster):
+    """(when, how long until the next one) of each failed attempt, in s."""
+    lines = [json.loads(line) for line in muster.daemon.output().splitlines()
+             if '"again_in_ms"' in line]
+    return [(datetime.fromisoformat(line["ts"]).timestamp(),
+             line["again_in_ms"] / 1000) for line in lines
+            if line["msg"] == "the homeserver cannot be used"]
+
+
+def wait_tries(muster, count):
+    return muster.daemon.wait_for(
+        lambda: len(tries(muster)) >= count and tries(muster), 20,
+        f"{count} attempts")
+
+
+def test_it_is_tried_with_growing_pauses(fresh_on_conduit):
+    """1, 2, 4 s, up to half of it less; and from 1 s again when it was there
+    in between."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"interval": "1s"})
+    hs.stop()
+    muster.start(ready=False)
+    seen = wait_tries(muster, 3)
+    for (_, pause), whole in zip(seen, (1, 2, 4)):
+        assert whole / 2 <= pause <= whole, seen
+    for (at, pause), (after, _) in zip(seen, seen[1:]):
+        assert after - at >= pause - 0.01, seen
+    hs.start()
+    small.wait_settled(muster, hs)
+    before = len(tries(muster))
+    hs.stop()
+    seen = wait_tries(muster, before + 1)
+    assert 0.5 <= seen[before][1] <= 1, seen
 
 
 def test_it_is_away_while_nothing_is_to_do(declared_on_conduit):
