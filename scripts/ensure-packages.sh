@@ -10,7 +10,7 @@ set -eu
 build='gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev
 libjson-c-dev libssl-dev libsqlite3-dev libyaml-dev libpcre2-dev
 ca-certificates'
-test='libcmocka-dev python3 python3-venv sqlite3'
+test='libcmocka-dev python3 python3-venv sqlite3 strace'
 lint='clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc
 yamllint'
 
