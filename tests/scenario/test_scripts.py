@@ -175,3 +175,100 @@ def test_nobody_may_install(tmp_path):
               PATH=f"{bin}:{os.environ['PATH']}")
     assert got.returncode == 1
     assert_sentence(got.stderr, "apt-get install", "shellcheck")
+
+
+# -- check-layers.sh
+
+FOLDERS = ("base", "matrix", "handoff", "registration", "store",
+           "appservice/fleet", "appservice/intake", "agent", "tests/unit")
+
+
+@pytest.fixture
+def layers(tmp_path):
+    """layers(file, line) checks a tree of one file for each folder, and this
+    one with this line."""
+    def check(name, line):
+        for folder in FOLDERS:
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            module = os.path.basename(folder)
+            (tmp_path / folder / f"{module}.c").write_text(
+                "#include <stdlib.h>\n" + (
+                    f'#include "{folder}/{module}_priv.h"\n'
+                    '#include "base/poison.h"\n'))
+        (tmp_path / "scripts").mkdir()
+        shutil.copy(os.path.join(SCRIPTS, "check-layers.sh"),
+                    tmp_path / "scripts")
+        with open(tmp_path / name, "a", encoding="utf-8") as f:
+            f.write(line + "\n")
+        return run("sh", str(tmp_path / "scripts" / "check-layers.sh"))
+    return check
+
+
+@pytest.mark.parametrize("name, line, why", [
+    ("matrix/matrix.c", '#include "store/store.h"', "layering"),
+    ("base/base.c", '#include "matrix/hs.h"', "layering"),
+    ("store/store.c", '#include "appservice/app.h"', "layering"),
+    ("agent/agent.c", '#include "store/store.h"', "layering"),
+    ("matrix/matrix.c", '  #  include\t"store/store.h"', "layering"),
+    ("matrix/matrix.c", '#include"store/store.h"', "layering"),
+    ("matrix/matrix.c", '#include "../store/store.h"', "from the top"),
+    ("matrix/matrix.c", '#include "matrix/../store/store.h"', "from the top"),
+    ("matrix/matrix.c", '#include "./hs.h"', "from the top"),
+    ("matrix/matrix.c", '#include "hs.h"', "from the top"),
+    ("matrix/matrix.c", '#include "/usr/include/sqlite3.h"', "from the top"),
+    ("matrix/matrix.c", '#include "sqlite3.h"', "from the top"),
+    ("matrix/matrix.c", '#include "json.h"', "from the top"),
+    ("matrix/matrix.c", '#include "json-c/json.h"', "from the top"),
+    ("matrix/matrix.c", "#include <json-c/json.h>", "not its home"),
+    ("matrix/matrix.c", "#include <json.h>", "nobody we know"),
+    ("matrix/matrix.c", "#include <json_object.h>", "nobody we know"),
+    ("matrix/matrix.c", "#include <json-c/json_tokener.h>", "nobody we know"),
+    ("matrix/matrix.c", "#include <linkhash.h>", "nobody we know"),
+    ("matrix/matrix.c", "#include <store/store.h>", "nobody we know"),
+    ("matrix/matrix.c", "#include <sqlite3.h>", "not its home"),
+    ("base/base.c", "#include <curl/curl.h>", "not its home"),
+    ("store/store.c", "#include <openssl/evp.h>", "not its home"),
+    ("store/store.c", "#include STORE_HEADER", "neither"),
+    ("store/store.c", '#include_next "base/base.h"', "neither"),
+    ("matrix/matrix.c", '#include "base/json_priv.h"', "private"),
+    ("appservice/intake/intake.c",
+     '#include "appservice/fleet/fleet_priv.h"', "private"),
+    ("appservice/intake/intake.c",
+     '#include "appservice/http_server_priv.h"', "private"),
+    ("appservice/fleet/fleet.c", '#include "base/clock.h"', "no clock"),
+    ("base/base.c", '#include "tests/unit/test.h"', "knows no test"),
+    ("tests/unit/test_fleet.c", '#include "store/store_priv.h"', "private"),
+    ("tests/unit/fixture.c", '#include "store/store_priv.h"', "private"),
+    ("tests/unit/test_fleet.c", '#include "../../store/store.h"',
+     "from the top"),
+])
+def test_walks_past_a_door(layers, name, line, why):
+    got = layers(name, line)
+    assert got.returncode != 0, got
+    said, = got.stdout.splitlines()
+    assert said.startswith(name + ":") and why in said, got
+    assert said.endswith(line)
+
+
+@pytest.mark.parametrize("name, line", [
+    ("matrix/matrix.c", '#include "base/json.h"'),
+    ("registration/registration.c", '#include "matrix/hs.h" /* "x" */'),
+    ("appservice/intake/intake.c", '#include "appservice/fleet/fleet.h"'),
+    ("matrix/matrix.c", " * #include <json.h>"),
+    ("matrix/matrix.c", "#include <sys/prctl.h>"),
+    ("matrix/http.c", "#include <curl/curl.h>"),
+    ("base/json_write.c", "#include <json-c/json.h>"),
+    ("base/json_write.c", '#include "base/json_priv.h"'),
+    ("tests/unit/test_store_more.c", '#include "store/store_priv.h"'),
+    ("tests/unit/test_fleet.c", '#include "appservice/fleet/fleet_priv.h"'),
+    ("tests/unit/test_fleet.c", "#include <cmocka.h>"),
+])
+def test_goes_through_the_door(layers, name, line):
+    got = layers(name, line)
+    assert got.returncode == 0, got
+    assert got.stdout == "layers: every include points down\n"
+
+
+def test_our_own_layers():
+    got = run("sh", os.path.join(SCRIPTS, "check-layers.sh"))
+    assert got.returncode == 0, got.stdout
