@@ -3,7 +3,8 @@
  * it in its lane, and the steps it needs. When a step ends, those that waited
  * for it are told; one whose need failed is dropped (the next plan has it
  * again), one that only came after it goes on. Ready steps are kept in a heap
- * by their place in the plan, which is their priority.
+ * by their place in the plan, which is their priority; those that were tried
+ * before come after all others, so that what fails again holds up nobody.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -47,7 +48,8 @@ struct run {
 	struct task *tasks;
 	struct edge *edges;
 	int n_edges;
-	int *heap;
+	int *heap; /* of ranks: a step, plus the plan's length when it was
+		      tried before */
 	int n_heap;
 	int *ending; /* steps whose end is still to be told */
 	int n_ending;
@@ -65,11 +67,12 @@ struct run {
 static void heap_push(struct run *r, int step)
 {
 	int at = r->n_heap++;
-	while (at > 0 && r->heap[(at - 1) / 2] > step) {
+	int rank = r->rows[step].attempt > 0 ? step + (int)r->plan->n : step;
+	while (at > 0 && r->heap[(at - 1) / 2] > rank) {
 		r->heap[at] = r->heap[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
-	r->heap[at] = step;
+	r->heap[at] = rank;
 }
 
 static int heap_pop(struct run *r)
@@ -88,7 +91,7 @@ static int heap_pop(struct run *r)
 		at = child;
 	}
 	r->heap[at] = moved;
-	return top;
+	return top % (int)r->plan->n;
 }
 
 /* --- who waits for whom -------------------------------------------------------- */

@@ -174,58 +174,69 @@ enum rc step_leave(struct work *w, struct err *e)
 
 /* --- state ------------------------------------------------------------------ */
 
-/* The power levels that are there with the humans' 100 added. */
-static enum rc raise_humans(
-	struct work *w, const char *room_id, struct buf *out, struct err *e)
+static void name_wanted(
+	const struct work *w, struct js now, bool *right, struct buf *out)
 {
+	const char *name = w->step->room->name;
+	struct jb b;
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	jb_str(&b, "name", name);
+	jb_end_obj(&b);
+	*right = text_eq(js_get_str(now, "name"), name);
+}
+
+/* What the room should have; *right when it has that already: the store may not
+ * know it yet, and a second time would be seen by all who are in it. */
+static enum rc state_wanted(struct work *w, const char *room_id, bool *right,
+	struct buf *out, struct err *e)
+{
+	const char *type = w->step->state_type;
+	const bool named = text_eq(type, "m.room.name");
 	struct buf now;
 	struct json *doc = NULL;
 	buf_init(&now, LIMIT_ANSWER);
-	enum rc rc = hs_state(
-		w->hs, NULL, room_id, "m.room.power_levels", "", &now, e);
+	enum rc rc = hs_state(w->hs, NULL, room_id, type, "", &now, e);
 	if (rc == RC_OK)
-		rc = json_parse(now.p, now.n, "m.room.power_levels", &doc, e);
-	if (rc == RC_OK) {
+		rc = json_parse(now.p, now.n, type, &doc, e);
+	else if (rc == RC_NOT_FOUND && named)
+		rc = RC_OK;
+	if (rc == RC_OK && named) {
+		name_wanted(w, json_root(doc), right, out);
+	} else if (rc == RC_OK) {
+		*right = room_power_right(&w->app->fleet, buf_str(&now));
 		room_power_raised(&w->app->fleet, json_root(doc), out);
-		rc = buf_rc(out);
 	}
 	json_free(doc);
 	buf_free(&now);
-	return rc;
+	return rc == RC_OK ? buf_rc(out) : rc;
 }
 
-static enum rc put_state(
+static enum rc state_is(
 	struct work *w, const char *room_id, const char *content, struct err *e)
 {
-	const char *type = w->step->state_type;
-	enum rc rc = hs_set_state(w->hs, NULL, room_id, type, "", content, e);
-	if (rc != RC_OK)
-		return rc;
-	rc = store_begin(w->app->store, e);
+	enum rc rc = store_begin(w->app->store, e);
 	if (rc == RC_OK)
-		rc = store_state_set(w->app->store, room_id, type, content,
-			NULL, w->since_ms, NULL, e);
+		rc = store_state_set(w->app->store, room_id,
+			w->step->state_type, content, NULL, w->since_ms, NULL,
+			e);
 	return work_end(w, rc, e);
 }
 
 enum rc step_set_state(struct work *w, struct err *e)
 {
 	const char *room_id = NULL;
+	bool right = false;
 	struct buf content;
 	buf_init(&content, LIMIT_ANSWER);
 	enum rc rc = room_id_of(w, &room_id, e);
-	if (rc == RC_OK && text_eq(w->step->state_type, "m.room.name")) {
-		struct jb b;
-		jb_init(&b, &content);
-		jb_obj(&b, NULL);
-		jb_str(&b, "name", w->step->room->name);
-		jb_end_obj(&b);
-		rc = buf_rc(&content);
-	} else if (rc == RC_OK) {
-		rc = raise_humans(w, room_id, &content, e);
-	}
 	if (rc == RC_OK)
-		rc = put_state(w, room_id, content.p, e);
+		rc = state_wanted(w, room_id, &right, &content, e);
+	if (rc == RC_OK && !right)
+		rc = hs_set_state(w->hs, NULL, room_id, w->step->state_type, "",
+			content.p, e);
+	if (rc == RC_OK)
+		rc = state_is(w, room_id, content.p, e);
 	buf_free(&content);
 	return rc;
 }
