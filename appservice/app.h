@@ -39,7 +39,9 @@ struct app {
  */
 extern atomic_bool app_stop, app_abort;
 
+/* Empty; what it is made of comes by the functions below. */
 void app_init(struct app *app);
+/* All of it, also when it is half made. */
 void app_free(struct app *app);
 
 /* What somebody is going to do: what of the configuration they need, besides

@@ -17,6 +17,7 @@ struct buf {
 	enum rc rc;
 };
 
+/* Empty; nothing is allocated yet. */
 void buf_init(struct buf *b, size_t max);
 /* Frees the bytes; the buffer may be used again with the same max. */
 void buf_free(struct buf *b);
@@ -29,6 +30,7 @@ enum rc buf_rc(const struct buf *b);
 /* The text; "" while empty. Valid until the next change. */
 const char *buf_str(const struct buf *b);
 
+/* Appending; what does not fit is left out whole and noted in rc. */
 void buf_add(struct buf *b, const char *s);
 void buf_addn(struct buf *b, const void *p, size_t n);
 void buf_addc(struct buf *b, char c);

@@ -32,6 +32,7 @@ static inline const char *log_text(const char *v)
 #define LS(k, v) ((struct log_pair){ .key = (k), .text = log_text(v) })
 #define LI(k, v) ((struct log_pair){ .key = (k), .number = (int64_t)(v) })
 
+/* How to log from now on; before that it is JSON, at info. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 /* Use the macros below. */

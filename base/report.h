@@ -30,6 +30,7 @@ struct report {
 	size_t errors; /* findings that are no warnings */
 };
 
+/* Empty. */
 void report_init(struct report *r);
 void report_free(struct report *r);
 /* Adds an error; line 0: no line. After 100 findings the rest is only

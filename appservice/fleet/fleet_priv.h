@@ -114,6 +114,7 @@ const char *level_of(struct load *ld, struct place at, const char *label,
 
 /* node.c: reading our own nodes and the fleet's configuration. */
 
+/* Where a node stands, for a finding. */
 struct place node_place(const char *file, const struct yaml_node *v);
 /* A map with these keys only; findings otherwise. False: it is no map. */
 bool node_is_map(struct load *ld, const char *file, const char *label,
@@ -127,6 +128,7 @@ const char *node_text(struct load *ld, const char *file, const char *label,
 
 /* typo.c: keys that are not read, but near to one that is (a warning). */
 
+/* Is word what somebody wrote who meant key? */
 bool is_near_key(struct str word, const char *key);
 /* The first few of a file are told one by one, the others counted. */
 void typo_tell(struct load *ld, struct place at, const char *label,
@@ -139,6 +141,7 @@ void node_typos(struct load *ld, const char *file, const char *label,
 
 /* stray.c: ids of another server, told when all were read. */
 
+/* One id that is of `server` and should be of ours. */
 void stray_add(struct load *ld, const char *id, const char *server,
 	struct place at, const char *label);
 void strays_tell(struct load *ld);
@@ -166,6 +169,7 @@ struct draft *roster_find(const struct load *ld, const char *user_id);
 /* After choosing: the fleet's lists of people. */
 void roster_publish(struct load *ld);
 
+/* check.c: whose ids clash, who reports to nobody or in a circle. */
 void check_people(struct load *ld);
 void chart_choose(struct load *ld);
 /* After choosing: with a prefix, every agent has it and no human does. */

@@ -434,6 +434,22 @@ static void plan_direct_new(struct planner *p, struct room_now *r)
 		join->person = room->other;
 }
 
+/* The agent who would make the room is kept out of the one that was, or the
+ * human has said no and the agent is gone as well: that stands. */
+static bool is_over(struct planner *p, const struct room *room,
+	const char *maker, const char *other)
+{
+	if (text_eq(maker, "ban")) {
+		p->plan->held++;
+		return true;
+	}
+	bool said_no = text_eq(other, "leave") || text_eq(other, "ban");
+	if (!room->other->human || text_eq(maker, "join") || !said_no)
+		return false;
+	p->plan->unanswered++;
+	return true;
+}
+
 static void plan_direct_room(struct planner *p, const struct room *room)
 {
 	const struct store_room *row = snapshot_room(p->now, room->key);
@@ -447,16 +463,8 @@ static void plan_direct_room(struct planner *p, const struct room *room)
 	const char *other = member_now(p, &r, room->other->user_id);
 	bool maker_in = text_eq(maker, "join"),
 	     other_in = text_eq(other, "join");
-	/* The agent is kept out, or the human has said no: that stands. */
-	if (text_eq(maker, "ban")) {
-		p->plan->held++;
+	if (is_over(p, room, maker, other))
 		return;
-	}
-	if (room->other->human && !maker_in &&
-		(text_eq(other, "leave") || text_eq(other, "ban"))) {
-		p->plan->unanswered++;
-		return;
-	}
 	if (!r.room_id || (!maker_in && (!other_in || room->other->human))) {
 		plan_direct_new(p, &r);
 		p->made[room - p->f->rooms] = r.created;
