@@ -178,6 +178,21 @@ static enum rc refuse_key(const struct builder *b, const char *p,
 		key.p);
 }
 
+void json_replace_nul(char *p, size_t n)
+{
+	static const char nul[] = "u0000", instead[] = "ufffd";
+	const size_t len = sizeof(nul) - 1;
+
+	for (size_t i = 0; i + len < n; i++) {
+		if (p[i] != '\\')
+			continue;
+		/* What follows a backslash is no backslash of its own. */
+		i++;
+		if (memcmp(p + i, nul, len) == 0)
+			memcpy(p + i, instead, len);
+	}
+}
+
 static enum rc parse(const char *p, size_t n, const char *where, bool unique,
 	struct json **ret, struct err *e)
 {

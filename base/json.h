@@ -43,6 +43,12 @@ MUST_CHECK enum rc json_parse(const char *p, size_t n, const char *where,
  * that people write. Of what others send the last one counts. */
 MUST_CHECK enum rc json_parse_unique(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e);
+/*
+ * Puts U+FFFD for each NUL that a string of this JSON text has (as \u0000):
+ * json_parse() refuses a text with one, because no string here can hold it.
+ * For what others send and one string must not spoil.
+ */
+void json_replace_nul(char *p, size_t n);
 /* As json_parse(), any type at the top. */
 MUST_CHECK enum rc json_parse_any(const char *p, size_t n, const char *where,
 	struct json **ret, struct err *e);

@@ -273,6 +273,9 @@ enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e)
 		rc = refused(hs, e);
 		goto out;
 	}
+	/* Anybody may call themselves anything. */
+	if (a->body.n > 0)
+		json_replace_nul(hs->answer.body.p, hs->answer.body.n);
 	struct err why;
 	rc = json_parse(buf_str(&a->body), a->body.n, NULL, &doc, &why);
 	if (rc == RC_NOMEM) {

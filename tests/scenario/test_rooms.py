@@ -5,7 +5,7 @@ import pytest
 
 from support import small
 from support.client import Client
-from support.fakehs import delay
+from support.fakehs import answer, delay
 from support.process import wait_until
 from support.small import AGENTS, HUMAN, SENDER, SERVER, full
 
@@ -128,6 +128,27 @@ def test_an_invitation_that_never_was(fresh_on_conduit):
     small.wait_settled(muster, hs)
     assert lost
     small.assert_as_declared(hs, muster)
+
+
+def test_a_name_that_no_string_can_hold(declared_on_conduit):
+    """Conduit takes one with a NUL. Its bearer's events go to quarantine, and
+    the look finds out who is in the room all the same."""
+    muster, hs = declared_on_conduit
+    human = hs.human(HUMAN)
+    human.set_displayname("Ca\0rla")
+    room = hs.room(ALL)
+    human.join(room.room_id)
+    wait_until(lambda: muster.json("quarantine"), 20, "the event to be kept")
+    muster.restart()
+    small.wait_settled(muster, hs)
+    assert full(HUMAN) in shown(muster, ALL)["joined"]
+    assert "could not be looked at" not in muster.daemon.output()
+    # Nor does it disturb a look at everything there is in the room.
+    hs.fault("POST", r"/invite$", answer(403, {
+        "errcode": "M_FORBIDDEN", "error": "not now"}))
+    human.kick(room.room_id, full("ben.man"))
+    wait_until(lambda: room.membership(full("ben.man")) == "join", 20,
+               "the agent to be back")
 
 
 def test_a_ban_is_held(joined):

@@ -497,7 +497,7 @@ static void joined(void **state)
 
 	say(f, 200,
 		"{\"joined\":{\"@a:hs\":{\"display_name\":null},"
-		"\"@:hs\":{}}}");
+		"\"@:hs\":{\"display_name\":\"a\\u0000b\"}}}");
 	assert_ok(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
 		f->e);
 	assert_int_equal(ids.n, 2);

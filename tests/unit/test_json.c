@@ -230,6 +230,31 @@ static void refuses_a_nul(void **state)
 	assert_null(doc);
 }
 
+static void replaces_nul(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{ "", "" },
+		{ "\"a\\u0000b\"", "\"a\\ufffdb\"" },
+		{ "\"\\u0000\\u0000\"", "\"\\ufffd\\ufffd\"" },
+		/* A backslash and letters, and then a backslash and a NUL. */
+		{ "\"\\\\u0000\"", "\"\\\\u0000\"" },
+		{ "\"\\\\\\u0000\"", "\"\\\\\\ufffd\"" },
+		{ "\"u0000 \\u0001\"", "\"u0000 \\u0001\"" },
+		{ "\\u000", "\\u000" },
+		{ "\\", "\\" },
+	};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text), "%s", cases[i].text);
+		json_replace_nul(text, strlen(text));
+		assert_string_equal(text, cases[i].want);
+	}
+}
+
 /* The text need not end in a NUL, and bytes behind it do not count. */
 static void reads_only_its_bytes(void **state)
 {
@@ -577,6 +602,7 @@ int main(void)
 		cmocka_unit_test(refuses_a_long_key_twice),
 		cmocka_unit_test(reads_many_keys),
 		cmocka_unit_test(refuses_a_nul),
+		cmocka_unit_test(replaces_nul),
 		cmocka_unit_test(reads_only_its_bytes),
 		cmocka_unit_test(limits_depth),
 		cmocka_unit_test(limits_values),
