@@ -33,7 +33,7 @@ const struct verb verbs[] = {
 	{ "journal", "", "steps that wait, run, failed or are done", 0,
 		verb_view },
 	{ "quarantine", "", "events that could not be read", 0, verb_view },
-	{ "audit", "", "what was done, newest first", 0, verb_view },
+	{ "audit", "", "what was taken over rather than made", 0, verb_view },
 	{ "healthcheck", "", "exit status for containers", 0,
 		verb_healthcheck },
 	{ "config", "", "every setting, its value and where it is from", 0,
