@@ -367,7 +367,7 @@ enum rc app_open_store(struct app *app, struct err *e)
 enum rc app_check_runtime(const struct app *app, struct err *e)
 {
 	const char *root = config_text(&app->config, SET_HANDOFF_ROOT);
-	enum rc rc = file_mkdirs(root, e);
+	enum rc rc = file_mkdirs(root, 0755, e);
 	if (rc != RC_OK)
 		return err_wrap(e, rc, "handoff.root");
 	if (access(root, W_OK | X_OK) != 0)

@@ -239,11 +239,11 @@ out:
 	return rc;
 }
 
-static enum rc make_dir(const char *path, struct err *e)
+static enum rc make_dir(const char *path, unsigned mode, struct err *e)
 {
 	struct stat st;
 
-	if (mkdir(path, 0755) == 0)
+	if (mkdir(path, mode) == 0)
 		return RC_OK;
 	int error = errno;
 	if (stat(path, &st) == 0) {
@@ -254,7 +254,7 @@ static enum rc make_dir(const char *path, struct err *e)
 	return fail(e, RC_IO, "cannot make the directory", path, error);
 }
 
-enum rc file_mkdirs(const char *path, struct err *e)
+enum rc file_mkdirs(const char *path, unsigned mode, struct err *e)
 {
 	char *copy = strdup(path);
 	enum rc rc = RC_OK;
@@ -266,11 +266,11 @@ enum rc file_mkdirs(const char *path, struct err *e)
 		if (*at != '/' || at == copy || at[-1] == '/')
 			continue;
 		*at = '\0';
-		rc = make_dir(copy, e);
+		rc = make_dir(copy, mode, e);
 		*at = '/';
 	}
 	if (rc == RC_OK)
-		rc = make_dir(copy, e);
+		rc = make_dir(copy, mode, e);
 	free(copy);
 	return rc;
 }

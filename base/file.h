@@ -27,9 +27,9 @@ MUST_CHECK enum rc file_try_at(int dirfd, const char *name, unsigned mode,
 MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
 	unsigned mode, struct err *e);
 
-/* Makes the directory and its parents (mode 0755 less umask, existing ones
+/* Makes the directory and its parents (with this mode less umask, existing ones
  * untouched). */
-MUST_CHECK enum rc file_mkdirs(const char *path, struct err *e);
+MUST_CHECK enum rc file_mkdirs(const char *path, unsigned mode, struct err *e);
 
 /*
  * Takes the lock on path (made if missing) without waiting, for the life of

@@ -161,7 +161,7 @@ static enum rc keep_password(
 	rc = access(path, F_OK) == 0
 		? err_set(e, RC_EXISTS,
 			  "%s is there, but no password was read from it", path)
-		: file_mkdirs(dir, e);
+		: file_mkdirs(dir, 0700, e);
 	if (rc == RC_OK)
 		rc = file_replace(
 			path, secret_bytes(password), password->n, 0600, e);

@@ -296,7 +296,7 @@ int verb_init(struct cli *cli)
 	struct err e = { 0 };
 	struct buf text;
 	buf_init(&text, LIMIT_CONFIG_FILE);
-	enum rc rc = file_mkdirs(dir, &e);
+	enum rc rc = file_mkdirs(dir, 0755, &e);
 	char *path = path_join(dir, "muster.yaml");
 	if (rc == RC_OK && path && access(path, F_OK) == 0)
 		rc = err_set(&e, RC_EXISTS,

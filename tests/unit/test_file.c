@@ -298,14 +298,14 @@ static void makes_directories(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_ok(file_mkdirs(in_dir("a b//c/d/"), &e), e);
-	assert_ok(file_mkdirs(in_dir("a b/c/d"), &e), e);
+	assert_ok(file_mkdirs(in_dir("a b//c/d/"), 0755, &e), e);
+	assert_ok(file_mkdirs(in_dir("a b/c/d"), 0755, &e), e);
 	assert_int_equal(stat(in_dir("a b/c/d"), &st), 0);
 	assert_true(S_ISDIR(st.st_mode));
 	assert_ok(file_replace(in_dir("file"), "", 0, 0600, &e), e);
-	assert_rc(file_mkdirs(in_dir("file/x"), &e), RC_IO);
+	assert_rc(file_mkdirs(in_dir("file/x"), 0755, &e), RC_IO);
 	assert_non_null(strstr(e.text, "file: Not a directory"));
-	assert_ok(file_mkdirs("/", &e), e);
+	assert_ok(file_mkdirs("/", 0755, &e), e);
 	remove_all(in_dir("a b"));
 	unlink(in_dir("file"));
 }

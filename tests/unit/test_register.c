@@ -481,6 +481,7 @@ static void fresh_server(void **state)
 	struct err e = { 0 };
 	struct buf text;
 	struct stat st;
+	char secrets[256];
 
 	(void)state;
 	t.hs.password[0] = '\0';
@@ -493,6 +494,9 @@ static void fresh_server(void **state)
 	buf_free(&text);
 	assert_int_equal(stat(t.password_file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
+	snprintf(secrets, sizeof(secrets), "%s/secrets", t.dir);
+	assert_int_equal(stat(secrets, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
 }
 
 /* The password was made by somebody else, the account not yet. */
@@ -535,7 +539,7 @@ static void a_password_file_is_kept(void **state)
 
 	(void)state;
 	snprintf(secrets, sizeof(secrets), "%s/secrets", t.dir);
-	assert_ok(file_mkdirs(secrets, &e), e);
+	assert_ok(file_mkdirs(secrets, 0700, &e), e);
 	assert_ok(file_replace(t.password_file, "x", 1, 0600, &e), e);
 	t.o.admin_password = NULL;
 	fails(RC_EXISTS, "no password was read from it");
