@@ -98,14 +98,14 @@ COMPILE = sh scripts/alive.sh compiling build/compile.log \
 demo:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
-	@$(COMPILE) all
+	@+$(COMPILE) all
 	@build/venv/bin/python scripts/demo.py
 
 test:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
-	@$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all units
-	@$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all
+	@+$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all units
+	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all
 	@$(PYTHON) examples/make-org.py --check
 	@build/venv/bin/python tests/run build/asan build/tsan
 

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/agent.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -113,12 +113,8 @@ static void look(struct follow *f)
 /* About a second, or until we are to stop; false then. */
 static bool nap(struct follow *f)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	int64_t ns = until.tv_nsec +
-		(800 + (int64_t)random_below(400)) * INT64_C(1000000);
-	until.tv_sec += (time_t)(ns / INT64_C(1000000000));
-	until.tv_nsec = (long)(ns % INT64_C(1000000000));
+	const struct timespec until =
+		clock_after(800 + (int64_t)random_below(400));
 	pthread_mutex_lock(&f->lock);
 	while (!f->stop &&
 		pthread_cond_timedwait(&f->change, &f->lock, &until) == 0)
@@ -174,9 +170,7 @@ bool follow_stop(struct follow *f)
 	if (!f)
 		return true;
 	atomic_store(&agent_stop, true);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += STOP_MS / 1000;
+	const struct timespec until = clock_after(STOP_MS);
 	pthread_mutex_lock(&f->lock);
 	f->stop = true;
 	pthread_cond_broadcast(&f->change);

@@ -90,17 +90,21 @@ static void check_files(
 			report);
 }
 
-/* Is this localpart one that the registration reserves for us? */
+/* Is this localpart one that the registration reserves for us? Homeservers
+ * write it in small letters, however it is typed. */
 static bool is_reserved(const struct app *app, const char *localpart)
 {
 	const char *prefix = config_text(&app->config, SET_NAMESPACE_PREFIX);
-	bool found =
-		text_eq(localpart, config_text(&app->config, SET_AS_SENDER)) ||
-		(prefix && text_starts(localpart, prefix));
+	const char *sender = config_text(&app->config, SET_AS_SENDER);
 	struct arena a = { 0 };
 	const char *id = id_user(&a, localpart, app->fleet.server_name);
+	const char *head = prefix ? arena_strndup(&a, localpart,
+					    strnlen(localpart, strlen(prefix)))
+				  : NULL;
+	bool found = text_eq_nocase(localpart, sender) ||
+		(prefix && text_eq_nocase(head, prefix));
 	for (size_t i = 0; id && i < app->fleet.n_declared_users && !found; i++)
-		found = text_eq(app->fleet.declared_users[i], id);
+		found = text_eq_nocase(app->fleet.declared_users[i], id);
 	arena_free(&a);
 	return found;
 }

@@ -69,6 +69,9 @@ static void take_namespace(struct loader *l, const char *text)
 	const struct yaml_node *map = parse(l, SET_NAMESPACE, text);
 	if (map && map->type == YAML_MAP)
 		config_take_section(l, map, "namespace", 1);
+	if (map && !config_text(l->c, SET_NAMESPACE_PREFIX))
+		config_wrong(l, SET_NAMESPACE,
+			"must be declared, or {prefix: agent-} with a prefix");
 }
 
 /* Two variables for one thing: which of them is meant? */

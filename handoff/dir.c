@@ -26,21 +26,10 @@ static enum rc name_ok(const char *what, const char *name, struct err *e)
 		"%s \"%s\" cannot be the name of a directory", what, name);
 }
 
-/* A new directory, or one of ours that lacks what the umask took because we
- * were killed before this. */
-static enum rc finish(
-	int parent, int fd, const char *name, bool made, struct err *e)
+static enum rc made_new(int parent, int fd, const char *name, struct err *e)
 {
-	struct stat st;
-	if (fstat(fd, &st) != 0)
-		return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
-	const bool half_made =
-		st.st_uid == geteuid() && (st.st_mode & 0755) != 0755;
-	if (!made && !half_made)
-		return RC_OK;
-	const mode_t mode = made ? 0755 : (st.st_mode & 07777) | 0755;
 	/* fchmod: the umask is not asked; fsync: it survives a power cut. */
-	if (fchmod(fd, mode) == 0 && fsync(parent) == 0)
+	if (fchmod(fd, 0755) == 0 && fsync(parent) == 0)
 		return RC_OK;
 	return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
 }
@@ -63,7 +52,7 @@ static enum rc enter(int parent, const char *name, int *ret_fd, struct err *e)
 			name);
 	if (fd < 0)
 		return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
-	enum rc rc = finish(parent, fd, name, made, e);
+	enum rc rc = made ? made_new(parent, fd, name, e) : RC_OK;
 	if (rc != RC_OK) {
 		close(fd);
 		return rc;
@@ -72,16 +61,23 @@ static enum rc enter(int parent, const char *name, int *ret_fd, struct err *e)
 	return RC_OK;
 }
 
+static bool owned_by(const struct stat *st, int64_t uid, int64_t gid)
+{
+	return (uid == -1 || st->st_uid == (uid_t)uid) &&
+		(gid == -1 || st->st_gid == (gid_t)gid);
+}
+
 /* The agent writes its answers here, so the directory has to be its own. */
 static enum rc own(int fd, int64_t uid, int64_t gid, struct err *e)
 {
 	struct stat st;
 	if (fstat(fd, &st) != 0)
 		return err_set(e, RC_IO, "%s", strerror(errno));
-	if ((uid == -1 || st.st_uid == (uid_t)uid) &&
-		(gid == -1 || st.st_gid == (gid_t)gid))
+	if (owned_by(&st, uid, gid))
 		return RC_OK;
-	if (fchown(fd, (uid_t)uid, (gid_t)gid) == 0)
+	/* Some file systems do as if. */
+	if (fchown(fd, (uid_t)uid, (gid_t)gid) == 0 && fstat(fd, &st) == 0 &&
+		owned_by(&st, uid, gid))
 		return RC_OK;
 	return err_set(e, RC_IO,
 		"cannot be given to %lld:%lld: %s (" HANDOFF_OWNER_NEEDS ")",

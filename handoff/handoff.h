@@ -57,8 +57,8 @@ MUST_CHECK char *handoff_path(
 /*
  * Opens the agent's directory below root (which exists) for writing, making it
  * (and the department's) mode 0755 when missing, component by component, never
- * through a symbolic link; one of ours that has less gets it. uid/gid -1: as
- * they are; otherwise the agent's directory becomes theirs. RC_INVALID for a name that is no directory's
+ * through a symbolic link. uid/gid -1: as they are; otherwise the agent's
+ * directory becomes theirs. RC_INVALID for a name that is no directory's
  * ("..", a slash); RC_IO with the reason and path.
  */
 MUST_CHECK enum rc handoff_dir_make(const char *root, const char *department,
@@ -79,6 +79,11 @@ MUST_CHECK enum rc handoff_dir_open(
  */
 MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
 	int64_t uid, int64_t gid, struct err *e);
+
+/* The end of a handoff_write() that was cut off after the file was there: its
+ * owner and mode are checked, and the directory is synced. */
+MUST_CHECK enum rc handoff_settle(
+	int dirfd, int64_t uid, int64_t gid, struct err *e);
 
 /*
  * Whether handoff_write() could write here now, as far as that can be tried

@@ -137,6 +137,15 @@ enum rc handoff_writable(int dirfd, int64_t uid, int64_t gid, struct err *e)
 		somebody_else(uid, gid) ? " (" HANDOFF_OWNER_NEEDS ")" : "");
 }
 
+enum rc handoff_settle(int dirfd, int64_t uid, int64_t gid, struct err *e)
+{
+	enum rc rc = check_owner(dirfd, uid, gid, e);
+	if (rc == RC_OK && fsync(dirfd) != 0)
+		rc = err_set(e, RC_IO, "the directory of " HANDOFF_FILE ": %s",
+			strerror(errno));
+	return rc;
+}
+
 enum rc handoff_write(int dirfd, const struct handoff *h, int64_t uid,
 	int64_t gid, struct err *e)
 {

@@ -257,7 +257,7 @@ static enum rc send_command(struct visit *v, struct err *e)
 	if (rc == RC_TIMEOUT || rc == RC_NETWORK)
 		rc = hs_send_text(v->o->plain, NULL, v->room, v->txn, text,
 			&v->arena, &v->event, e);
-	if (rc == RC_TIMEOUT || rc == RC_NETWORK)
+	if (rc == RC_TIMEOUT || rc == RC_NETWORK || rc == RC_STOPPING)
 		register_say(v->o,
 			"the command may have arrived all the same: if there "
 			"is one of now in #admins:%s, redact it by hand, it "

@@ -20,8 +20,8 @@
 
 #define RETRY_BASE_MS 1000
 #define RETRY_MAX_MS 300000
-/* What the homeserver may ask for at most; a later time is that of a clock
- * that was wrong. */
+/* Longer is not waited, whatever the homeserver asks for; a later time in the
+ * journal is that of a clock that was wrong. */
 #define PUT_OFF_MAX_MS 3600000
 #define TIMEOUTS_MAX 3
 #define MEANWHILE_MS 1000
@@ -57,6 +57,8 @@ struct run {
 	size_t open_soon; /* those of them that are not `last` */
 	int timeouts;     /* in a row */
 	int working;      /* workers that have not ended */
+	enum rc broken;   /* RC_OK, or what the store's failure was */
+	struct err why;   /* its words */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct perform_result *result;
@@ -212,6 +214,8 @@ static int64_t next_attempt(struct run *r, int step, const struct hs *hs)
 		r->rows[step].attempt + 1, RETRY_BASE_MS, RETRY_MAX_MS);
 	if (f->retry_after_ms > pause)
 		pause = f->retry_after_ms;
+	if (pause > PUT_OFF_MAX_MS)
+		pause = PUT_OFF_MAX_MS;
 	return clock_wall_ms() + pause;
 }
 
@@ -267,7 +271,18 @@ static void offline(struct run *r, enum rc rc, const struct err *why)
 	pthread_mutex_unlock(&r->lock);
 }
 
-enum outcome { DONE, IDLE, FAILED, BLOCKED, OFFLINE };
+/* The store fails: no other step would fare better. */
+static void broken(struct run *r, enum rc rc, const struct err *why)
+{
+	pthread_mutex_lock(&r->lock);
+	if (r->broken == RC_OK) {
+		r->broken = rc;
+		r->why = *why;
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+enum outcome { DONE, IDLE, FAILED, BLOCKED, OFFLINE, BROKEN };
 
 static enum outcome do_step(struct run *r, int step, struct hs *hs)
 {
@@ -282,8 +297,11 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 		.interrupted = r->rows[step].unsure };
 	const int64_t start = clock_mono_us();
 	enum rc rc = journal_start(r, step, &e);
-	if (rc == RC_OK)
-		rc = work_do(&w, &e);
+	if (rc != RC_OK) {
+		broken(r, rc, &e);
+		return BROKEN;
+	}
+	rc = work_do(&w, &e);
 	arena_free(&w.a);
 	bool hung = hangs(r, rc);
 	if (rc == RC_OK) {
@@ -326,7 +344,8 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct run *r = w->run;
 	pthread_mutex_lock(&r->lock);
-	while (r->open > 0 && r->result->offline == RC_OK && !app_stopping()) {
+	while (r->open > 0 && r->result->offline == RC_OK &&
+		r->broken == RC_OK && !app_stopping()) {
 		if (r->n_heap == 0) {
 			pthread_cond_wait(&r->changed, &r->lock);
 			continue;
@@ -385,6 +404,8 @@ static enum rc run_workers(struct run *r, struct hs *const *clients,
 	for (size_t i = 0; i < started; i++)
 		pthread_join(workers[i].thread, NULL);
 	free(workers);
+	if (r->broken != RC_OK)
+		return err_set(e, r->broken, "%s", r->why.text);
 	return started > 0
 		? RC_OK
 		: err_set(e, RC_NOMEM, "no worker thread could be started");

@@ -362,17 +362,13 @@ static void plan_state(struct planner *p, const struct room_now *r,
 	const struct store_room *row)
 {
 	if (row->name && r->room->name && !text_eq(row->name, r->room->name)) {
-		struct step *st = room_step(p, STEP_SET_STATE, r, r->room->key,
-			NULL, "its name is another");
-		if (st)
-			st->state_type = "m.room.name";
+		room_step(p, STEP_SET_STATE, r, "m.room.name", NULL,
+			"its name is another");
 	}
 	if (row->power && may_give_power(p, row) &&
 		!room_power_right(p->f, row->power)) {
-		struct step *st = room_step(p, STEP_SET_STATE, r, r->room->key,
-			NULL, "a human of the fleet has no power in it");
-		if (st)
-			st->state_type = "m.room.power_levels";
+		room_step(p, STEP_SET_STATE, r, "m.room.power_levels", NULL,
+			"a human of the fleet has no power in it");
 	}
 }
 

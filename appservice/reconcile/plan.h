@@ -40,13 +40,12 @@ const char *step_kind_name(enum step_kind k);
 
 struct step {
 	enum step_kind kind;
-	const char *subject; /* whose account, who joins …; a room's key for
-				create_room and set_state */
+	const char *subject; /* whose account, who joins …; create_room: the
+				room's key; set_state: the event's type */
 	const struct person *person; /* the subject, when it is an agent */
 	const struct room *room;     /* NULL for accounts */
 	const char *actor;  /* who asks the homeserver: user id; NULL: sender */
 	const char *reason; /* why, for people */
-	const char *state_type; /* set_state: which event */
 	int need[STEP_NEEDS];   /* steps that must have succeeded; -1: none */
 	int after[STEP_AFTER];  /* steps that must have ended; -1: none */
 	int lane;               /* steps of one lane run one after the other */

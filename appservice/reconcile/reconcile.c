@@ -22,7 +22,6 @@
 #define PING_RETRY_MS 15000
 #define CONNECT_BASE_MS 1000
 #define CONNECT_MAX_MS 60000
-#define ABORT_MS 1000 /* until requests that are cut off have ended */
 #define ROUNDS_MAX 20 /* two or three do; more get nowhere */
 
 struct reconcile {
@@ -40,8 +39,9 @@ struct reconcile {
 	/* The loop's own. */
 	int64_t next_look_ms, next_attempt_ms, next_ping_ms; /* monotonic,
 								wall, mono */
-	int failures; /* since a plan was performed to its end */
-	int rounds;   /* since the last rest */
+	int failures;      /* since a plan was performed to its end */
+	int rounds;        /* since the last rest */
+	bool acks_trouble; /* was there the last time */
 };
 
 enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
@@ -398,14 +398,17 @@ static void log_performed(
 }
 
 /* Agents' acknowledgements are looked for every second, whatever else there is
- * to do. */
+ * to do; trouble with it is said once. */
 static void look_for_acks(struct app *app)
 {
 	struct err e = { 0 };
 	size_t waiting = 0;
-	if (tokens_look_for_acks(app, &waiting, &e) != RC_OK)
+	bool well = tokens_look_for_acks(app, &waiting, &e) == RC_OK;
+	struct reconcile *r = app->reconcile;
+	if (!well && !r->acks_trouble)
 		log_warn("acknowledgements could not be looked for",
 			LS("error", e.text));
+	r->acks_trouble = !well;
 }
 
 /* Plans and performs; *again: something was done, so look at the plan once
@@ -434,7 +437,8 @@ static bool act(struct reconcile *r, bool *again)
 		went_offline(r, res.offline, res.why);
 		return false;
 	}
-	r->failures = 0;
+	if (rc == RC_OK)
+		r->failures = 0;
 	return rc == RC_OK;
 }
 
@@ -523,29 +527,19 @@ enum rc reconcile_start(struct reconcile *r, struct err *e)
 	return RC_OK;
 }
 
-static bool wait_ended(struct reconcile *r, int64_t ms)
+void reconcile_stop(struct reconcile *r, int grace_ms)
 {
-	struct timespec until = clock_after(ms);
+	if (!r || !r->started)
+		return;
+	struct timespec until = clock_after(grace_ms);
+	atomic_store(&app_stop, true);
+	reconcile_wake(r);
 	pthread_mutex_lock(&r->lock);
 	while (!r->ended)
 		if (pthread_cond_timedwait(&r->wake, &r->lock, &until) != 0)
 			break;
-	bool ended = r->ended;
 	pthread_mutex_unlock(&r->lock);
-	return ended;
-}
-
-bool reconcile_stop(struct reconcile *r, int grace_ms)
-{
-	if (!r || !r->started)
-		return true;
-	atomic_store(&app_stop, true);
-	reconcile_wake(r);
-	bool ended = wait_ended(r, grace_ms);
 	atomic_store(&app_abort, true);
-	if (!ended && !wait_ended(r, ABORT_MS))
-		return false;
 	pthread_join(r->thread, NULL);
 	r->started = false;
-	return true;
 }

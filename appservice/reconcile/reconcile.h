@@ -27,9 +27,8 @@ MUST_CHECK enum rc reconcile_connect(struct reconcile *r, struct err *e);
 
 MUST_CHECK enum rc reconcile_start(struct reconcile *r, struct err *e);
 /* Raises app_stop and waits for what is running, after grace_ms with
- * app_abort. False: it hangs all the same (in a file system that does not
- * answer); then nothing that it uses may be freed. */
-MUST_CHECK bool reconcile_stop(struct reconcile *r, int grace_ms);
+ * app_abort. */
+void reconcile_stop(struct reconcile *r, int grace_ms);
 
 /* Something changed: look at the plan soon. */
 void reconcile_wake(struct reconcile *r);

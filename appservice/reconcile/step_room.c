@@ -191,7 +191,7 @@ static void name_wanted(
 static enum rc state_wanted(struct work *w, const char *room_id, bool *right,
 	struct buf *out, struct err *e)
 {
-	const char *type = w->step->state_type;
+	const char *type = w->step->subject;
 	const bool named = text_eq(type, "m.room.name");
 	struct buf now;
 	struct json *doc = NULL;
@@ -217,9 +217,8 @@ static enum rc state_is(
 {
 	enum rc rc = store_begin(w->app->store, e);
 	if (rc == RC_OK)
-		rc = store_state_set(w->app->store, room_id,
-			w->step->state_type, content, NULL, w->since_ms, NULL,
-			e);
+		rc = store_state_set(w->app->store, room_id, w->step->subject,
+			content, NULL, w->since_ms, NULL, e);
 	return work_end(w, rc, e);
 }
 
@@ -233,7 +232,7 @@ enum rc step_set_state(struct work *w, struct err *e)
 	if (rc == RC_OK)
 		rc = state_wanted(w, room_id, &right, &content, e);
 	if (rc == RC_OK && !right)
-		rc = hs_set_state(w->hs, NULL, room_id, w->step->state_type, "",
+		rc = hs_set_state(w->hs, NULL, room_id, w->step->subject, "",
 			content.p, e);
 	if (rc == RC_OK)
 		rc = state_is(w, room_id, content.p, e);
@@ -274,12 +273,16 @@ static void creation_body(
 /* The alias is taken: the room is ours when we are in it or may come in. */
 static enum rc adopt(struct work *w, const char *room_id, struct err *e)
 {
+	const char *key = w->step->room->key;
 	struct err look = { 0 };
-	enum rc rc = observe_room(
-		w->app, w->hs, NULL, room_id, w->step->room->key, NULL, &look);
-	if (rc == RC_FORBIDDEN && hs_join(w->hs, NULL, room_id, e) == RC_OK)
-		rc = observe_room(w->app, w->hs, NULL, room_id,
-			w->step->room->key, NULL, &look);
+	enum rc rc =
+		observe_room(w->app, w->hs, NULL, room_id, key, NULL, &look);
+	if (rc == RC_FORBIDDEN) {
+		rc = hs_join(w->hs, NULL, room_id, &look);
+		if (rc == RC_OK)
+			rc = observe_room(
+				w->app, w->hs, NULL, room_id, key, NULL, &look);
+	}
 	if (rc == RC_FORBIDDEN)
 		return err_set(e, rc,
 			"the alias %s leads to %s, a room that %s is not in "

@@ -249,7 +249,11 @@ static enum rc overtake(struct work *w, int dirfd, int64_t *generation,
 		*generation = there.generation + 1;
 	}
 	handoff_fini(&there);
-	return ours ? RC_OK : write_as(w, dirfd, *generation, token, e);
+	if (!ours)
+		return write_as(w, dirfd, *generation, token, e);
+	const struct setting_value *owner =
+		&w->app->config.v[SET_HANDOFF_OWNER];
+	return handoff_settle(dirfd, owner->uid, owner->gid, e);
 }
 
 static enum rc write_file(struct work *w, int64_t *generation,

@@ -226,7 +226,8 @@ def test_administrator_who_is_none(ready, user, said):
                         rf"homeserver\.admin\.user: {said}")
 
 
-@pytest.mark.parametrize("user", ["anna.vp", "@anna.vp:fleet.test", "muster"])
+@pytest.mark.parametrize("user", [
+    "anna.vp", "@anna.vp:fleet.test", "Anna.VP", "muster"])
 def test_administrator_who_is_ours(ready, user):
     """An agent has no password, and is never made an administrator."""
     muster, hs = ready
@@ -236,14 +237,15 @@ def test_administrator_who_is_ours(ready, user):
                         r"homeserver\.admin\.user: .* name a human")
 
 
-def test_administrator_within_the_prefix(ready):
+@pytest.mark.parametrize("user", ["bot-admin", "Bot-admin"])
+def test_administrator_within_the_prefix(ready, user):
     muster, hs = ready
     muster.write_config(
         namespace={"prefix": "bot-"},
-        homeserver={"admin": {"user": "bot-admin"}},
+        homeserver={"admin": {"user": user}},
         fleet={"org": None, "agents": [{"id": "bot-one", "name": "One"}]})
     refused(muster, hs, r"muster\.yaml:\d+:\d+: homeserver\.admin\.user: "
-                        r"bot-admin is an agent, or would be")
+                        r"[Bb]ot-admin is an agent, or would be")
 
 
 def test_bad_setting_of_the_environment(ready):

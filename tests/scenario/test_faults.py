@@ -70,6 +70,30 @@ def test_one_request_breaks_again_and_again(conduit_fake, muster_on, how):
     small.assert_as_declared(hs, muster)
 
 
+def test_a_pause_of_hours(fresh_on_conduit):
+    """An hour is waited, and neither two nor none."""
+    muster, hs = fresh_on_conduit
+    hs.fault("POST", r"/createRoom$", answer(
+        503, {"errcode": "M_UNKNOWN", "error": "closed"},
+        {"Retry-After": "7200"}), skip=2)
+    muster.start(ready=False)
+    failed, = muster.daemon.wait_for(
+        lambda: [r for r in muster.json("journal")
+                 if r["state"] == "failed"], 20, "it to be said")
+    pause = failed["next_attempt_ms"] - failed["updated_ms"]
+    assert abs(pause - 3600000) < 60000
+    asked = len(hs.find("POST", r"/createRoom$"))
+    # Something happens, and another round comes.
+    human = hs.human(HUMAN)
+    human.join(hs.room("all-employees").room_id)
+    wait_until(lambda: full(HUMAN) in [
+        r for r in muster.json("rooms")
+        if r["alias"] == "#all-employees:fleet.test"][0]["joined"], 20,
+        "it to be known")
+    hs.wait_quiet()
+    assert len(hs.find("POST", r"/createRoom$")) == asked
+
+
 @pytest.mark.parametrize("how", DONE)
 def test_every_write_is_done_but_not_answered(fresh, how):
     every_write_goes_wrong_once(*fresh, DONE[how])

@@ -243,6 +243,28 @@ def test_power_is_put_right(joined):
     assert len(hs.writes()) == 1
 
 
+def test_name_and_power_are_put_right(joined_on_conduit):
+    """Both at once: two steps, each with its own row."""
+    muster, hs, human = joined_on_conduit
+    room = hs.room(ALL)
+    name = room.content("m.room.name")["name"]
+    levels = room.content("m.room.power_levels")
+    muster.stop()
+    human.set_state(room.room_id, "m.room.name", {"name": "Mine"})
+    human.set_state(room.room_id, "m.room.power_levels", {
+        **levels, "users": {**levels["users"], full(HUMAN): 50}})
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert room.content("m.room.name")["name"] == name
+    assert room.power(full(HUMAN)) == 100
+    assert len(hs.writes()) == 2
+    assert '"level":"error"' not in muster.daemon.output()
+    assert sorted(
+        (r["subject"], r["attempt"]) for r in muster.json("journal")
+        if r["kind"] == "set_state") == [
+        ("m.room.name", 1), ("m.room.power_levels", 1)]
+
+
 def test_people_talk(joined_on_conduit):
     """What is said in a room is no work, and nothing to remember."""
     muster, hs, human = joined_on_conduit
@@ -292,6 +314,23 @@ def test_an_alias_that_is_taken_is_taken_over(fakehs, muster_on):
     made = [r.body.get("room_alias_name")
             for r in hs.writes("POST", "/createRoom$")]
     assert "platform-team" not in made and ALL in made
+
+
+def test_an_alias_that_is_taken_and_a_join_that_breaks(
+        conduit_fake, muster_on):
+    """It is told as what it is, not as a room that may not be joined."""
+    hs = conduit_fake
+    human = hs.human(HUMAN)
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    human.create_room(room_alias_name="platform-team", preset="private_chat",
+                      invite=[full(SENDER)])
+    hs.fault("POST", r"/join$", answer(502, b"<html>proxy</html>"))
+    hs.add_appservice(muster.registration_path)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert "502" in muster.daemon.output()
+    assert "take the alias off" not in muster.daemon.output()
 
 
 def test_an_alias_that_is_taken_by_a_closed_room(fakehs, muster_on):

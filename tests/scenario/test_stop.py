@@ -112,27 +112,49 @@ def test_homeserver_hangs_in_the_middle(fresh_on_conduit):
     small.wait_settled(muster, hs)
 
 
-def test_shared_file_system_hangs(fresh_on_conduit, tmp_path):
-    """As NFS does when its server is away: reads do not come back, not even
-    for a signal."""
+@pytest.fixture
+def hangs(tmp_path):
+    """hangs(muster, path): from flag.touch() on, whatever does something to
+    that path hangs, as with NFS when its server is away: not even a signal
+    brings it back. Gives (flag, seen): seen is there once one hangs."""
+    flag, seen = tmp_path / "hang", tmp_path / "seen"
+
+    def prepare(muster, path):
+        library = str(tmp_path / "hang.so")
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-o", library, os.path.join(
+                os.path.dirname(support.process.__file__), "hang.c")],
+            check=True)
+        muster.env.update({
+            "LD_PRELOAD": library, "HANG_AT": path, "HANG_WHILE": str(flag),
+            "HANG_SEEN": str(seen),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+            + ":verify_asan_link_order=0:detect_leaks=0"})
+        return flag, seen
+    yield prepare
+    flag.unlink(missing_ok=True)
+
+
+def test_shared_file_system_hangs(fresh_on_conduit, hangs):
     muster, hs = fresh_on_conduit
-    library, flag, seen = (tmp_path / n for n in ("hang.so", "hang", "seen"))
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), os.path.join(
-        os.path.dirname(support.process.__file__), "hang.c")], check=True)
-    muster.env.update({
-        "LD_PRELOAD": str(library), "HANG_WHILE": str(flag),
-        "HANG_SEEN": str(seen),
-        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
-        + ":verify_asan_link_order=0:detect_leaks=0"})
+    flag, seen = hangs(muster, "matrix.json")
     muster.write_config(reconcile={"interval": "1s"})
     muster.start()
     small.wait_settled(muster, hs)
     flag.touch()
     wait_until(seen.exists, 20, "a look to hang")
-    stopped = muster.stop(BOUND)
-    flag.unlink()
-    assert stopped == 0
-    assert '"handoff.root"' in muster.tail(3)
+    assert muster.stop(BOUND) == 0
+    assert "shared file system" in muster.tail(3)
+
+
+def test_shared_file_system_hangs_from_the_start(fresh_on_conduit, hangs):
+    muster, _ = fresh_on_conduit
+    flag, seen = hangs(muster, "/runtime")
+    flag.touch()
+    muster.start(ready=False)
+    wait_until(seen.exists, 20, "the start to hang")
+    assert muster.stop(BOUND) == 0
+    assert "shared file system" in muster.tail(3)
 
 
 def test_homeserver_never_says_anything(muster_on):

@@ -521,42 +521,17 @@ static void directory_is_made_with_its_department(void **state)
 	assert_int_equal(fstatat(p->fd, "Human Resources", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
 	close(fd);
+	/* Again, with a mode of somebody's choice: it stays. */
+	assert_int_equal(fchmodat(p->fd, "Human Resources/a.b", 0700, 0), 0);
+	assert_ok(handoff_dir_make(
+			  p->path, "Human Resources", "a.b", -1, -1, &fd, &e),
+		e);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	close(fd);
 	assert_ok(handoff_dir_make(p->path, NULL, "c", -1, -1, &fd, &e), e);
 	close(fd);
 	assert_true(exists(p->fd, "_/c"));
-}
-
-/* What the mode of D/a, and of D, is after it was made once more. */
-static mode_t mode_after(struct place *p, mode_t before, bool ours)
-{
-	struct err e = { 0 };
-	struct stat department, agent;
-	const uid_t owner = ours ? geteuid() : 12345;
-	int fd = -1;
-	assert_int_equal(fchmodat(p->fd, "D", before, 0), 0);
-	assert_int_equal(fchmodat(p->fd, "D/a", before, 0), 0);
-	assert_int_equal(fchownat(p->fd, "D/a", owner, (gid_t)-1, 0), 0);
-	assert_int_equal(fchownat(p->fd, "D", owner, (gid_t)-1, 0), 0);
-	assert_ok(handoff_dir_make(p->path, "D", "a", -1, -1, &fd, &e), e);
-	assert_int_equal(fstat(fd, &agent), 0);
-	assert_int_equal(fstatat(p->fd, "D", &department, 0), 0);
-	assert_int_equal(agent.st_mode, department.st_mode);
-	close(fd);
-	return agent.st_mode & 07777;
-}
-
-static void half_made_directory_is_finished(void **state)
-{
-	struct place *p = *state;
-	/* Killed after mkdirat() under umask 077. */
-	assert_int_equal(mkdirat(p->fd, "D", 0700), 0);
-	assert_int_equal(mkdirat(p->fd, "D/a", 0700), 0);
-	assert_int_equal(mode_after(p, 0700, true), 0755);
-	/* A mode of somebody's choice that has more: it stays. */
-	assert_int_equal(mode_after(p, 0775, true), 0775);
-	assert_int_equal(mode_after(p, 02750, true), 02755);
-	if (geteuid() == 0)
-		assert_int_equal(mode_after(p, 0700, false), 0700);
 }
 
 static void directory_is_the_agents_own(void **state)
@@ -822,7 +797,6 @@ int main(void)
 		CASE(wrong_fields_are_named),
 		CASE(fields_of_later_versions_are_ignored),
 		CASE(directory_is_made_with_its_department),
-		CASE(half_made_directory_is_finished),
 		CASE(directory_is_the_agents_own),
 		CASE(directory_is_never_elsewhere),
 		CASE(look_tells_missing_from_wrong),
