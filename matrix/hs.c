@@ -109,6 +109,12 @@ void hs_free(struct hs *hs)
 	free(hs);
 }
 
+void hs_set_stop(struct hs *hs, const atomic_bool *stop)
+{
+	hs->stop = stop;
+	http_set_stop(hs->http, stop);
+}
+
 enum rc hs_use_token(struct hs *hs, const struct secret *token)
 {
 	enum rc rc = secret_set(&hs->token, secret_bytes(token), token->n);

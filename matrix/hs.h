@@ -64,6 +64,8 @@ struct hs_options {
 MUST_CHECK enum rc hs_new(
 	const struct hs_options *o, struct hs **ret, struct err *e);
 void hs_free(struct hs *hs);
+/* From now on this flag stops it (outlives us; NULL: none). */
+void hs_set_stop(struct hs *hs, const atomic_bool *stop);
 /* Replaces the token (a copy is taken). */
 MUST_CHECK enum rc hs_use_token(struct hs *hs, const struct secret *token);
 
@@ -150,6 +152,11 @@ MUST_CHECK enum rc hs_create_room(struct hs *hs, const char *as,
 	struct err *e);
 /* RC_NOT_FOUND: no such alias. No token needed. */
 MUST_CHECK enum rc hs_resolve_alias(struct hs *hs, const char *alias,
+	struct arena *a, const char **ret_room_id, struct err *e);
+/* Conduit's room of administrators. Every Conduit has one, so that none by this
+ * name of the server says that the server is another: RC_INVALID, in words
+ * about homeserver.url and homeserver.server_name. */
+MUST_CHECK enum rc hs_admin_room(struct hs *hs, const char *server_name,
 	struct arena *a, const char **ret_room_id, struct err *e);
 MUST_CHECK enum rc hs_set_alias(
 	struct hs *hs, const char *alias, const char *room_id, struct err *e);

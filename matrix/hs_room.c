@@ -95,6 +95,31 @@ enum rc hs_resolve_alias(struct hs *hs, const char *alias, struct arena *a,
 	return rc == RC_OK ? give_room_id(hs, doc, a, ret_room_id, e) : rc;
 }
 
+/* Of an alias of another server Conduit says 500 M_UNKNOWN; a proxy that is in
+ * trouble has no errcode. */
+static bool is_no_room(enum rc rc, const struct hs_failure *f)
+{
+	return rc == RC_NOT_FOUND || rc == RC_FORBIDDEN ||
+		(rc == RC_REMOTE && f->errcode[0]);
+}
+
+enum rc hs_admin_room(struct hs *hs, const char *server_name, struct arena *a,
+	const char **ret_room_id, struct err *e)
+{
+	struct err why = { 0 };
+	const char *alias = id_alias(a, "admins", server_name);
+	if (alias == NULL)
+		return err_nomem(e);
+	enum rc rc = hs_resolve_alias(hs, alias, a, ret_room_id, &why);
+	if (is_no_room(rc, hs_failure(hs)))
+		return err_set(e, RC_INVALID,
+			"the homeserver at %s has no %s, so it is not %s: "
+			"correct homeserver.url or homeserver.server_name (it "
+			"said: %s)",
+			hs->base, alias, server_name, why.text);
+	return rc == RC_OK ? RC_OK : err_set(e, rc, "%s", why.text);
+}
+
 enum rc hs_set_alias(
 	struct hs *hs, const char *alias, const char *room_id, struct err *e)
 {

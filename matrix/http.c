@@ -89,6 +89,11 @@ void http_answer_free(struct http_answer *a)
 	buf_wipe(&a->body);
 }
 
+void http_set_stop(struct http *h, const atomic_bool *stop)
+{
+	h->stop = stop;
+}
+
 static bool is_stopping(const struct http *h)
 {
 	return h->stop != NULL && atomic_load(h->stop);

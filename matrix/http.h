@@ -47,6 +47,7 @@ void http_global_fini(void);
 MUST_CHECK enum rc http_new(
 	const struct http_options *o, struct http **ret, struct err *e);
 void http_free(struct http *h);
+void http_set_stop(struct http *h, const atomic_bool *stop);
 
 void http_answer_init(struct http_answer *a);
 void http_answer_free(struct http_answer *a);

@@ -162,8 +162,9 @@ static enum rc who_are_we(
 	if (rc != RC_FORBIDDEN)
 		return rc;
 	/* Not on a server of another name. */
-	rc = o->kind == HS_CONDUIT ? register_admin_room(o, &a, &room, e)
-				   : RC_OK;
+	rc = o->kind == HS_CONDUIT
+		? hs_admin_room(o->plain, o->server_name, &a, &room, e)
+		: RC_OK;
 	arena_free(&a);
 	if (rc != RC_OK)
 		return rc;

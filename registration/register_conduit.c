@@ -87,24 +87,6 @@ static enum rc prepare(struct visit *v, struct err *e)
 	return make_command(v, e);
 }
 
-enum rc register_admin_room(const struct register_options *o, struct arena *a,
-	const char **ret, struct err *e)
-{
-	const char *alias = id_alias(a, "admins", o->server_name);
-	struct err why = { 0 };
-	enum rc rc;
-
-	if (!alias)
-		return err_nomem(e);
-	rc = hs_resolve_alias(o->plain, alias, a, ret, &why);
-	if (rc == RC_NOT_FOUND || rc == RC_FORBIDDEN || rc == RC_REMOTE)
-		return err_set(e, RC_INVALID,
-			"the homeserver has no %s: is it really %s "
-			"(homeserver.server_name)? It said: %s",
-			alias, o->server_name, why.text);
-	return rc == RC_OK ? RC_OK : err_set(e, rc, "%s", why.text);
-}
-
 /* --- the administrator's session ------------------------------------------ */
 
 static enum rc make_account(
@@ -438,7 +420,10 @@ enum rc register_conduit(
 	buf_init(&v.command, LIMIT_REGISTRATION_FILE);
 	rc = prepare(&v, e);
 	if (rc == RC_OK)
-		rc = register_admin_room(o, &v.arena, &v.room, e);
+		rc = hs_admin_room(
+			o->plain, o->server_name, &v.arena, &v.room, e);
+	/* From here on what was begun is taken back before we end. */
+	hs_set_stop(o->plain, o->abort);
 	if (rc == RC_OK)
 		rc = enter(&v, e);
 	if (rc == RC_OK)
@@ -454,6 +439,7 @@ enum rc register_conduit(
 	if (v.event)
 		rc = redact_command(&v, rc, e);
 	leave(&v);
+	hs_set_stop(o->plain, o->stop);
 	secret_fini(&v.session.token);
 	buf_wipe(&v.command);
 	arena_free(&v.arena);

@@ -104,8 +104,9 @@ struct register_options {
 	const char *admin_password_file; /* made when missing; may be NULL */
 	const struct secret *admin_password;     /* not set: file is missing */
 	const struct secret *registration_token; /* may be unset */
-	/* Raised: what was begun is taken back, then RC_STOPPING; NULL: none. */
-	const atomic_bool *stop;
+	/* Raised: RC_STOPPING, once what was begun in the admin room is taken
+	 * back; abort: at once. NULL: none. Both clients obey `stop`. */
+	const atomic_bool *stop, *abort;
 	const char *const *probe_users; /* ids that must be in the namespace */
 	size_t n_probe;
 	/* Says what is being done, one line a step; never a secret. */

@@ -44,11 +44,6 @@ MUST_CHECK enum rc register_stopped(
  * of anything else, whenever we end. */
 void register_forget(const struct register_options *o);
 
-/* Conduit's admin room; that it is known by our name for the server shows that
- * the server is the right one (RC_INVALID when not). */
-MUST_CHECK enum rc register_admin_room(const struct register_options *o,
-	struct arena *a, const char **ret, struct err *e);
-
 /* By a command in the admin room. RC_OK: Conduit said that it is done. */
 MUST_CHECK enum rc register_conduit(
 	const struct register_options *o, int64_t answer_ms, struct err *e);

@@ -3,6 +3,7 @@
  * For the way back we answer the homeserver's ping ourselves, unless a running
  * service does it on the same address.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,9 @@ static void say(void *arg, const char *line)
 static void on_signal(int sig)
 {
 	static const char words[] =
-		"\nending once no token is left lying about (again: at once)\n";
+		"\nending, once no token is left in the admin room (again: at "
+		"once)\n";
+	const int saved = errno;
 	(void)sig;
 	if (atomic_exchange(&app_stop, true)) {
 		atomic_store(&app_abort, true);
@@ -37,14 +40,19 @@ static void on_signal(int sig)
 	}
 	ssize_t done = write(STDERR_FILENO, words, sizeof(words) - 1);
 	(void)done;
+	errno = saved;
 }
 
 static void catch_signals(void)
 {
 	static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 	const struct sigaction act = { .sa_handler = on_signal };
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
-		sigaction(ending[i], &act, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
+		struct sigaction was;
+		sigaction(ending[i], NULL, &was);
+		if (was.sa_handler != SIG_IGN) /* nohup */
+			sigaction(ending[i], &act, NULL);
+	}
 }
 
 static enum rc answer_pings(struct app *app, struct intake *intake,
@@ -69,6 +77,10 @@ static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
 	enum rc rc = app_client(app, NULL, as, e);
 	if (rc == RC_OK)
 		rc = app_client_plain(app, plain, e);
+	if (rc == RC_OK) {
+		hs_set_stop(*as, &app_stop);
+		hs_set_stop(*plain, &app_stop);
+	}
 	if (rc == RC_OK)
 		rc = config_secret(
 			&app->config, SET_ADMIN_PASSWORD, password, e);
@@ -107,6 +119,7 @@ static enum rc run(struct cli *cli, struct app *app, struct err *e)
 			.admin_password = &password,
 			.registration_token = &token,
 			.stop = &app_stop,
+			.abort = &app_abort,
 			.probe_users = ids,
 			.n_probe = app->fleet.n_agents,
 			.say = say,

@@ -201,22 +201,12 @@ static enum rc check_name(
  * admin room of its own name. */
 static enum rc check_name_by_alias(struct reconcile *r, struct err *e)
 {
-	const char *want = config_text(&r->app->config, SET_HS_NAME);
 	struct arena a = { 0 };
 	const char *room_id = NULL;
 	if (atomic_load(&r->app->kind) != HS_CONDUIT)
 		return RC_OK;
-	const char *alias = id_alias(&a, "admins", want);
-	enum rc rc = alias
-		? hs_resolve_alias(r->clients[0], alias, &a, &room_id, e)
-		: err_nomem(e);
-	if (rc != RC_OK && rc != RC_NETWORK && rc != RC_TIMEOUT &&
-		rc != RC_LIMITED && rc != RC_STOPPING)
-		rc = err_set(e, RC_INVALID,
-			"the homeserver at %s is not %s (it has no %s): "
-			"correct "
-			"homeserver.url or homeserver.server_name",
-			config_text(&r->app->config, SET_HS_URL), want, alias);
+	enum rc rc = hs_admin_room(r->clients[0],
+		config_text(&r->app->config, SET_HS_NAME), &a, &room_id, e);
 	arena_free(&a);
 	return rc;
 }

@@ -558,6 +558,12 @@ def test_homeserver_of_another_name(fakehs, muster_on, known):
     assert "fleet.test" in got.err and "homeserver.url" in got.err
     got = muster.run("register", expect=2)
     assert "fleet.test" in got.err and "homeserver.server_name" in got.err
+    # A proxy in trouble says nothing of the name.
+    if fakehs.conduit and not known:
+        other.fault("GET", r"/directory/room/", answer(
+            502, b"<html>bad gateway</html>"), times=None)
+        got = muster.run("register", expect=1)
+        assert "502" in got.err and "correct homeserver" not in got.err
     assert other.writes() == []
     other.stop()
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from support import small
-from support.fakehs import answer
+from support.fakehs import answer, delay
 from support.muster import binary
 from support.process import environment, wait_until
 from support.small import AGENTS, DEPARTMENT, HUMAN, full
@@ -105,6 +105,26 @@ def assert_kept(muster, hs, more=()):
     for name, content in in_the_store(muster):
         assert_not_in(content, secrets, name)
     return secrets
+
+
+def test_register_is_interrupted_while_the_homeserver_is_silent(
+        conduit_fake, muster_on):
+    """Nothing lies about yet: at once."""
+    hs = conduit_fake
+    hs.operator()
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.fault("GET", r"/whoami$", delay(60), times=None)
+    register = subprocess.Popen(
+        [binary(), "-c", muster.path("muster.yaml"), "register"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=muster.dir,
+        env=environment())
+    wait_until(lambda: hs.find("GET", r"/whoami$"), 20, "it waits")
+    register.send_signal(signal.SIGINT)
+    said = register.communicate(timeout=20)[0].decode()
+    assert register.returncode == 1
+    assert "stopping" in said.splitlines()[-1]
+    assert hs.writes() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -534,6 +534,22 @@ static void directory_is_made_with_its_department(void **state)
 	assert_true(exists(p->fd, "_/c"));
 }
 
+/* The end of a write that was cut off: the file is there, as it should be. */
+static void a_cut_off_write_is_finished(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+
+	assert_rc(handoff_settle(p->fd, -1, -1, &e), RC_IO);
+	write_generation(p, 3);
+	assert_ok(handoff_settle(p->fd, -1, -1, &e), e);
+	assert_ok(handoff_settle(p->fd, geteuid(), getegid(), &e), e);
+	assert_rc(handoff_settle(p->fd, 54321, -1, &e), RC_IO);
+	assert_non_null(strstr(e.text, "expected mode 600 and owner 54321"));
+	assert_int_equal(fchmodat(p->fd, HANDOFF_FILE, 0644, 0), 0);
+	assert_rc(handoff_settle(p->fd, -1, -1, &e), RC_IO);
+}
+
 static void directory_is_the_agents_own(void **state)
 {
 	struct place *p = *state;
@@ -797,6 +813,7 @@ int main(void)
 		CASE(wrong_fields_are_named),
 		CASE(fields_of_later_versions_are_ignored),
 		CASE(directory_is_made_with_its_department),
+		CASE(a_cut_off_write_is_finished),
 		CASE(directory_is_the_agents_own),
 		CASE(directory_is_never_elsewhere),
 		CASE(look_tells_missing_from_wrong),
