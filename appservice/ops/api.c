@@ -52,10 +52,7 @@ static void get_metrics(struct http_call *c)
 {
 	struct figures f = { 0 };
 	struct err e = { 0 };
-	struct buf why_not;
-	buf_init(&why_not, LIMIT_SMALL_BODY);
-	enum rc rc = figures_take(c->server_arg, &f, &why_not, &e);
-	buf_free(&why_not);
+	enum rc rc = figures_take(c->server_arg, &f, NULL, &e);
 	if (rc != RC_OK) {
 		http_call_error(c, rc, e.text);
 		return;

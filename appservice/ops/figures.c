@@ -30,11 +30,11 @@ static void count_fleet(const struct app *app, const struct store_snapshot *now,
 	}
 }
 
-static enum rc count_plan(
-	struct app *app, struct arena *a, struct figures *f, struct err *e)
+static enum rc count_plan(struct app *app, const struct store_snapshot *now,
+	struct arena *a, struct figures *f, struct err *e)
 {
 	struct plan plan = { 0 };
-	enum rc rc = reconcile_plan(app, a, &plan, e);
+	enum rc rc = reconcile_plan_from(app, now, a, &plan, e);
 	f->steps = (int64_t)plan.n;
 	f->unanswered = (int64_t)plan.unanswered;
 	f->held = (int64_t)plan.held;
@@ -63,7 +63,7 @@ enum rc figures_take(struct app *app, struct figures *ret, struct buf *why_not,
 	enum rc rc = app_snapshot(app, &a, &now, e);
 	if (rc == RC_OK) {
 		count_fleet(app, &now, &f);
-		rc = count_plan(app, &a, &f, e);
+		rc = count_plan(app, &now, &a, &f, e);
 	}
 	if (rc == RC_OK)
 		rc = count_rows(app, &f, e);

@@ -1,6 +1,6 @@
 /*
- * appservice/ops/figures.h: what is counted, taken at one moment: `status`
- * shows it as JSON, /metrics for Prometheus. Any thread; it only reads.
+ * appservice/ops/figures.h: what is counted: `status` shows it as JSON,
+ * /metrics for Prometheus. Any thread.
  */
 #ifndef APPSERVICE_OPS_FIGURES_H
 #define APPSERVICE_OPS_FIGURES_H
@@ -19,7 +19,8 @@ struct figures {
 	int64_t requests, writes; /* that the homeserver got since the start */
 };
 
-/* why_not: as view_ready() says. */
+/* why_not: as view_ready() says; NULL: whether the store can be written is not
+ * tried, and nothing is. */
 MUST_CHECK enum rc figures_take(struct app *app, struct figures *ret,
 	struct buf *why_not, struct err *e);
 

@@ -194,7 +194,7 @@ enum rc view_plan(struct app *app, struct buf *out, struct err *e)
 
 /* --- status --------------------------------------------------------------------- */
 
-static void say_ready(struct app *app, struct jb *why)
+static void say_ready(struct app *app, bool try_store, struct jb *why)
 {
 	struct reconcile_state st;
 	struct err e = { 0 };
@@ -215,19 +215,24 @@ static void say_ready(struct app *app, struct jb *why)
 		jb_str(why, NULL, "the first repair is still going on");
 	if (!st.store_ok)
 		jb_str(why, NULL, "the store cannot be used: see the log");
-	else if (store_check(app->store, &e) != RC_OK)
+	else if (try_store && store_check(app->store, &e) != RC_OK)
 		jb_str(why, NULL, e.text);
 }
 
 bool view_ready(struct app *app, struct buf *why_not)
 {
 	struct jb b;
-	buf_clear(why_not);
-	jb_init(&b, why_not);
+	struct buf unsaid;
+	buf_init(&unsaid, LIMIT_SMALL_BODY);
+	struct buf *out = why_not ? why_not : &unsaid;
+	buf_clear(out);
+	jb_init(&b, out);
 	jb_arr(&b, NULL);
-	say_ready(app, &b);
+	say_ready(app, why_not != NULL, &b);
 	jb_end_arr(&b);
-	return text_eq(buf_str(why_not), "[]");
+	bool ready = text_eq(buf_str(out), "[]");
+	buf_free(&unsaid);
+	return ready;
 }
 
 static void write_counters(struct jb *b, const struct figures *f)

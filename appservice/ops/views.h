@@ -20,7 +20,8 @@ MUST_CHECK enum rc view_quarantine(
 	struct app *app, struct buf *out, struct err *e);
 MUST_CHECK enum rc view_audit(struct app *app, struct buf *out, struct err *e);
 
-/* Ready, else why not: what is in the buffer becomes a JSON array of texts. */
+/* Ready, else why not: what is in the buffer becomes a JSON array of texts. With
+ * a buffer one row of the store is written, to see that it can be. */
 bool view_ready(struct app *app, struct buf *why_not);
 
 /* The documents by name: what GET /v1/NAME and the verb NAME show. */

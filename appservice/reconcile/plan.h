@@ -46,9 +46,9 @@ struct step {
 	const struct room *room;     /* NULL for accounts */
 	const char *actor;  /* who asks the homeserver: user id; NULL: sender */
 	const char *reason; /* why, for people */
-	int need[STEP_NEEDS];   /* steps that must have succeeded; -1: none */
-	int after[STEP_AFTER];  /* steps that must have ended; -1: none */
-	int lane;               /* steps of one lane run one after the other */
+	int need[STEP_NEEDS];  /* steps that must have succeeded; -1: none */
+	int after[STEP_AFTER]; /* steps that must have ended; -1: none */
+	int lane;              /* steps of one lane run one after the other */
 	bool last; /* only when every other step has ended (direct_mark) */
 };
 

@@ -130,15 +130,20 @@ static void set_connected(struct reconcile *r, bool connected, const char *why)
 	pthread_mutex_unlock(&r->lock);
 }
 
+enum rc reconcile_plan_from(struct app *app, const struct store_snapshot *now,
+	struct arena *a, struct plan *ret, struct err *e)
+{
+	const struct plan_sender sender = { .user_id = app->sender_id,
+		.name = config_text(&app->config, SET_AS_SENDER_NAME) };
+	return plan_make(&app->fleet, &sender, now, a, ret, e);
+}
+
 enum rc reconcile_plan(
 	struct app *app, struct arena *a, struct plan *ret, struct err *e)
 {
 	struct store_snapshot now = { 0 };
-	const struct plan_sender sender = { .user_id = app->sender_id,
-		.name = config_text(&app->config, SET_AS_SENDER_NAME) };
 	enum rc rc = app_snapshot(app, a, &now, e);
-	return rc == RC_OK ? plan_make(&app->fleet, &sender, &now, a, ret, e)
-			   : rc;
+	return rc == RC_OK ? reconcile_plan_from(app, &now, a, ret, e) : rc;
 }
 
 /* --- connecting ------------------------------------------------------------------ */

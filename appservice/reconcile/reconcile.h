@@ -49,5 +49,9 @@ void reconcile_state(struct reconcile *r, struct reconcile_state *ret);
 /* The plan as it is now; everything in `a`. */
 MUST_CHECK enum rc reconcile_plan(
 	struct app *app, struct arena *a, struct plan *ret, struct err *e);
+/* The plan of a snapshot, which it points into. */
+MUST_CHECK enum rc reconcile_plan_from(struct app *app,
+	const struct store_snapshot *now, struct arena *a, struct plan *ret,
+	struct err *e);
 
 #endif
