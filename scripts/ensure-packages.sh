@@ -11,7 +11,7 @@ build='gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev
 libjson-c-dev libssl-dev libsqlite3-dev libyaml-dev libpcre2-dev
 ca-certificates'
 test='libcmocka-dev python3 python3-venv sqlite3 strace'
-lint='clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc
+lint='clang clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc
 yamllint'
 
 wanted=

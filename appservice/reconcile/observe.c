@@ -66,7 +66,9 @@ static enum rc set_members(struct store *s, const char *room_id,
 {
 	const size_t n = seen->members.n;
 	const char **ids = calloc(n + 1, sizeof(*ids));
-	enum rc rc = ids ? RC_OK : err_nomem(e);
+	enum rc rc = RC_OK;
+	if (!ids)
+		return err_nomem(e);
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
 		const struct hs_member *m = &seen->members.items[i];
 		const struct store_membership row = { .room_id = room_id,
