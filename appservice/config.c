@@ -201,7 +201,7 @@ static enum rc read_file(struct loader *l, struct err *e)
 	struct yaml_node *root = l->c->doc.root;
 	if (root && root->type == YAML_MAP)
 		config_take_section(l, root, "", 0);
-	else if (!yaml_is_null(root))
+	else if (root && !yaml_is_null(root))
 		return err_set(e, RC_INVALID,
 			"%s:%d:%d: the file must be a map of settings",
 			l->c->path, root->line, root->column);

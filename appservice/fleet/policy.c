@@ -266,6 +266,20 @@ static bool declare(struct policy *p, const char *alias, struct place at)
 	return true;
 }
 
+/* Its members; false when there are none. */
+static bool room_members(struct policy *p, const struct rule *r,
+	const struct group *g, struct draft **people, size_t n,
+	struct room *room)
+{
+	struct filter f = { .rule = r };
+	if (r->department)
+		f.department = fill(p, r->department, g, false);
+	if (r->team)
+		f.team = fill(p, r->team, g, false);
+	fill_members(p, &f, people, n, room);
+	return room->n_members > 0;
+}
+
 /* The rule's room for a group (NULL: for all), of these people. */
 static void make_room(struct policy *p, const struct rule *r,
 	const struct group *g, struct draft **people, size_t n)
@@ -280,15 +294,8 @@ static void make_room(struct policy *p, const struct rule *r,
 		return;
 	room.alias = room.key = id_alias(
 		p->ld->keep, room.alias_localpart, p->ld->src->server_name);
-	if (!room.alias || !declare(p, room.alias, made_place(r, g)))
-		return;
-	struct filter f = { .rule = r };
-	if (r->department)
-		f.department = fill(p, r->department, g, false);
-	if (r->team)
-		f.team = fill(p, r->team, g, false);
-	fill_members(p, &f, people, n, &room);
-	if (!room.n_members)
+	if (!room.alias || !declare(p, room.alias, made_place(r, g)) ||
+		!room_members(p, r, g, people, n, &room))
 		return;
 	room.name = room_name(p, r, g, full);
 	if (r->topic)

@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
@@ -136,9 +137,9 @@ void figures_write(const struct figures *f, struct buf *out)
 			buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name,
 				m->help, m->name, m->type);
 		last = m->name;
-		const int64_t *value =
-			(const int64_t *)((const char *)f + m->at);
-		buf_addf(out, "%s%s %" PRId64 "\n", m->name, m->labels, *value);
+		int64_t value;
+		memcpy(&value, (const char *)f + m->at, sizeof(value));
+		buf_addf(out, "%s%s %" PRId64 "\n", m->name, m->labels, value);
 	}
 	/* The only one that is no whole number. */
 	buf_addf(out,
