@@ -82,6 +82,7 @@ def test_a_pause_of_hours(fresh_on_conduit):
                  if r["state"] == "failed"], 20, "it to be said")
     pause = failed["next_attempt_ms"] - failed["updated_ms"]
     assert abs(pause - 3600000) < 60000
+    hs.wait_quiet()  # all the rest is made
     asked = len(hs.find("POST", r"/createRoom$"))
     # Something happens, and another round comes.
     human = hs.human(HUMAN)
