@@ -77,8 +77,14 @@ enum rc hs_create_room(struct hs *hs, const char *as, const char *body,
 		.body = body,
 	};
 	struct json *doc = NULL;
-	enum rc rc = hs_request(hs, &call, &doc, e);
-	return rc == RC_OK ? give_room_id(hs, doc, a, ret_room_id, e) : rc;
+	struct err why = { 0 };
+	enum rc rc = hs_request(hs, &call, &doc, &why);
+	if (rc == RC_OK)
+		return give_room_id(hs, doc, a, ret_room_id, e);
+	/* Conduit had asked the service, which said that it had the room. */
+	if (rc == RC_REMOTE && strstr(why.text, "Appservice lied to us"))
+		rc = RC_NOT_FOUND;
+	return err_set(e, rc, "%s", why.text);
 }
 
 enum rc hs_resolve_alias(struct hs *hs, const char *alias, struct arena *a,

@@ -61,6 +61,14 @@
 	X(BEGIN, "BEGIN IMMEDIATE")                                            \
 	X(COMMIT, "COMMIT")                                                    \
 	X(ROLLBACK, "ROLLBACK")                                                \
+	/* a homeserver that has forgotten everything */                       \
+	X(FORGET_AGENTS,                                                       \
+	  "UPDATE agent SET state = 'declared', shown_name = NULL, "           \
+	  "error = NULL, since_ms = ?1 WHERE state <> 'retired'")              \
+	X(FORGET_ROOMS, "UPDATE room SET room_id = NULL, maker = NULL")        \
+	X(FORGET_MEMBERS, "DELETE FROM membership")                            \
+	X(FORGET_STATE, "DELETE FROM room_state")                              \
+	X(FORGET_MARKS, "DELETE FROM direct_mark")                             \
 	/* notes */                                                            \
 	X(NOTE_GET, "SELECT value FROM note WHERE name = ?1")                  \
 	X(NOTE_SET,                                                            \

@@ -187,16 +187,92 @@ static bool are_in(const struct hs_ids *rooms, const char *room_id)
 	return false;
 }
 
+/* --- a homeserver with a new database --------------------------------------- */
+
+/* Rooms of the policy that the store knows, and those that we are in. */
+static void count_rooms(const struct store_snapshot *now,
+	const struct hs_ids *rooms, size_t *known, size_t *in)
+{
+	for (size_t i = 0; i < now->n_rooms; i++) {
+		const struct store_room *room = &now->rooms[i];
+		if (room->direct || !room->declared || !room->room_id)
+			continue;
+		*known += 1;
+		*in += are_in(rooms, room->room_id);
+	}
+}
+
+/* Some agent whose account the store knows; NULL when there is none. */
+static const char *some_agent(const struct store_snapshot *now)
+{
+	for (size_t i = 0; i < now->n_agents; i++) {
+		const struct store_agent *row = &now->agents[i];
+		if (row->declared && !row->sender &&
+			row->state != AGENT_DECLARED &&
+			row->state != AGENT_BLOCKED)
+			return row->user_id;
+	}
+	return NULL;
+}
+
+static enum rc forget(struct app *app, struct err *e)
+{
+	const struct store_audit row = { .ms = clock_wall_ms(),
+		.actor = "muster",
+		.action = "forget",
+		.subject = config_text(&app->config, SET_HS_NAME),
+		.detail =
+			"the homeserver knows none of our accounts and rooms" };
+	log_error("the homeserver has forgotten our accounts and rooms (a new "
+		  "database?): all is made again",
+		LS("homeserver", config_text(&app->config, SET_HS_URL)));
+	enum rc rc = store_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = store_forget(app->store, row.ms, e);
+	if (rc == RC_OK)
+		rc = store_audit_add(app->store, &row, e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+/*
+ * The rooms that we are in. When our own user is not known, or is in none of
+ * the rooms that the store knows and an agent is not known either, the store
+ * tells of another database: everything begins anew.
+ */
+static enum rc look_at_rooms(struct app *app, struct hs *hs,
+	const struct store_snapshot *now, struct arena *a, struct hs_ids *rooms,
+	bool *forgotten, struct err *e)
+{
+	struct hs_whoami who;
+	size_t known = 0, in = 0;
+	const char *agent = some_agent(now);
+	enum rc rc = hs_joined_rooms(hs, NULL, a, rooms, e);
+	if (rc == RC_OK) {
+		count_rooms(now, rooms, &known, &in);
+		if (known == 0 || in > 0 || !agent)
+			return RC_OK;
+		rc = hs_whoami(hs, agent, &who, e);
+	}
+	if (rc != RC_FORBIDDEN)
+		return rc == RC_EXCLUSIVE ? RC_OK : rc;
+	*forgotten = true;
+	return forget(app, e);
+}
+
 enum rc observe_all(struct app *app, struct hs *hs, struct err *e)
 {
 	struct arena a = { 0 };
 	struct store_snapshot now = { 0 };
 	struct hs_ids rooms = { 0 };
+	bool forgotten = false;
 	enum rc rc = app_snapshot(app, &a, &now, e);
 	const struct store_agent *sender = snapshot_agent(&now, app->sender_id);
 	if (rc == RC_OK && sender && sender->state != AGENT_DECLARED)
-		rc = hs_joined_rooms(hs, NULL, &a, &rooms, e);
-	for (size_t i = 0; i < now.n_rooms && rc == RC_OK; i++) {
+		rc = look_at_rooms(app, hs, &now, &a, &rooms, &forgotten, e);
+	for (size_t i = 0; i < now.n_rooms && rc == RC_OK && !forgotten; i++) {
 		const struct store_room *room = &now.rooms[i];
 		if (room->direct || !room->declared || !room->room_id)
 			continue;

@@ -126,6 +126,7 @@ static void set_connected(struct reconcile *r, bool connected, const char *why)
 {
 	pthread_mutex_lock(&r->lock);
 	r->state.connected = connected;
+	r->state.repaired = r->state.repaired && connected;
 	set_text(r->state.why, sizeof(r->state.why), why);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -222,7 +223,8 @@ static void connected(struct reconcile *r, const char *server)
 	set_text(r->state.server, sizeof(r->state.server), server);
 	pthread_mutex_unlock(&r->lock);
 	set_connected(r, true, "");
-	r->next_ping_ms = 0;
+	/* Who knows what it is by now. */
+	r->next_ping_ms = r->next_look_ms = 0;
 	log_info("connected",
 		LS("homeserver", config_text(&r->app->config, SET_HS_URL)),
 		LS("kind",

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -58,18 +59,56 @@ static enum rc mark_of(struct work *w, const char *as, const char *room_id,
 	return rc;
 }
 
-static enum rc room_with_mark(struct work *w, const char *as, const char *key,
-	const char **ret, struct err *e)
+/* The last that a homeserver sets when it makes a room, before it invites: of
+ * one that was cut off by the homeserver's own end it is missing. */
+static const char *last_state(const struct room *room)
 {
+	return room->topic   ? "m.room.topic"
+		: room->name ? "m.room.name"
+			     : "m.room.guest_access";
+}
+
+static enum rc is_whole(struct work *w, const char *as, const struct room *room,
+	const char *room_id, bool *whole, struct err *e)
+{
+	struct buf content;
+	buf_init(&content, LIMIT_ANSWER);
+	enum rc rc =
+		hs_state(w->hs, as, room_id, last_state(room), "", &content, e);
+	buf_free(&content);
+	*whole = rc == RC_OK;
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+/* Nobody could come into it, and another one is made. */
+static enum rc leave_half_made(
+	struct work *w, const char *as, const char *room_id, struct err *e)
+{
+	log_warn("a room that the homeserver has not finished is left",
+		LS("room_id", room_id));
+	return hs_leave(w->hs, as, room_id, e);
+}
+
+/* `last`: nothing more will come of one that is not whole. */
+static enum rc room_with_mark(struct work *w, const char *as, const char *key,
+	bool last, const char **ret, struct err *e)
+{
+	const struct room *room = fleet_room(&w->app->fleet, key);
 	struct hs_ids joined = { 0 };
 	enum rc rc = hs_joined_rooms(w->hs, as, &w->a, &joined, e);
 	for (size_t i = 0; i < joined.n && rc == RC_OK && !*ret; i++) {
 		const char *mark = NULL;
 		if (is_known(w, joined.ids[i]))
 			continue;
+		bool whole = false;
 		rc = mark_of(w, as, joined.ids[i], &mark, e);
-		if (rc == RC_OK && text_eq(mark, key))
+		if (rc != RC_OK || !text_eq(mark, key))
+			continue;
+		rc = is_whole(w, as, room, joined.ids[i], &whole, e);
+		if (rc == RC_OK && whole)
 			*ret = joined.ids[i];
+		else if (rc == RC_OK && last)
+			rc = leave_half_made(w, as, joined.ids[i], e);
 	}
 	return rc;
 }
@@ -83,7 +122,7 @@ enum rc room_left_behind(struct work *w, const char *as, const char *key,
 		: CREATION_MS;
 	for (;;) {
 		bool last = clock_wall_ms() - from >= most;
-		enum rc rc = room_with_mark(w, as, key, ret, e);
+		enum rc rc = room_with_mark(w, as, key, last, ret, e);
 		if (rc != RC_OK || *ret || last)
 			return rc;
 		if (app_stopping())
@@ -186,9 +225,15 @@ static enum rc find_marked(struct finder *f)
 		const struct room *room = mark && *mark == '@'
 			? fleet_room(&f->w->app->fleet, mark)
 			: NULL;
-		if (f->rc == RC_OK && room && !has_room(f, room) &&
-			room_has_member(room, f->agent))
+		if (f->rc != RC_OK || !room || has_room(f, room) ||
+			!room_has_member(room, f->agent))
+			continue;
+		bool whole = false;
+		f->rc = is_whole(f->w, f->agent, room, id, &whole, f->e);
+		if (f->rc == RC_OK && whole)
 			f->rc = found(f->w, room, f->agent, id, false, f->e);
+		else if (f->rc == RC_OK)
+			f->rc = leave_half_made(f->w, f->agent, id, f->e);
 	}
 	return f->rc;
 }
@@ -236,16 +281,37 @@ static void creation_body(const struct room *room, struct buf *out)
 	jb_end_obj(&b);
 }
 
+/* Conduit makes the room also when it cannot invite. An agent's join finds that
+ * out, a human's answer may never come. */
+static enum rc was_invited(
+	struct work *w, const char *room_id, bool *invited, struct err *e)
+{
+	const struct room *room = w->step->room;
+	struct buf content;
+	*invited = true;
+	if (!room->other->human)
+		return RC_OK;
+	buf_init(&content, LIMIT_ANSWER);
+	enum rc rc = hs_state(w->hs, room->maker->user_id, room_id,
+		"m.room.member", room->other->user_id, &content, e);
+	buf_free(&content);
+	*invited = rc == RC_OK;
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 static enum rc made(struct work *w, const char *room_id, struct err *e)
 {
 	const struct room *room = w->step->room;
 	struct store *s = w->app->store;
+	bool invited = false;
 	struct store_membership m = { .room_id = room_id,
 		.user_id = room->maker->user_id,
 		.membership = "join",
 		.origin_ts = w->since_ms,
 		.source = "action" };
-	enum rc rc = store_begin(s, e);
+	enum rc rc = was_invited(w, room_id, &invited, e);
+	if (rc == RC_OK)
+		rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_room_found(
 			s, room->key, room_id, room->maker->user_id, e);
@@ -253,7 +319,7 @@ static enum rc made(struct work *w, const char *room_id, struct err *e)
 		rc = store_membership_set(s, &m, NULL, e);
 	m.user_id = room->other->user_id;
 	m.membership = "invite";
-	if (rc == RC_OK)
+	if (rc == RC_OK && invited)
 		rc = store_membership_set(s, &m, NULL, e);
 	return work_end(w, rc, e);
 }

@@ -66,7 +66,8 @@ MUST_CHECK enum rc direct_find(
  * What an interrupted creation left: the room that `as` (NULL: the sender) is
  * in, that the store does not know and that carries our mark for this key;
  * *ret NULL when there is none. Waits a little for one, because a homeserver
- * does not stop making a room when we are gone.
+ * does not stop making a room when we are gone; one that it did stop making is
+ * left, since nobody could come into it.
  */
 MUST_CHECK enum rc room_left_behind(struct work *w, const char *as,
 	const char *key, const char **ret, struct err *e);

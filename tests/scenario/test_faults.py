@@ -70,6 +70,51 @@ def test_one_request_breaks_again_and_again(conduit_fake, muster_on, how):
     small.assert_as_declared(hs, muster)
 
 
+@pytest.mark.parametrize("which", ["room", "direct"])
+def test_rooms_that_are_not_finished(fresh_on_conduit, which):
+    """Nobody could come into them: they are left, and others made."""
+    muster, hs = fresh_on_conduit
+    cut = []
+
+    def handle(request, true=hs.handle):
+        direct = bool((request.body or {}).get("is_direct"))
+        if request.path.endswith("/createRoom") and len(cut) < 2 and (
+                direct == (which == "direct")):
+            cut.append(request)
+            hs.cut_creations = 1
+        return true(request)
+    hs.handle = handle
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    assert len(cut) == 2
+    half = [room for room in hs.world.rooms.values()
+            if room.content("m.room.create").get("muster.key")
+            and not room.content("m.room.guest_access")]
+    assert len(half) == 2 and not any(room.joined for room in half)
+    for room in half:
+        del hs.world.rooms[room.room_id]
+    small.assert_policy_rooms(hs, muster)
+    small.assert_direct_rooms(hs, muster)
+
+
+def test_a_direct_room_without_its_invitation(fresh_on_conduit):
+    """Conduit makes the room, and ignores that it could not invite."""
+    muster, hs = fresh_on_conduit
+    lost = []
+
+    def handle(request, true=hs.handle):
+        if request.path.endswith("/createRoom") and not lost and (
+                full(HUMAN) in request.body.get("invite", [])):
+            lost.append(request)
+            request.body["invite"] = []
+        return true(request)
+    hs.handle = handle
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert lost
+    small.assert_direct_rooms(hs, muster)
+
+
 def test_a_pause_of_hours(fresh_on_conduit):
     """An hour is waited, and neither two nor none."""
     muster, hs = fresh_on_conduit

@@ -210,6 +210,44 @@ def test_the_homeserver_was_wiped(stopped):
     small.assert_as_declared(hs, muster)
 
 
+@pytest.mark.parametrize("sender_is_there", [True, False])
+def test_the_homeserver_was_wiped_and_we_were_not(stopped, sender_is_there):
+    """The store tells of what is no more: it is found out, said, and all is
+    made again; `register` may have made our own user already."""
+    muster, hs = stopped
+    old = handed_over(muster)
+    hs.wipe()
+    if hs.conduit:
+        hs.add_appservice(muster.registration_path)
+    if sender_is_there:
+        service = hs.appservices["muster"]
+        hs.world.add_user(service.sender, "x" if hs.conduit else None)
+    serve_again(muster, hs)
+    after = handed_over(muster)
+    assert all(after[a][1] != old[a][1] and after[a][0] > old[a][0]
+               for a in AGENTS)
+    small.assert_as_declared(hs, muster)
+    assert "has forgotten our accounts" in muster.daemon.output()
+    assert [r["action"] for r in muster.json("audit")].count("forget") == 1
+
+
+def test_the_homeserver_is_wiped_while_we_run(fresh_on_conduit):
+    """It becomes ready again only when all is there again."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"interval": "1s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    old = handed_over(muster)
+    hs.wipe()
+    wait_until(lambda: not small.status(muster)["ready"], 20, "not ready")
+    hs.add_appservice(muster.registration_path)
+    small.wait_settled(muster, hs, 90)
+    after = handed_over(muster)
+    assert all(after[a][1] != old[a][1] for a in AGENTS)
+    small.assert_tokens(hs, muster)
+    small.assert_policy_rooms(hs, muster)
+
+
 def test_another_address_of_the_homeserver(stopped):
     """Agents are told, with the token they have."""
     muster, hs = stopped

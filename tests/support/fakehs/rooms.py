@@ -132,6 +132,9 @@ class Rooms:
         world.set_member(room, r.user, r.user, "join",
                          **({"is_direct": bool(body.get("is_direct"))}
                             if self.conduit else {}))
+        if self.cut_creations > 0:
+            self.cut_creations -= 1
+            raise panic()
         if room.twelve and not self.conduit and r.user in levels["users"]:
             raise Refusal(400, "M_UNKNOWN", f"Creator user {r.user} must not "
                           "appear in content.users")
