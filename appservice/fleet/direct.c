@@ -49,7 +49,7 @@ static bool has_boss(const struct draft *d)
 
 static bool has_team(const struct draft *d)
 {
-	return d->person.team && d->person.department;
+	return d->person.team;
 }
 
 static int by_boss(const void *a, const void *b)
@@ -64,7 +64,7 @@ static int by_team(const void *a, const void *b)
 {
 	const struct person *x = &(*(struct draft *const *)a)->person;
 	const struct person *y = &(*(struct draft *const *)b)->person;
-	int c = strcmp(x->department, y->department);
+	int c = text_order(x->department, y->department);
 	return c ? c : strcmp(x->team, y->team);
 }
 

@@ -101,6 +101,8 @@ MUST_CHECK bool read_whole(struct load *ld, const char *path, struct place at,
 
 /* names.c */
 
+/* As strcmp, NULL (no department, no team) first and equal to itself. */
+int text_order(const char *a, const char *b);
 /* Lower case, Latin letters without their marks: how names are sorted. */
 char *name_fold(struct arena *a, const char *name);
 /* "task.assignments" as "Task Assignments". */

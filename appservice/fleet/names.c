@@ -66,6 +66,13 @@ static size_t fold_one(char *out, uint32_t cp)
 	return 2;
 }
 
+int text_order(const char *a, const char *b)
+{
+	if (!a || !b)
+		return (a != NULL) - (b != NULL);
+	return strcmp(a, b);
+}
+
 char *name_fold(struct arena *a, const char *name)
 {
 	size_t n = strlen(name);

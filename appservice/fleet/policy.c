@@ -43,14 +43,6 @@ struct policy {
 	size_t n_aliases, aliases_cap;
 };
 
-/* As strcmp, NULL first. */
-static int text_order(const char *a, const char *b)
-{
-	if (!a || !b)
-		return (a != NULL) - (b != NULL);
-	return strcmp(a, b);
-}
-
 static int by_group(const void *a, const void *b)
 {
 	const struct draft *x = *(struct draft *const *)a;

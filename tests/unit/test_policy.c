@@ -520,11 +520,32 @@ static void test_direct_kinds(void **state)
 	assert_pairs(true, false, false,
 		"ann>bob ann>boss ann>dan bob>cat eve>boss");
 	assert_pairs(false, true, false, "ann>eve bob>dan");
-	/* dan's core is not the Core of the other department; fay has no
-	 * department. */
+	/* dan's core is not the Core of the other department, nor fay's Till,
+	 * who has no department, that of the Shop. */
 	assert_pairs(false, false, true, "bob>cat");
 	assert_pairs(true, true, true,
 		"ann>bob ann>boss ann>dan ann>eve bob>cat bob>dan eve>boss");
+}
+
+/* A team without a department is a team, and one of its own. */
+static void test_direct_without_department(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, NULL, NULL,
+		"agents:\n"
+		"  - {id: ann, team: Till}\n"
+		"  - {id: bob, team: Till}\n"
+		"  - {id: cat, team: Till, department: Shop}\n"
+		"  - {id: dan, team: Core}\n"
+		"  - {id: eve}\n"
+		"  - {id: fay}\n");
+	assert_loaded(&c, 0);
+	assert_members(&c, "#till-team:example.org", "ann bob");
+	assert_int_equal(c.fleet.n_direct, 1);
+	assert_non_null(
+		fleet_room(&c.fleet, "@ann:example.org @bob:example.org"));
+	case_free(&c);
 }
 
 static void test_direct_humans(void **state)
@@ -598,6 +619,7 @@ int main(void)
 		cmocka_unit_test(test_one_alias_once),
 		cmocka_unit_test(test_alias_length),
 		cmocka_unit_test(test_direct_kinds),
+		cmocka_unit_test(test_direct_without_department),
 		cmocka_unit_test(test_direct_humans),
 		cmocka_unit_test(test_direct_limit),
 	};
