@@ -35,6 +35,8 @@
 #define LIMIT_SECRET_FILE (16 * KIB)
 /* Identifiers: Matrix says 255 bytes with sigil and server. */
 #define LIMIT_ID 255
+/* Characters of a person's name: Synapse takes no longer display name. */
+#define LIMIT_NAME 256
 /* JSON nesting; Matrix events are flat. */
 #define LIMIT_JSON_DEPTH 64
 /* Values in one document: json-c makes 800 bytes of an empty object. An

@@ -21,6 +21,8 @@ static void read_human(
 			    ARRAY_LEN(known)))
 			return;
 		name = node_text(ld, ld->humans_file, label, v, "name");
+		name_check(ld, node_place(ld->humans_file, yaml_get(v, "name")),
+			label, "name", name);
 		id = yaml_get(v, "id");
 	}
 	const char *text = yaml_str(id);
@@ -38,6 +40,16 @@ static void read_human(
 		d->person.name = name;
 		d->named = true;
 	}
+}
+
+/* The department or the team. */
+static const char *read_word(struct load *ld, const char *label,
+	const struct yaml_node *v, const char *key)
+{
+	const char *text = node_text(ld, ld->agents_file, label, v, key);
+	word_check(ld, node_place(ld->agents_file, yaml_get(v, key)), label,
+		key, text);
+	return text;
 }
 
 static void read_agent(
@@ -58,6 +70,8 @@ static void read_agent(
 	struct draft *d = roster_add(ld, FROM_AGENTS, id, true, false,
 		node_place(file, yaml_get(v, "id")), label);
 	const char *name = node_text(ld, file, label, v, "name");
+	name_check(
+		ld, node_place(file, yaml_get(v, "name")), label, "name", name);
 	const char *level = node_text(ld, file, label, v, "level");
 	const char *boss = node_text(ld, file, label, v, "manager");
 	if (!d)
@@ -66,8 +80,8 @@ static void read_agent(
 		d->person.name = name;
 		d->named = true;
 	}
-	d->person.department = node_text(ld, file, label, v, "department");
-	d->person.team = node_text(ld, file, label, v, "team");
+	d->person.department = read_word(ld, label, v, "department");
+	d->person.team = read_word(ld, label, v, "team");
 	d->person.deployed = true;
 	if (level)
 		d->person.level =

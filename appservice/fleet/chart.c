@@ -64,6 +64,8 @@ static void read_ceo(struct load *ld, const struct yaml_node *root)
 	const char *id = node_text(ld, file, "ceo", ceo, "matrixId");
 	const char *name = node_text(ld, file, "ceo", ceo, "name");
 	const struct yaml_node *at = yaml_get(ceo, "matrixId");
+	name_check(ld, node_place(file, yaml_get(ceo, "name")), "ceo", "name",
+		name);
 	if (!id) {
 		if (yaml_is_null(at))
 			fault(ld, node_place(file, at ? at : ceo),

@@ -101,6 +101,13 @@ MUST_CHECK bool read_whole(struct load *ld, const char *path, struct place at,
 
 /* names.c */
 
+/* Of a person's name, department or team (NULL: none): a finding when it has
+ * a control character. */
+void word_check(struct load *ld, struct place at, const char *label,
+	const char *key, const char *text);
+/* The same of the name, and that it is not too long to be shown. */
+void name_check(struct load *ld, struct place at, const char *label,
+	const char *key, const char *text);
 /* As strcmp, NULL (no department, no team) first and equal to itself. */
 int text_order(const char *a, const char *b);
 /* Lower case, Latin letters without their marks: how names are sorted. */

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -113,6 +114,35 @@ char *name_of_localpart(struct arena *a, const char *localpart)
 	if (n)
 		out[n] = '\0';
 	return out;
+}
+
+void word_check(struct load *ld, struct place at, const char *label,
+	const char *key, const char *text)
+{
+	uint32_t cp;
+	size_t left = text ? strlen(text) : 0;
+	for (size_t n; left > 0; text += n, left -= n) {
+		n = utf8_next(text, left, &cp);
+		if (!n)
+			return;
+		if (cp >= 0x20 && (cp < 0x7f || cp > 0x9f))
+			continue;
+		fault(ld, at, "%s.%s has a control character (U+%04X)", label,
+			key, (unsigned int)cp);
+		return;
+	}
+}
+
+void name_check(struct load *ld, struct place at, const char *label,
+	const char *key, const char *text)
+{
+	size_t n = 0;
+	word_check(ld, at, label, key, text);
+	for (const char *p = text; p && *p; p++)
+		n += ((unsigned char)*p & 0xc0) != 0x80;
+	if (n > LIMIT_NAME)
+		fault(ld, at, "%s.%s is %zu characters long; %d are allowed",
+			label, key, n, LIMIT_NAME);
 }
 
 const char *nearest_word(const char *word, const char *const *words, size_t n)

@@ -238,6 +238,10 @@ static void entry_read(const struct entry *en)
 	const char *level = entry_level(en);
 	const char *department = entry_text(en, "department", true);
 	const char *team = entry_text(en, "team", false);
+	name_check(ld, entry_place(en, "name"), en->label, "name", name);
+	word_check(ld, entry_place(en, "department"), en->label, "department",
+		department);
+	word_check(ld, entry_place(en, "team"), en->label, "team", team);
 	const char *boss = entry_text(en, "reportsTo", false);
 	const char *id = entry_text(en, "matrixId", true);
 	if (!id)

@@ -432,11 +432,17 @@ def test_organisation_of_another_server(ready):
     (3, {"level": "Boss"}, "level",
      r'people\[3\]\.level: "Boss" is no level: expected .*IC'),
     (3, {"name": 7}, "name", r"people\[3\]\.name: expected a text"),
+    (3, {"name": "Cleo\x1b[2J"}, "name",
+     r"people\[3\]\.name has a control character \(U\+001B\)"),
+    (3, {"name": "x" * 257}, "name",
+     r"people\[3\]\.name is 257 characters long; 256 are allowed"),
+    (3, {"department": "Eng\n"}, "department",
+     r"people\[3\]\.department has a control character \(U\+000A\)"),
     (1, {"department": ".."}, "matrixId", r'department "\.\." cannot be'),
     (3, {"team": "x" * 300}, None, "long")],
     ids=["domain", "twice", "case", "grammar", "empty", "bare", "long",
          "slash", "sender", "bot", "manager", "circle", "level", "name",
-         "department", "team"])
+         "control", "long-name", "control-department", "department", "team"])
 def test_wrong_person(ready, who, change, key, said):
     muster, hs = ready
     org = small.org()

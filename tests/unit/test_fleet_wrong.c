@@ -160,6 +160,77 @@ static void test_org_fields(void **state)
 	case_free(&c);
 }
 
+static void test_control_characters(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c,
+		"{\"people\": [\n"
+		"{\"name\": \"A\\nB\", \"level\": \"IC\",\n"
+		"\"department\": \"D\\u007f\",\n"
+		"\"team\": \"\\u009fT\",\n"
+		"\"matrixId\": \"@a:example.org\"},\n"
+		"{\"name\": \"\\u00a0 ~\", \"level\": \"IC\",\n"
+		"\"department\": \"D\", \"matrixId\": \"@b:example.org\"}]}",
+		"ceo: {matrixId: \"@c:example.org\", name: \"C\\x1f\"}\n"
+		"departments: {}\n",
+		"agents:\n"
+		"- {id: d, name: \"\\t\", department: \"\\x85\","
+		" team: \"x\\x01\"}\n"
+		"humans: [{id: e, name: \"\\x1b[1m\"}]\n");
+	assert_found(&c,
+		"org.json:2:10: people[0].name has a control character "
+		"(U+000A)");
+	assert_found(&c,
+		"org.json:3:15: people[0].department has a control character "
+		"(U+007F)");
+	assert_found(&c,
+		"org.json:4:9: people[0].team has a control character "
+		"(U+009F)");
+	assert_found(&c,
+		"config.yaml:1:41: ceo.name has a control character (U+001F)");
+	assert_found(&c,
+		"muster.yaml:2:17: fleet.agents[0].name has a control "
+		"character (U+0009)");
+	assert_found(&c,
+		"muster.yaml:2:35: fleet.agents[0].department has a control "
+		"character (U+0085)");
+	assert_found(&c,
+		"muster.yaml:2:49: fleet.agents[0].team has a control "
+		"character (U+0001)");
+	assert_found(&c,
+		"muster.yaml:3:24: fleet.humans[0].name has a control "
+		"character (U+001B)");
+	assert_errors(&c, 8);
+	case_free(&c);
+}
+
+/* Characters are counted, not bytes. */
+static void test_long_names(void **state)
+{
+	struct fleet_case c;
+	char name[2 * 257 + 1] = "", self[1200];
+	(void)state;
+	for (size_t i = 0; i < 257; i++)
+		memcpy(name + 2 * i, "\xc3\xbc", 3);
+	snprintf(self, sizeof(self), "agents: [{id: a, name: %s}]\n", name + 2);
+	case_run(&c, NULL, NULL, self);
+	assert_loaded(&c, 0);
+	case_free(&c);
+	snprintf(self, sizeof(self),
+		"agents: [{id: a, name: %s}]\nhumans: [{id: b, name: %s}]\n",
+		name, name);
+	case_run(&c, NULL, NULL, self);
+	assert_found(&c,
+		"muster.yaml:1:24: fleet.agents[0].name is 257 characters "
+		"long; 256 are allowed");
+	assert_found(&c,
+		"muster.yaml:2:24: fleet.humans[0].name is 257 characters "
+		"long; 256 are allowed");
+	assert_errors(&c, 2);
+	case_free(&c);
+}
+
 static void test_people_checks(void **state)
 {
 	struct fleet_case c;
@@ -193,8 +264,7 @@ static void test_people_checks(void **state)
 		"user: nobody else can have its id");
 	assert_found(&c,
 		"org.json:6:69: @s:example.org: department \"../x\" cannot be "
-		"the name of a directory: no slash or control character, not "
-		". or ..");
+		"the name of a directory: no slash, not . or ..");
 	assert_found(&c,
 		"org.json:7:66: @x/y:example.org: the name before the colon "
 		"cannot be the name of the agent's directory: no slash, not . "
@@ -639,6 +709,8 @@ int main(void)
 		cmocka_unit_test(test_org_key_twice),
 		cmocka_unit_test(test_org_columns),
 		cmocka_unit_test(test_org_fields),
+		cmocka_unit_test(test_control_characters),
+		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_people_checks),
 		cmocka_unit_test(test_other_server),
 		cmocka_unit_test(test_other_servers),
