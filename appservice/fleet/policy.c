@@ -284,6 +284,10 @@ static void make_room(struct policy *p, const struct rule *r,
 		fill(p, full ? qualify(p, r->alias, '-') : r->alias, g, true);
 	if (!room.alias_localpart)
 		return;
+	if (text_eq(room.alias_localpart, "admins"))
+		fault(p->ld, made_place(r, g),
+			"#admins is Conduit's own room of administrators: "
+			"choose another alias");
 	room.alias = room.key = id_alias(
 		p->ld->keep, room.alias_localpart, p->ld->src->server_name);
 	if (!room.alias || !declare(p, room.alias, made_place(r, g)) ||

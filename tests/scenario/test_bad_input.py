@@ -466,11 +466,14 @@ def test_wrong_person(ready, who, change, key, said):
     ([{"alias": "{team}-team", "members": {"team": "{team}"}},
       {"alias": "platform-team", "members": {"everyone": True}}],
      r"two rooms would have the alias #platform-team:fleet\.test"),
+    ([{"alias": "Admins", "members": {"everyone": True}}],
+     r"muster\.yaml:\d+:\d+: #admins is Conduit's own room of "
+     "administrators: choose another alias"),
     ([{"alias": "x", "members": {"levl": ["VP"]}}], r"levl"),
     ([{"alias": "x"}], "members"), ([{"members": {"everyone": True}}],
                                     "alias"), ("x", "rooms"),
     ([{"alias": "x", "members": {"level": ["Vp"]}}], r"did you mean VP")],
-    ids=["same", "made-same", "key", "no-members", "no-alias", "text",
+    ids=["same", "made-same", "admins", "key", "no-members", "no-alias", "text",
          "level"])
 def test_wrong_room(ready, rooms, said):
     muster, hs = ready

@@ -489,6 +489,23 @@ static void test_alias_length(void **state)
 	case_free(&c);
 }
 
+static void test_room_of_administrators(void **state)
+{
+	struct fleet_case c;
+	(void)state;
+	case_run(&c, NULL, NULL,
+		"agents: [{id: a, department: ADMINS}]\n"
+		"rooms:\n"
+		"  - {alias: \"{department}\","
+		" members: {department: \"{department}\"}}\n"
+		"  - {alias: admins-too, members: {everyone: true}}\n");
+	assert_found(&c,
+		"muster.yaml:3:5: #admins is Conduit's own room of "
+		"administrators: choose another alias");
+	assert_errors(&c, 1);
+	case_free(&c);
+}
+
 /* --- direct rooms --- */
 
 static void assert_pairs(bool reports, bool peers, bool team, const char *want)
@@ -618,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_one_alias_twice),
 		cmocka_unit_test(test_one_alias_once),
 		cmocka_unit_test(test_alias_length),
+		cmocka_unit_test(test_room_of_administrators),
 		cmocka_unit_test(test_direct_kinds),
 		cmocka_unit_test(test_direct_without_department),
 		cmocka_unit_test(test_direct_humans),
