@@ -76,7 +76,11 @@ const char *registration_token_fault(const char *token)
 
 char *registration_url_copy(struct arena *a, const char *url)
 {
-	return arena_strndup(a, url, strlen(url) - text_ends(url, "/"));
+	size_t n = strlen(url);
+
+	while (n > 0 && url[n - 1] == '/')
+		n--;
+	return arena_strndup(a, url, n);
 }
 
 static enum rc check_want(const struct registration_want *w, struct err *e)

@@ -13,7 +13,7 @@ const char *registration_url_fault(const char *url);
 const char *registration_sender_fault(const char *localpart);
 const char *registration_token_fault(const char *token);
 
-/* A copy without the one trailing slash that a URL may have (AS-07). */
+/* A copy without the slashes that a URL may end with (AS-07). */
 char *registration_url_copy(struct arena *a, const char *url);
 
 /* "users", "aliases", "rooms". */

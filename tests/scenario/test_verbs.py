@@ -353,6 +353,10 @@ def test_registration(conduit_fake, muster_on):
     assert now["url"] == "http://elsewhere:1234"
     assert {k: now[k] for k in tokens} == tokens
     assert now["sender_localpart"] == SENDER and now["id"] == "muster"
+    # Slashes at the end are none of the URL.
+    muster.write_config(appservice={"url": "http://elsewhere:1234//"})
+    assert muster.run("registration", "--json").json["written"] is False
+    assert muster.registration == now
     assert conduit_fake.requests == []
 
 

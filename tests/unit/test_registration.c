@@ -709,6 +709,10 @@ static void as_06_07_url(void **state)
 	make(&w, &r);
 	assert_string_equal(r.url, "https://host:8/bridge/x");
 	registration_free(&r);
+	w.url = "http://host:8//";
+	make(&w, &r);
+	assert_string_equal(r.url, "http://host:8");
+	registration_free(&r);
 	accepted("id: a\nurl: http://[::1]:1/\nas_token: b\nhs_token: c\n"
 		 "sender_localpart: s\nnamespaces: {}\n",
 		&r);
