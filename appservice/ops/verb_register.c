@@ -173,8 +173,9 @@ int verb_register(struct cli *cli)
 	enum rc rc = answer_pings(&app, &intake, &server, &e);
 	if (rc == RC_BUSY) {
 		say(cli,
-			"appservice.listen is in use: a running `muster serve` "
-			"answers the homeserver, presumably");
+			"appservice.listen is in use: a running `muster "
+			"serve`, or another `muster register`, answers the "
+			"homeserver, presumably");
 		rc = RC_OK;
 	}
 	if (rc == RC_OK)

@@ -377,7 +377,10 @@ def test_register_on_conduit(conduit_fake, muster_on):
                 if e["type"] == "m.room.message"]) == sent
     # Also while the service runs, which then answers the homeserver.
     muster.start()
-    assert "already registered" in muster.run("register", expect=0).out
+    got = muster.run("register", expect=0)
+    assert "already registered" in got.out
+    assert ("appservice.listen is in use: a running `muster serve`, or another "
+            "`muster register`, answers the homeserver, presumably") in got.out
     muster.stop()
     # Somebody more: registered anew.
     org = small.org()
