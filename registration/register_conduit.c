@@ -162,6 +162,17 @@ static enum rc refused_account(const struct register_options *o, enum rc rc,
 			o->admin_user, o->admin_password_file);
 	case RC_UNAUTHORIZED:
 	case RC_FORBIDDEN:
+		if (o->registration_token &&
+			secret_is_set(o->registration_token))
+			return err_set(e, rc,
+				"the registration token in "
+				"homeserver.registration_token is not the one "
+				"that Conduit has "
+				"(CONDUIT_REGISTRATION_TOKEN), or it makes no "
+				"accounts (CONDUIT_ALLOW_REGISTRATION=true "
+				"there for this once): the account %s was "
+				"refused. It said: %s",
+				o->admin_user, why->text);
 		return err_set(e, rc,
 			"the homeserver does not make the account %s: set "
 			"CONDUIT_ALLOW_REGISTRATION=true there for this once, "

@@ -519,6 +519,28 @@ static void fresh_but_closed(void **state)
 	assert_null(strstr(buf_str(&t.said), "made a password"));
 }
 
+/* A token that the server does not take, here as it asks for none. */
+static void fresh_with_a_wrong_token(void **state)
+{
+	struct secret token = { 0 };
+
+	(void)state;
+	t.hs.password[0] = '\0';
+	t.o.admin_password = NULL;
+	assert_rc(secret_set(&token, "not-this-one", 12), RC_OK);
+	t.o.registration_token = &token;
+	fails(RC_UNAUTHORIZED,
+		"the registration token in homeserver.registration_token is "
+		"not the one that Conduit has (CONDUIT_REGISTRATION_TOKEN), ");
+	t.hs.open = false;
+	fails(RC_FORBIDDEN,
+		"for this once): the account " ADMIN " was refused. It said: ");
+	fails(RC_FORBIDDEN, "M_FORBIDDEN");
+	assert_int_equal(access(t.password_file, F_OK), -1);
+	t.o.registration_token = NULL;
+	secret_fini(&token);
+}
+
 static void no_password_for_an_account(void **state)
 {
 	(void)state;
@@ -879,6 +901,7 @@ int main(void)
 		TEST(fresh_server),
 		TEST(fresh_server_with_a_password),
 		TEST(fresh_but_closed),
+		TEST(fresh_with_a_wrong_token),
 		TEST(no_password_for_an_account),
 		TEST(a_password_file_is_kept),
 		TEST(wrong_password),
