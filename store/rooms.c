@@ -64,12 +64,12 @@ enum rc store_room_lost(struct store *s, const char *key, struct err *e)
 		"room", key, e);
 }
 
-enum rc store_forget(struct store *s, int64_t now_ms, struct err *e)
+enum rc store_forget(struct store *s, struct err *e)
 {
 	static const enum sql all[] = { SQL_FORGET_ROOMS, SQL_FORGET_MEMBERS,
 		SQL_FORGET_STATE, SQL_FORGET_MARKS };
 
-	enum rc rc = store_write(s, SQL_FORGET_AGENTS, ARGS(N(now_ms)), e);
+	enum rc rc = store_write(s, SQL_FORGET_AGENTS, NO_ARGS, e);
 	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(all); i++)
 		rc = store_write(s, all[i], NO_ARGS, e);
 	return rc;

@@ -64,7 +64,7 @@
 	/* a homeserver that has forgotten everything */                       \
 	X(FORGET_AGENTS,                                                       \
 	  "UPDATE agent SET state = 'declared', shown_name = NULL, "           \
-	  "error = NULL, since_ms = ?1 WHERE state <> 'retired'")              \
+	  "error = NULL, since_ms = 0 WHERE state <> 'retired'")               \
 	X(FORGET_ROOMS, "UPDATE room SET room_id = NULL, maker = NULL")        \
 	X(FORGET_MEMBERS, "DELETE FROM membership")                            \
 	X(FORGET_STATE, "DELETE FROM room_state")                              \

@@ -166,7 +166,7 @@ MUST_CHECK enum rc store_room_lost(
 	struct store *s, const char *key, struct err *e);
 /* The homeserver has forgotten everything: so does the store, but for who and
  * what is declared, and for the agents' generations. */
-MUST_CHECK enum rc store_forget(struct store *s, int64_t now_ms, struct err *e);
+MUST_CHECK enum rc store_forget(struct store *s, struct err *e);
 MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
 	const char *user_id, struct err *e);
 

@@ -228,7 +228,7 @@ static enum rc forget(struct app *app, struct err *e)
 		LS("homeserver", config_text(&app->config, SET_HS_URL)));
 	enum rc rc = store_begin(app->store, e);
 	if (rc == RC_OK)
-		rc = store_forget(app->store, row.ms, e);
+		rc = store_forget(app->store, e);
 	if (rc == RC_OK)
 		rc = store_audit_add(app->store, &row, e);
 	if (rc == RC_OK)
