@@ -283,10 +283,15 @@ static void try_ping(struct reconcile *r)
 		reconcile_reached(r);
 		return;
 	}
-	log_warn("the homeserver does not reach us", LS("error", e.text),
-		LS("url", config_text(&r->app->config, SET_AS_URL)));
+	struct err why = { 0 };
+	err_set(&why, rc,
+		"the homeserver does not get through to us at %s "
+		"(appservice.url), or with another token (`muster register` "
+		"gives it ours): %s",
+		config_text(&r->app->config, SET_AS_URL), e.text);
+	log_warn("the homeserver does not reach us", LS("error", why.text));
 	pthread_mutex_lock(&r->lock);
-	set_text(r->state.ping, sizeof(r->state.ping), e.text);
+	set_text(r->state.ping, sizeof(r->state.ping), why.text);
 	pthread_mutex_unlock(&r->lock);
 	r->next_ping_ms = clock_mono_ms() + PING_RETRY_MS;
 }

@@ -740,6 +740,7 @@ def test_homeserver_does_not_reach_us(conduit_fake, muster_on):
             small.status(muster)["why_not"]) == 1, 20, "all is made")
     why, = small.status(muster)["why_not"]
     assert "ping" in why and "M_CONNECTION_FAILED" in why
+    assert nobody in why and "muster register" in why
     small.assert_tokens(hs, muster)
     small.assert_policy_rooms(hs, muster)
     # The first delivery is as good as a ping.
