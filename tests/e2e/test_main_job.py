@@ -372,6 +372,37 @@ def test_human_joins_and_the_transaction_says_so(fleet):
 # -- somebody else's account
 
 
+def test_homeserver_with_a_new_database(homeserver, muster_on, introduce):
+    """Our store tells of the old one: found out, and all is made again."""
+    hs = homeserver
+    muster = muster_on(hs)
+    hs.start()
+    introduce(muster, hs)
+    muster.start()
+    muster.wait_settled()
+    old = {a["user_id"]: a["generation"] for a in muster.json("agents")}
+    rooms = {r["room_id"] for r in muster.json("rooms")}
+    muster.stop()
+    hs.stop()
+    hs.wipe()
+    hs.start()
+    introduce(muster, hs)
+    muster.start()
+    muster.wait_settled()
+    assert "has forgotten our accounts" in muster.daemon.output()
+    agents = muster.json("agents")
+    assert {a["state"] for a in agents} == {"handed_off"}
+    for agent in agents:
+        assert agent["generation"] > old[agent["user_id"]]
+        localpart = agent["user_id"][1:].split(":")[0]
+        token = muster.handoff(localpart)["access_token"]
+        me = Client(hs.url, token).whoami()
+        assert me.body["user_id"] == agent["user_id"]
+        assert Client(hs.url, token).joined_rooms()
+    assert not rooms & {r["room_id"] for r in muster.json("rooms")}
+    assert all(r["missing"] == [] for r in muster.json("rooms"))
+
+
 def test_account_that_is_not_ours(homeserver, muster_on, introduce):
     """An account of an agent's name, made by a password before there was a
     registration: that agent is blocked, the account untouched, everybody

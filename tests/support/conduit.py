@@ -59,6 +59,11 @@ class Conduit:
     def kill(self):
         self.daemon.kill()
 
+    def wipe(self):
+        """Its database is gone, while it does not run."""
+        shutil.rmtree(os.path.join(self.dir, "database"))
+        self._admin = None
+
     def restart(self, **settings):
         self.settings.update(settings)
         self.stop()

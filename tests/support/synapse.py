@@ -1,6 +1,7 @@
 """A real Synapse of its own for a test: a folder, a port on loopback, SQLite,
 no federation, nothing reported to anybody, no limits that a test could hit."""
 
+import glob
 import os
 import secrets
 import sys
@@ -97,6 +98,11 @@ class Synapse:
 
     def kill(self):
         self.daemon.kill()
+
+    def wipe(self):
+        """Its database is gone, while it does not run."""
+        for path in glob.glob(self._path("synapse.db*")):
+            os.unlink(path)
 
     def restart(self):
         self.stop()
