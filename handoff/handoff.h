@@ -86,6 +86,16 @@ MUST_CHECK enum rc handoff_settle(
 	int dirfd, int64_t uid, int64_t gid, struct err *e);
 
 /*
+ * Removes the agent's file from the directories that it has under other
+ * departments, where it was before it moved: the token in it is dead, or should
+ * not be found by whoever comes there next. Only files that name this user;
+ * what cannot be removed is RC_IO, after the rest was.
+ */
+MUST_CHECK enum rc handoff_remove_elsewhere(const char *root,
+	const char *department, const char *localpart, const char *user_id,
+	struct err *e);
+
+/*
  * Whether handoff_write() could write here now, as far as that can be tried
  * without touching the file: asked before a login, which may end the token that
  * is in it.

@@ -256,6 +256,18 @@ static enum rc overtake(struct work *w, int dirfd, int64_t *generation,
 	return handoff_settle(dirfd, owner->uid, owner->gid, e);
 }
 
+/* Where the agent was before it moved nobody shall find a token. */
+static void remove_old_place(struct work *w)
+{
+	const struct person *p = w->step->person;
+	struct err e = { 0 };
+	if (handoff_remove_elsewhere(
+		    config_text(&w->app->config, SET_HANDOFF_ROOT),
+		    p->department, p->localpart, p->user_id, &e) != RC_OK)
+		log_warn("an old hand-off file could not be removed",
+			LS("agent", p->user_id), LS("error", e.text));
+}
+
 static enum rc write_file(struct work *w, int64_t *generation,
 	const struct secret *token, struct err *e)
 {
@@ -269,6 +281,8 @@ static enum rc write_file(struct work *w, int64_t *generation,
 	if (rc == RC_OK) /* leftovers are a matter of tidiness only */
 		(void)!handoff_clean(fd, *generation, clock_wall_ms(), NULL);
 	close(fd);
+	if (rc == RC_OK)
+		remove_old_place(w);
 	return rc;
 }
 

@@ -204,6 +204,9 @@ def test_agent_that_changes_department(hand):
         # Its file is where its new place is.
         assert os.path.exists(hand.muster.path(
             "hand", "over", "Lab", "lab-cook", "matrix.json"))
+        # And nowhere else.
+        assert not os.path.exists(hand.muster.path(
+            "hand", "over", "_", "lab-cook", "matrix.json"))
     finally:
         hand.muster.write_config(fleet={"agents": FLEET["agents"]})
     hand.muster.restart()

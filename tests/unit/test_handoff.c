@@ -585,6 +585,46 @@ static void make_fails(struct place *p, const char *department,
 		fail_msg("\"%s\" does not say \"%s\"", e.text, word);
 }
 
+/* A hand-off of this user in department/a of the place. */
+static void put_in(struct place *p, const char *department, const char *user)
+{
+	struct handoff h = { 0 };
+	struct secret token = { 0 };
+	struct err e = { 0 };
+	int fd = -1;
+
+	assert_int_equal(secret_set(&token, "syt_x", 5), RC_OK);
+	assert_int_equal(
+		handoff_set(&h, 1, user, "MUSTER", "http://hs", &token, 1),
+		RC_OK);
+	assert_ok(
+		handoff_dir_make(p->path, department, "a", -1, -1, &fd, &e), e);
+	assert_ok(handoff_write(fd, &h, -1, -1, &e), e);
+	close(fd);
+	handoff_fini(&h);
+	secret_fini(&token);
+}
+
+static void who_moves_leaves_nothing_behind(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+
+	put_in(p, "Old", "@a:hs");
+	put_in(p, NULL, "@a:hs");
+	put_in(p, "New", "@a:hs");
+	put_in(p, "Other fleet", "@a:elsewhere");
+	assert_int_equal(symlinkat("New", p->fd, "Link"), 0);
+	assert_ok(
+		handoff_remove_elsewhere(p->path, "New", "a", "@a:hs", &e), e);
+	assert_false(exists(p->fd, "Old/a/" HANDOFF_FILE));
+	assert_false(exists(p->fd, "_/a/" HANDOFF_FILE));
+	assert_true(exists(p->fd, "New/a/" HANDOFF_FILE));
+	assert_true(exists(p->fd, "Other fleet/a/" HANDOFF_FILE));
+	assert_rc(handoff_remove_elsewhere("/nowhere", "New", "a", "@a:hs", &e),
+		RC_IO);
+}
+
 static void directory_is_never_elsewhere(void **state)
 {
 	struct place *p = *state;
@@ -815,6 +855,7 @@ int main(void)
 		CASE(directory_is_made_with_its_department),
 		CASE(a_cut_off_write_is_finished),
 		CASE(directory_is_the_agents_own),
+		CASE(who_moves_leaves_nothing_behind),
 		CASE(directory_is_never_elsewhere),
 		CASE(look_tells_missing_from_wrong),
 		CASE(ack_is_written_once),
