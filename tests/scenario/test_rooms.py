@@ -349,7 +349,7 @@ def test_an_alias_that_is_taken_by_a_closed_room(fakehs, muster_on):
     assert (failed["kind"], failed["subject"]) == (
         "create_room", f"#platform-team:{SERVER}")
     assert "invite @muster:fleet.test with power 100" in failed["error"]
-    assert small.status(muster)["ready"]
+    wait_until(lambda: small.status(muster)["ready"], 20, "it is ready")
     assert muster.run("plan").code == 3
     small.assert_tokens(hs, muster)
     small.assert_direct_rooms(hs, muster)
