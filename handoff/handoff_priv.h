@@ -18,6 +18,7 @@
 /* "ack.9007199254740991.json" and its like. */
 #define HANDOFF_NAME_MAX 64
 
+/* The name of a generation's acknowledgement. */
 void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX]);
 /* "ack.7.json" and its like: the generation, and which kind ("ack"); 0 for any
  * other name. */

@@ -71,6 +71,7 @@ MUST_CHECK enum rc hs_actor(
 
 /* --- hs_gate.c -------------------------------------------------------- */
 
+/* One request more; a write may change something. */
 void hs_gate_count(struct hs_gate *g, bool write);
 /* Nobody sends for so long. */
 void hs_gate_close(struct hs_gate *g, int64_t ms);

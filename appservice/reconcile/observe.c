@@ -187,18 +187,23 @@ static bool are_in(const struct hs_ids *rooms, const char *room_id)
 	return false;
 }
 
+/* A room of the policy that exists, as far as the store knows. */
+static bool is_looked_at(const struct store_room *room)
+{
+	return !room->direct && room->declared && room->room_id;
+}
+
 /* --- a homeserver with a new database --------------------------------------- */
 
-/* Rooms of the policy that the store knows, and those that we are in. */
+/* The rooms that are looked at, and those of them that we are in. */
 static void count_rooms(const struct store_snapshot *now,
 	const struct hs_ids *rooms, size_t *known, size_t *in)
 {
 	for (size_t i = 0; i < now->n_rooms; i++) {
-		const struct store_room *room = &now->rooms[i];
-		if (room->direct || !room->declared || !room->room_id)
+		if (!is_looked_at(&now->rooms[i]))
 			continue;
 		*known += 1;
-		*in += are_in(rooms, room->room_id);
+		*in += are_in(rooms, now->rooms[i].room_id);
 	}
 }
 
@@ -274,7 +279,7 @@ enum rc observe_all(struct app *app, struct hs *hs, struct err *e)
 		rc = look_at_rooms(app, hs, &now, &a, &rooms, &forgotten, e);
 	for (size_t i = 0; i < now.n_rooms && rc == RC_OK && !forgotten; i++) {
 		const struct store_room *room = &now.rooms[i];
-		if (room->direct || !room->declared || !room->room_id)
+		if (!is_looked_at(room))
 			continue;
 		struct err one = { 0 };
 		enum rc r = are_in(&rooms, room->room_id)

@@ -22,8 +22,9 @@ struct perform_result {
 /*
  * Returns when every step has ended, was put off until its time, or the
  * homeserver went away, or the service is stopping. RC_OK also when steps
- * failed: they are in the journal. Meanwhile `meanwhile` is called about every
- * second, by the thread that waits.
+ * failed: they are in the journal. A store that fails ends it, and that is
+ * returned. Meanwhile `meanwhile` is called about every second, by the thread
+ * that waits.
  */
 MUST_CHECK enum rc perform(struct app *app, const struct plan *plan,
 	struct hs *const *clients, size_t n_clients,

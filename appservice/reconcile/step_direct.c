@@ -68,16 +68,21 @@ static const char *last_state(const struct room *room)
 			     : "m.room.guest_access";
 }
 
-static enum rc is_whole(struct work *w, const char *as, const struct room *room,
-	const char *room_id, bool *whole, struct err *e)
+static enum rc has_state(struct work *w, const char *as, const char *room_id,
+	const char *type, const char *key, bool *has, struct err *e)
 {
 	struct buf content;
 	buf_init(&content, LIMIT_ANSWER);
-	enum rc rc =
-		hs_state(w->hs, as, room_id, last_state(room), "", &content, e);
+	enum rc rc = hs_state(w->hs, as, room_id, type, key, &content, e);
 	buf_free(&content);
-	*whole = rc == RC_OK;
+	*has = rc == RC_OK;
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+static enum rc is_whole(struct work *w, const char *as, const struct room *room,
+	const char *room_id, bool *whole, struct err *e)
+{
+	return has_state(w, as, room_id, last_state(room), "", whole, e);
 }
 
 /* Nobody could come into it, and another one is made. */
@@ -287,16 +292,11 @@ static enum rc was_invited(
 	struct work *w, const char *room_id, bool *invited, struct err *e)
 {
 	const struct room *room = w->step->room;
-	struct buf content;
 	*invited = true;
 	if (!room->other->human)
 		return RC_OK;
-	buf_init(&content, LIMIT_ANSWER);
-	enum rc rc = hs_state(w->hs, room->maker->user_id, room_id,
-		"m.room.member", room->other->user_id, &content, e);
-	buf_free(&content);
-	*invited = rc == RC_OK;
-	return rc == RC_NOT_FOUND ? RC_OK : rc;
+	return has_state(w, room->maker->user_id, room_id, "m.room.member",
+		room->other->user_id, invited, e);
 }
 
 static enum rc made(struct work *w, const char *room_id, struct err *e)
