@@ -2,6 +2,7 @@
 nothing twice that anybody could see."""
 
 import json
+import os
 import threading
 from datetime import datetime
 
@@ -113,6 +114,36 @@ def test_a_direct_room_without_its_invitation(fresh_on_conduit):
     small.wait_settled(muster, hs)
     assert lost
     small.assert_direct_rooms(hs, muster)
+
+
+def test_the_store_goes_in_the_middle_of_a_plan(fresh_on_conduit):
+    """The plan ends there: it is said once, not for each step that is left."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"concurrency": 1})
+
+    def remove(n, phase, _method, _path):
+        if (n, phase) == (3, "before"):
+            os.unlink(muster.path("muster.db"))
+    hs.on_request(remove)
+    muster.start(ready=False)
+
+    def said():
+        now = small.ask(muster, "/health/ready")[1]
+        return not now["ready"] and any(
+            "store" in why for why in now["why_not"])
+    muster.daemon.wait_for(said, 20, "it is said")
+    # A probe may find out before the plan does.
+    muster.daemon.wait_for(
+        lambda: "the store cannot be used" in muster.daemon.output(), 20,
+        "the plan to end")
+    # Transactions are refused and come again; nothing is asked for any more.
+    wait_until(lambda: not hs.log.in_flight, 20, "the last answer")
+    lines = muster.daemon.output().splitlines()
+    assert sum("the store cannot be used" in line for line in lines) == 1
+    # What was under way then could not be written down, and no more.
+    assert sum("a step failed" in line for line in lines) <= 1
+    assert len(hs.writes()) == 3
+    muster.stop()
 
 
 def test_a_pause_of_hours(fresh_on_conduit):
