@@ -3,6 +3,7 @@
  * behind it.
  */
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +159,11 @@ int main(int argc, char **argv)
 {
 	struct cli cli = { .config_path = "muster.yaml" };
 	struct err e = { 0 };
+#ifdef M_ARENA_MAX
+	/* Of the GNU library: one heap instead of one for each thread. They
+	 * wait for the disk and the network, not for each other's memory. */
+	mallopt(M_ARENA_MAX, 1);
+#endif
 	/* A peer that goes away is an error of the write, not our end. */
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigaction(SIGPIPE, &ignore, NULL);

@@ -23,6 +23,13 @@ void buf_init(struct buf *b, size_t max)
 	*b = (struct buf){ .max = max };
 }
 
+void buf_init_fixed(struct buf *b, char *room, size_t size)
+{
+	assert(size > 0);
+	room[0] = '\0';
+	*b = (struct buf){ .p = room, .cap = size, .max = size - 1 };
+}
+
 void buf_free(struct buf *b)
 {
 	if (!b)

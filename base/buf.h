@@ -19,6 +19,9 @@ struct buf {
 
 /* Empty; nothing is allocated yet. */
 void buf_init(struct buf *b, size_t max);
+/* Empty, in room of the caller's, which it never leaves: at most size - 1
+ * bytes, and nothing to free. */
+void buf_init_fixed(struct buf *b, char *room, size_t size);
 /* Frees the bytes; the buffer may be used again with the same max. */
 void buf_free(struct buf *b);
 /* As buf_free(), but overwrites the bytes first: for what held a secret. */

@@ -78,7 +78,7 @@ static bool unescape(struct builder *b, struct str *s)
 	if (!memchr(s->p, '\\', s->n))
 		return true;
 	buf_clear(&b->text);
-	json_unescape(&b->text, s->p, s->n);
+	(void)json_unescape(&b->text, s->p, s->n);
 	*s = (struct str){ buf_str(&b->text), b->text.n };
 	return buf_rc(&b->text) == RC_OK;
 }

@@ -11,7 +11,9 @@
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 
 #define JSON_INT_MAX ((int64_t)9007199254740991) /* Matrix: 2^53 - 1 */
 
@@ -81,6 +83,32 @@ bool js_each(struct js v, bool (*fn)(const char *key, struct js v, void *arg),
 
 /* Appends v, compact, as UTF-8, slashes not escaped. */
 void js_write(struct js v, struct buf *out);
+
+/* --- a few values of a text, without a document of it --------------------- */
+
+#define JSON_PICKS 32
+
+/* A value that is wanted, and what json_pick() found. */
+struct json_pick {
+	const char *path; /* "content.membership"; "" is all of it */
+	bool found, twice;
+	enum js_type type;
+	struct str text; /* of the text; of a string what is in its quotes */
+};
+
+/*
+ * Finds at most JSON_PICKS values of a text, by members of objects; checks all
+ * of the text as json_parse_any() does, and allocates nothing. Of a key that
+ * its object has twice the last one counts, and `twice` is said. On failure
+ * what was found before it is there.
+ */
+MUST_CHECK enum rc json_pick(const char *p, size_t n, struct json_pick *picks,
+	size_t n_picks, struct err *e);
+/* What a string stands for, in the arena: NULL when it was not found, is none,
+ * or has half of a surrogate pair, which every parser reads as it likes. */
+const char *json_pick_str(const struct json_pick *pick, struct arena *a);
+/* A whole number within Matrix's range. */
+bool json_pick_i64(const struct json_pick *pick, int64_t *ret);
 
 /*
  * Where in the text p (valid JSON) the value at a path such as

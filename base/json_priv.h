@@ -29,7 +29,8 @@ typedef bool json_take(void *arg, enum json_token t, const char *p, size_t n);
 MUST_CHECK enum rc json_scan(const char *p, size_t n, const char *where,
 	json_take *take, void *arg, struct err *e);
 
-/* Adds what a key or string token stands for. */
-void json_unescape(struct buf *out, const char *p, size_t n);
+/* Adds what a key or string token stands for; false when it has half of a
+ * surrogate pair, which stands for nothing (and becomes U+FFFD). */
+bool json_unescape(struct buf *out, const char *p, size_t n);
 
 #endif

@@ -63,11 +63,21 @@ static int peek(const struct scan *s)
 	return s->i < s->n ? (unsigned char)s->p[s->i] : -1;
 }
 
+static bool is_space(int c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
 static void skip_space(struct scan *s)
 {
-	while (s->i < s->n && s->p[s->i] != '\0' &&
-		strchr(" \t\r\n", s->p[s->i]))
+	while (is_space(peek(s)))
 		s->i++;
+}
+
+/* What stands in a string for itself, and is one byte. */
+static bool is_plain(int c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
 static bool is_digit(int c)
@@ -109,6 +119,8 @@ static bool scan_string(struct scan *s, enum json_token t)
 	size_t start = s->i++;
 
 	for (;;) {
+		while (is_plain(peek(s)))
+			s->i++;
 		int c = peek(s);
 		if (c < 0) {
 			s->i = start;
@@ -128,8 +140,6 @@ static bool scan_string(struct scan *s, enum json_token t)
 		} else if (c < 0x20) {
 			return problem(s, "a control character in a string",
 				"an escape such as \\t");
-		} else if (c < 0x80) {
-			s->i++;
 		} else {
 			uint32_t cp;
 			size_t len = utf8_next(s->p + s->i, s->n - s->i, &cp);
@@ -373,8 +383,9 @@ static uint32_t hex4(const char *p)
 }
 
 /* At \uXXXX; returns how many bytes it takes. Half of a surrogate pair is no
- * character and becomes U+FFFD. */
-static size_t unescape_unicode(struct buf *out, const char *p, size_t n)
+ * character: it becomes U+FFFD, and *whole false. */
+static size_t unescape_unicode(
+	struct buf *out, const char *p, size_t n, bool *whole)
 {
 	char utf8[4];
 	size_t used = 6;
@@ -389,16 +400,18 @@ static size_t unescape_unicode(struct buf *out, const char *p, size_t n)
 			used = 12;
 		} else {
 			cp = 0xFFFD;
+			*whole = false;
 		}
 	}
 	buf_addn(out, utf8, utf8_put(utf8, cp));
 	return used;
 }
 
-void json_unescape(struct buf *out, const char *p, size_t n)
+bool json_unescape(struct buf *out, const char *p, size_t n)
 {
 	static const char names[] = "bfnrt";
 	static const char values[] = "\b\f\n\r\t";
+	bool whole = true;
 
 	while (n > 0) {
 		const char *at = memchr(p, '\\', n);
@@ -411,10 +424,11 @@ void json_unescape(struct buf *out, const char *p, size_t n)
 		size_t used = 2;
 		const char *name = strchr(names, p[1]);
 		if (p[1] == 'u')
-			used = unescape_unicode(out, p, n);
+			used = unescape_unicode(out, p, n, &whole);
 		else
 			buf_addc(out, name ? values[name - names] : p[1]);
 		p += used;
 		n -= used;
 	}
+	return whole;
 }

@@ -69,6 +69,15 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+uint64_t text_hash(const char *s)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
+	return h ^ (h >> 32);
+}
+
 bool text_eq_nocase(const char *a, const char *b)
 {
 	while (*a && lower(*a) == lower(*b)) {

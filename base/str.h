@@ -25,6 +25,8 @@ struct str str_cut(struct str *rest, char c, bool *found);
 bool text_eq(const char *a, const char *b);
 bool text_starts(const char *s, const char *prefix);
 bool text_ends(const char *s, const char *suffix);
+/* FNV-1a, its halves folded so that the low bits are good ones. */
+uint64_t text_hash(const char *s);
 /* ASCII letters only. */
 bool text_eq_nocase(const char *a, const char *b);
 

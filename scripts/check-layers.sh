@@ -28,7 +28,7 @@ BEGIN {
 	home["sqlite3.h"] = "^store/"
 	home["microhttpd.h"] = "^appservice/http_"
 	n = split("assert complex ctype dirent dlfcn errno fcntl fenv float " \
-		"fnmatch ftw getopt glob grp iconv inttypes iso646 langinfo " \
+		"fnmatch ftw getopt malloc glob grp iconv inttypes iso646 langinfo " \
 		"limits locale math netdb poll pthread pwd regex sched " \
 		"semaphore setjmp signal spawn stdalign stdarg stdatomic " \
 		"stdbool stddef stdint stdio stdlib stdnoreturn string " \

@@ -25,6 +25,8 @@ static struct verdict judge_membership(
 	const char *was = (const char *)sqlite3_column_text(q, 0);
 	int64_t origin_ts = sqlite3_column_int64(q, 1);
 	const char *source = (const char *)sqlite3_column_text(q, 2);
+	const char *event_id = (const char *)sqlite3_column_text(q, 3);
+	bool again = m->event_id && text_eq(event_id, m->event_id);
 	bool same = text_eq(was, m->membership);
 	bool by_event = text_eq(m->source, "event");
 	bool was_event = text_eq(source, "event");
@@ -32,56 +34,94 @@ static struct verdict judge_membership(
 	bool stays = same && !by_event && was_event;
 
 	return (struct verdict){
-		.apply = (m->origin_ts >= origin_ts && !stays) || takes_over,
+		.apply = !again &&
+			((m->origin_ts >= origin_ts && !stays) || takes_over),
 		.another = !same,
 	};
 }
 
-static enum rc membership_judge(struct store *s,
+/* A room and a user by their numbers. */
+struct place {
+	int64_t room, user;
+};
+
+static enum rc make_place(struct store *s, const struct store_membership *m,
+	struct place *ret, struct err *e)
+{
+	enum rc rc = id_number_make(s, m->room_id, &ret->room, e);
+
+	return rc ? rc : id_number_make(s, m->user_id, &ret->user, e);
+}
+
+static enum rc membership_judge(struct store *s, struct place at,
 	const struct store_membership *m, struct verdict *ret, struct err *e)
 {
 	bool row = false;
-
-	store_lock(s);
-	sqlite3_stmt *q = stmt_get(
-		s, SQL_MEMBERSHIP_GET, ARGS(T(m->room_id), T(m->user_id)));
+	sqlite3_stmt *q =
+		stmt_get(s, SQL_MEMBERSHIP_GET, ARGS(N(at.room), N(at.user)));
 	enum rc rc = stmt_step(s, q, &row, e);
+
 	if (rc == RC_OK)
 		*ret = row ? judge_membership(q, m)
 			   : (struct verdict){ true, true };
 	stmt_done(q);
+	return rc;
+}
+
+/* `news` alone: what says the same as before is not written again. */
+static enum rc set(struct store *s, const struct store_membership *m, bool news,
+	bool *changed, struct err *e)
+{
+	struct verdict v = { 0 };
+	struct place at = { 0 };
+
+	store_lock(s);
+	enum rc rc = make_place(s, m, &at, e);
+	if (rc == RC_OK)
+		rc = membership_judge(s, at, m, &v, e);
+	if (rc == RC_OK && v.apply && (v.another || !news))
+		rc = store_write(s, SQL_MEMBERSHIP_SET,
+			ARGS(N(at.room), N(at.user), T(m->membership),
+				T(m->event_id), N(m->origin_ts), T(m->source)),
+			e);
 	store_unlock(s);
+	if (rc == RC_OK && changed)
+		*changed = v.apply && v.another;
 	return rc;
 }
 
 enum rc store_membership_set(struct store *s, const struct store_membership *m,
 	bool *changed, struct err *e)
 {
-	struct verdict v = { 0 };
-
-	enum rc rc = membership_judge(s, m, &v, e);
-	if (rc == RC_OK && v.apply)
-		rc = store_write(s, SQL_MEMBERSHIP_SET,
-			ARGS(T(m->room_id), T(m->user_id), T(m->membership),
-				T(m->event_id), N(m->origin_ts), T(m->source)),
-			e);
-	if (rc == RC_OK && changed)
-		*changed = v.apply && v.another;
-	return rc;
+	return set(s, m, false, changed, e);
 }
 
 /* A look that finds what is known already writes nothing: it is made every
  * few minutes, for every member. */
 static enum rc set_polled(struct store *s, const struct store_membership *m,
-	bool *changed, struct err *e)
+	bool *any, struct err *e)
 {
-	struct verdict v = { 0 };
+	bool changed = false;
+	enum rc rc = set(s, m, true, &changed, e);
 
-	enum rc rc = membership_judge(s, m, &v, e);
-	if (rc != RC_OK || !v.apply || !v.another)
-		return rc;
-	*changed = true;
-	return store_membership_set(s, m, NULL, e);
+	*any |= changed;
+	return rc;
+}
+
+static enum rc remove_member(struct store *s, const char *room_id,
+	const char *user_id, struct err *e)
+{
+	struct place at = { 0 };
+
+	store_lock(s);
+	enum rc rc = id_number(s, room_id, &at.room, e);
+	if (rc == RC_OK)
+		rc = id_number(s, user_id, &at.user, e);
+	if (rc == RC_OK)
+		rc = store_write(s, SQL_MEMBERSHIP_REMOVE,
+			ARGS(N(at.room), N(at.user)), e);
+	store_unlock(s);
+	return rc;
 }
 
 enum rc store_membership_poll(struct store *s, const char *room_id,
@@ -133,8 +173,7 @@ enum rc store_membership_only(struct store *s, const char *room_id,
 			ARGS(T(room_id), N(at_ms)), &a, &ours, &n_ours, e);
 	for (size_t i = 0; rc == RC_OK && i < n_ours; i++)
 		if (!names_has(&names, ours[i]))
-			rc = store_write(s, SQL_MEMBERSHIP_REMOVE,
-				ARGS(T(room_id), T(ours[i])), e);
+			rc = remove_member(s, room_id, ours[i], e);
 	names_fini(&names);
 	arena_free(&a);
 	return rc;
@@ -166,4 +205,28 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	if (rc == RC_OK && changed)
 		*changed = v.apply && v.another;
 	return rc;
+}
+
+enum rc store_state_of_event(struct store *s, const char *room_id,
+	const char *event_id, struct arena *a, struct store_state *ret,
+	struct err *e)
+{
+	bool row = false;
+
+	store_lock(s);
+	sqlite3_stmt *q =
+		stmt_get(s, SQL_STATE_OF_EVENT, ARGS(T(room_id), T(event_id)));
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK && row)
+		*ret = (struct store_state){
+			.type = column_text(q, 0, a),
+			.content = column_text(q, 1, a),
+			.origin_ts = sqlite3_column_int64(q, 2),
+		};
+	stmt_done(q);
+	store_unlock(s);
+
+	if (rc == RC_OK && !row)
+		return err_set(e, RC_NOT_FOUND, "no state of %s", event_id);
+	return rc == RC_OK && !arena_ok(a) ? err_nomem(e) : rc;
 }

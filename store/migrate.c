@@ -129,13 +129,13 @@ out:
 	return rc;
 }
 
+/* One of them, within the transaction. */
 static enum rc apply(
 	sqlite3 *db, const char *path, const struct migration *m, struct err *e)
 {
 	struct buf sql;
 
 	buf_init(&sql, LIMIT_CONFIG_FILE);
-	buf_addf(&sql, "%s;\n", SQL_MIGRATE);
 	for (const char *const *line = m->lines; *line; line++)
 		buf_add(&sql, *line);
 	buf_addf(&sql, SQL_STAMP, SQL_APPLICATION_ID, m->version);
@@ -145,29 +145,32 @@ static enum rc apply(
 	else
 		rc = exec(db, path, buf_str(&sql), e);
 	buf_free(&sql);
+	return rc == RC_OK ? rc : err_wrap(e, rc, "migration %s", m->name);
+}
 
-	if (rc != RC_OK) {
-		err_wrap(e, rc, "migration %s", m->name);
-		if (!sqlite3_get_autocommit(db))
-			sqlite3_exec(db, SQL_UNDO, NULL, NULL, NULL);
-	}
+/* All that are missing at once: who looks at a new store while it is made
+ * finds nothing, or all of it. */
+static enum rc apply_all(sqlite3 *db, const char *path, int version,
+	const struct migration *list, size_t n, struct err *e)
+{
+	enum rc rc = exec(db, path, SQL_MIGRATE, e);
+
+	for (size_t i = 0; rc == RC_OK && i < n; i++)
+		if (list[i].version > version)
+			rc = apply(db, path, &list[i], e);
+	if (rc == RC_OK)
+		rc = exec(db, path, SQL_MIGRATED, e);
+	if (rc != RC_OK && !sqlite3_get_autocommit(db))
+		sqlite3_exec(db, SQL_UNDO, NULL, NULL, NULL);
 	return rc;
 }
 
 enum rc migrate(sqlite3 *db, const char *path, int version,
 	const struct migration *list, size_t n, struct err *e)
 {
-	bool safe = version == 0; /* nothing to lose */
-
-	for (size_t i = 0; i < n; i++) {
-		if (list[i].version <= version)
-			continue;
-		enum rc rc = safe ? RC_OK : backup(db, path, version, e);
-		if (rc == RC_OK)
-			rc = apply(db, path, &list[i], e);
-		if (rc != RC_OK)
-			return rc;
-		safe = true;
-	}
-	return RC_OK;
+	if (version >= list[n - 1].version)
+		return RC_OK;
+	/* An empty one has nothing to lose. */
+	enum rc rc = version == 0 ? RC_OK : backup(db, path, version, e);
+	return rc == RC_OK ? apply_all(db, path, version, list, n, e) : rc;
 }

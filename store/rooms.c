@@ -54,14 +54,17 @@ enum rc store_room_members_declare(struct store *s, const char *key,
 enum rc store_room_found(struct store *s, const char *key, const char *room_id,
 	const char *maker, struct err *e)
 {
-	return store_change(s, SQL_ROOM_PLACE,
+	store_lock(s);
+	ids_rooms_changed(&s->ids);
+	enum rc rc = store_change(s, SQL_ROOM_PLACE,
 		ARGS(T(key), T(room_id), T(maker)), "room", key, e);
+	store_unlock(s);
+	return rc;
 }
 
 enum rc store_room_lost(struct store *s, const char *key, struct err *e)
 {
-	return store_change(s, SQL_ROOM_PLACE, ARGS(T(key), T(NULL), T(NULL)),
-		"room", key, e);
+	return store_room_found(s, key, NULL, NULL, e);
 }
 
 enum rc store_forget(struct store *s, struct err *e)
@@ -69,6 +72,9 @@ enum rc store_forget(struct store *s, struct err *e)
 	static const enum sql all[] = { SQL_FORGET_ROOMS, SQL_FORGET_MEMBERS,
 		SQL_FORGET_STATE, SQL_FORGET_MARKS };
 
+	store_lock(s);
+	ids_rooms_changed(&s->ids);
+	store_unlock(s);
 	enum rc rc = store_write(s, SQL_FORGET_AGENTS, NO_ARGS, e);
 	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(all); i++)
 		rc = store_write(s, all[i], NO_ARGS, e);

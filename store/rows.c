@@ -5,24 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "store/store_priv.h"
 
 #include "base/poison.h"
 
-/* FNV-1a. */
-static size_t hash(const char *s)
-{
-	uint64_t h = UINT64_C(14695981039346656037);
-
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
-	return (size_t)(h ^ (h >> 32));
-}
-
 /* Where s is, or where it would be put; cap is a power of two with room. */
 static const char **slot_of(const char **slots, size_t cap, const char *s)
 {
-	size_t i = hash(s) & (cap - 1);
+	size_t i = (size_t)text_hash(s) & (cap - 1);
 
 	while (slots[i] && strcmp(slots[i], s) != 0)
 		i = (i + 1) & (cap - 1);

@@ -17,21 +17,20 @@
 	"(SELECT user_version FROM pragma_user_version), "                     \
 	"(SELECT count(*) FROM sqlite_schema)"
 #define SQL_JOURNAL_MODE "PRAGMA journal_mode = WAL"
-/*
- * A commit is on disk when it returns. The checkpoint, which writes the pages
- * of many commits back in their places, is done every 32 MiB: one in hundreds
- * of commits waits for it.
- */
+/* Of a new database. Rows are short and come at random: with them go fewer
+ * bytes to the disk than in SQLite's pages of 4 KiB. */
+#define SQL_PAGES "PRAGMA page_size = 1024"
+#define SQL_PAGE_SIZE "SELECT page_size FROM pragma_page_size"
+/* A commit is on disk when it returns; what a checkpoint does is keeper.c's. */
 #define SQL_DURABLE                                                            \
 	"PRAGMA synchronous = FULL;"                                           \
-	"PRAGMA wal_autocheckpoint = 8192;"                                    \
 	"PRAGMA journal_size_limit = 67108864;"
 #define SQL_FOREIGN_KEYS "PRAGMA foreign_keys = ON"
 #define SQL_BACKUP "VACUUM INTO ?1"
-/* A migration stands between these. */
+/* The migrations of a start stand between these, each with its stamp. */
 #define SQL_MIGRATE "BEGIN IMMEDIATE"
-#define SQL_STAMP                                                              \
-	"PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT"
+#define SQL_STAMP "PRAGMA application_id = %d; PRAGMA user_version = %d"
+#define SQL_MIGRATED "COMMIT"
 #define SQL_UNDO "ROLLBACK"
 
 /* Agents and rooms as rows; which of them is said after it. */
@@ -66,7 +65,7 @@
 	  "UPDATE agent SET state = 'declared', shown_name = NULL, "           \
 	  "error = NULL, since_ms = 0 WHERE state <> 'retired'")               \
 	X(FORGET_ROOMS, "UPDATE room SET room_id = NULL, maker = NULL")        \
-	X(FORGET_MEMBERS, "DELETE FROM membership")                            \
+	X(FORGET_MEMBERS, "DELETE FROM member")                                \
 	X(FORGET_STATE, "DELETE FROM room_state")                              \
 	X(FORGET_MARKS, "DELETE FROM direct_mark")                             \
 	/* notes */                                                            \
@@ -132,6 +131,7 @@
 	X(ROOM_LIST, SQL_ROOMS "ORDER BY key")                                 \
 	X(ROOM_GET, SQL_ROOMS "WHERE key = ?1")                                \
 	X(ROOM_BY_ID, SQL_ROOMS "WHERE r.room_id = ?1")                        \
+	X(ROOM_HAS_KEY, "SELECT 1 FROM room WHERE room_id = ?1")               \
 	X(DIRECT_ROOMS_OF,                                                     \
 	  SQL_ROOMS "JOIN declared_member AS d ON d.room_key = key "           \
 	  "WHERE d.user_id = ?1 AND direct = 1 AND declared = 1 "              \
@@ -156,15 +156,16 @@
 	X(MARK_COUNT, "SELECT count(*) FROM direct_mark")                      \
 	X(MARK_LIST, "SELECT room_id, user_id FROM direct_mark ORDER BY 1, 2") \
 	/* what is in them */                                                  \
+	X(ID_GET, "SELECT no FROM identifier WHERE id = ?1")                   \
+	X(ID_ADD, "INSERT INTO identifier (id) VALUES (?1)")                   \
 	X(MEMBERSHIP_GET,                                                      \
-	  "SELECT membership, origin_ts, source FROM membership "              \
-	  "WHERE room_id = ?1 AND user_id = ?2")                               \
+	  "SELECT membership, origin_ts, source, event_id FROM member "        \
+	  "WHERE room = ?1 AND user = ?2")                                     \
 	X(MEMBERSHIP_SET,                                                      \
-	  "INSERT INTO membership (room_id, user_id, membership, event_id, "   \
-	  "origin_ts, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "                \
+	  "INSERT INTO member (room, user, membership, event_id, origin_ts, "  \
+	  "source) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "                           \
 	  "ON CONFLICT DO UPDATE SET membership = excluded.membership, "       \
-	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, "     \
-	  "source = excluded.source")                                          \
+	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, source = excluded.source")          \
 	X(JOINED,                                                              \
 	  "SELECT user_id FROM membership "                                    \
 	  "WHERE room_id = ?1 AND membership = 'join' ORDER BY user_id")       \
@@ -172,10 +173,10 @@
 	  "SELECT user_id FROM membership WHERE room_id = ?1 "                 \
 	  "AND source <> 'event' AND origin_ts <= ?2 ORDER BY user_id")        \
 	X(MEMBERSHIP_REMOVE,                                                   \
-	  "DELETE FROM membership WHERE room_id = ?1 AND user_id = ?2")        \
+	  "DELETE FROM member WHERE room = ?1 AND user = ?2")                  \
 	X(MEMBERSHIP_COUNT,                                                    \
-	  "SELECT count(*) FROM membership WHERE room_id IN "                  \
-	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL)")              \
+	  "SELECT count(*) FROM member WHERE room IN (SELECT no FROM room "    \
+	  "JOIN identifier ON id = room_id)")                                  \
 	X(MEMBERSHIP_LIST,                                                     \
 	  "SELECT room_id, user_id, membership, event_id, origin_ts, source "  \
 	  "FROM membership WHERE room_id IN "                                  \
@@ -184,6 +185,9 @@
 	X(STATE_GET,                                                           \
 	  "SELECT content, origin_ts FROM room_state "                         \
 	  "WHERE room_id = ?1 AND type = ?2")                                  \
+	X(STATE_OF_EVENT,                                                      \
+	  "SELECT type, content, origin_ts FROM room_state "                   \
+	  "WHERE room_id = ?1 AND event_id = ?2")                              \
 	X(STATE_SET,                                                           \
 	  "INSERT INTO room_state (room_id, type, content, event_id, "         \
 	  "origin_ts) VALUES (?1, ?2, ?3, ?4, ?5) "                            \
@@ -228,20 +232,16 @@
 	  "count(*) FILTER (WHERE state = 'failed') "                          \
 	  "FROM journal WHERE state <> 'done'")                                \
 	/* transactions */                                                     \
-	X(TXN_GET, "SELECT digest FROM transaction_seen WHERE txn_id = ?1")    \
+	X(TXN_WINDOW,                                                          \
+	  "SELECT seq, txn_id, digest FROM transaction_seen ORDER BY seq")     \
 	X(TXN_ADD,                                                             \
-	  "INSERT INTO transaction_seen (txn_id, digest, received_ms, seq) "   \
-	  "VALUES (?1, ?2, ?3, "                                               \
-	  "1 + coalesce((SELECT max(seq) FROM transaction_seen), 0)) "         \
-	  "ON CONFLICT (txn_id) DO UPDATE SET digest = excluded.digest, "      \
-	  "received_ms = excluded.received_ms, seq = excluded.seq")            \
-	X(TXN_TRIM,                                                            \
-	  "DELETE FROM transaction_seen WHERE seq <= "                         \
-	  "(SELECT max(seq) FROM transaction_seen) - 10000")                   \
+	  "REPLACE INTO transaction_seen "                                     \
+	  "(slot, seq, txn_id, digest, received_ms) "                          \
+	  "VALUES (?1, ?2, ?3, ?4, ?5)")                                       \
 	X(TXN_COUNT,                                                           \
-	  "UPDATE transaction_count SET seen = seen + 1, "                     \
-	  "repeated = repeated + ?1, events = events + ?2, "                   \
-	  "quarantined = quarantined + ?3, last_ms = ?4")                      \
+	  "UPDATE transaction_count SET seen = seen + ?1, "                    \
+	  "repeated = repeated + ?2, events = events + ?3, "                   \
+	  "quarantined = quarantined + ?4, last_ms = ?5")                      \
 	X(TXN_COUNTS,                                                          \
 	  "SELECT seen, repeated, events, quarantined, last_ms "               \
 	  "FROM transaction_count")                                            \

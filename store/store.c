@@ -68,6 +68,7 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	assert(!s->writing);
+	keeper_stop(s);
 	for (size_t i = 0; i < ARRAY_LEN(s->statements); i++)
 		sqlite3_finalize(s->statements[i]);
 	/* The last one to close writes the log back and removes it. */
@@ -75,6 +76,7 @@ void store_close(struct store *s)
 	assert(code == SQLITE_OK);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	ids_fini(&s->ids);
 	pthread_mutex_destroy(&s->mutex);
 	free(s->path);
 	free(s);
@@ -233,6 +235,8 @@ static enum rc open_writable(struct store *s, struct err *e)
 		rc = migrate_identify(
 			s->db, s->path, newest_version(), &version, e);
 	/* From here on it is ours, and is changed. */
+	if (rc == RC_OK && version == 0)
+		rc = exec(s, SQL_PAGES, e);
 	if (rc == RC_OK)
 		rc = use_wal(s, e);
 	if (rc == RC_OK)
@@ -273,6 +277,14 @@ static enum rc open_readonly(struct store *s, struct err *e)
 	return RC_OK;
 }
 
+/* What one who writes has besides. */
+static enum rc begin_keeping(struct store *s, struct err *e)
+{
+	enum rc rc = window_load(s, e);
+
+	return rc == RC_OK ? keeper_start(s, e) : rc;
+}
+
 static enum rc open_with(const char *path,
 	enum rc (*how)(struct store *, struct err *), struct store **ret,
 	struct err *e)
@@ -284,6 +296,8 @@ static enum rc open_with(const char *path,
 	enum rc rc = how(s, e);
 	if (rc == RC_OK)
 		rc = prepare(s, e);
+	if (rc == RC_OK && s->lock_fd >= 0)
+		rc = begin_keeping(s, e);
 	if (rc == RC_OK)
 		*ret = s;
 	else
@@ -325,6 +339,8 @@ enum rc store_begin(struct store *s, struct err *e)
 	store_lock(s);
 	assert(!s->writing);
 	enum rc rc = check_place(s, e);
+	if (rc == RC_OK && s->window.stale)
+		rc = window_load(s, e);
 	if (rc == RC_OK)
 		rc = stmt_run(s, SQL_BEGIN, NO_ARGS, e);
 	if (rc == RC_OK)
@@ -335,8 +351,10 @@ enum rc store_begin(struct store *s, struct err *e)
 }
 
 /* Ends this thread's transaction: locked twice here, unlocked for good. */
-static void end_writing(struct store *s)
+static void end_writing(struct store *s, bool committed)
 {
+	ids_settle(&s->ids, committed);
+	window_settle(&s->window, committed);
 	s->writing = false;
 	store_unlock(s);
 }
@@ -348,7 +366,7 @@ void store_rollback(struct store *s)
 		/* A failure to undo would show at the next store_begin(). */
 		if (!sqlite3_get_autocommit(s->db))
 			(void)!stmt_run(s, SQL_ROLLBACK, NO_ARGS, NULL);
-		end_writing(s);
+		end_writing(s, false);
 	}
 	store_unlock(s);
 }
@@ -359,7 +377,7 @@ enum rc store_commit(struct store *s, struct err *e)
 	assert(s->writing);
 	enum rc rc = stmt_run(s, SQL_COMMIT, NO_ARGS, e);
 	if (rc == RC_OK)
-		end_writing(s);
+		end_writing(s, true);
 	else
 		store_rollback(s);
 	store_unlock(s);

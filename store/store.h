@@ -172,8 +172,9 @@ MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
 
 /*
  * A membership as seen: applied when it is not older (origin_ts) than what is
- * there; of equal times the later call wins. An event that says what an
- * action of ours or a poll has already said takes over id and time.
+ * there; of equal times the later call wins, but not the same event once more. An
+ * event that says what an action of ours or a poll has already said takes over
+ * id and time.
  * *changed (may be NULL): the membership is another than before.
  */
 MUST_CHECK enum rc store_membership_set(struct store *s,
@@ -194,6 +195,16 @@ MUST_CHECK enum rc store_membership_only(struct store *s, const char *room_id,
 MUST_CHECK enum rc store_state_set(struct store *s, const char *room_id,
 	const char *type, const char *content, const char *event_id,
 	int64_t origin_ts, bool *changed, struct err *e);
+
+/* The newest state of a type in a room. */
+struct store_state {
+	const char *type, *content;
+	int64_t origin_ts;
+};
+/* The state that this event made, if it is still there; else RC_NOT_FOUND. */
+MUST_CHECK enum rc store_state_of_event(struct store *s, const char *room_id,
+	const char *event_id, struct arena *a, struct store_state *ret,
+	struct err *e);
 
 /* --- everything that is, for the plan ------------------------------------- */
 
@@ -223,6 +234,9 @@ MUST_CHECK enum rc store_agents_unanswered(struct store *s, struct arena *a,
 /* By room id, for a room that has a key. */
 MUST_CHECK enum rc store_room_by_id(struct store *s, const char *room_id,
 	struct arena *a, struct store_room *ret, struct err *e);
+/* The same, quickly and often: is there such a room? */
+MUST_CHECK enum rc store_room_has_key(
+	struct store *s, const char *room_id, bool *ret, struct err *e);
 /* "join", "invite" …; *ret NULL when there is no row. */
 MUST_CHECK enum rc store_membership_get(struct store *s, const char *room_id,
 	const char *user_id, struct arena *a, const char **ret, struct err *e);
@@ -290,10 +304,15 @@ MUST_CHECK enum rc store_journal_counts(
 
 /* --- transactions --------------------------------------------------------- */
 
-/* Known already with this digest (of the ordered event ids). */
-MUST_CHECK enum rc store_txn_seen(struct store *s, const char *txn_id,
-	const unsigned char digest[SHA256_LEN], bool *ret, struct err *e);
-/* Remembers it; of the window the oldest leave (10,000 ids are kept). */
+/* How many are remembered. A homeserver has one in flight at a time, so that
+ * one would do for it; a day of a lively fleet does no harm. */
+#define STORE_TXN_WINDOW 10000
+
+/* Remembered with this digest (of the ordered event ids); within a store
+ * transaction, in which nobody else adds one. */
+bool store_txn_seen(struct store *s, const char *txn_id,
+	const unsigned char digest[SHA256_LEN]);
+/* Remembers it; of the window the oldest leaves. */
 MUST_CHECK enum rc store_txn_add(struct store *s, const char *txn_id,
 	const unsigned char digest[SHA256_LEN], int64_t now_ms, struct err *e);
 
@@ -315,10 +334,9 @@ MUST_CHECK enum rc store_quarantine_list(struct store *s, struct arena *a,
 struct store_txn_counts {
 	int64_t seen, repeated, events, quarantined, last_ms;
 };
-/* Counts one transaction in (seen: the repeated ones too); they survive
- * restarts. */
-MUST_CHECK enum rc store_txn_count(struct store *s, bool repeated,
-	int64_t events, int64_t quarantined, int64_t now_ms, struct err *e);
+/* Adds to them; last_ms replaces. They survive restarts. */
+MUST_CHECK enum rc store_txn_count(
+	struct store *s, const struct store_txn_counts *more, struct err *e);
 MUST_CHECK enum rc store_txn_counts(
 	struct store *s, struct store_txn_counts *ret, struct err *e);
 

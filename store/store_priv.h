@@ -19,6 +19,39 @@ enum sql {
 		SQL_STATEMENTS
 };
 
+/* Ids whose numbers are known; each has one place. */
+struct ids {
+	struct known_id {
+		char *id; /* NULL: nothing is here */
+		int64_t no;
+		/* Whether it is that of a room with a key, as of then. */
+		uint64_t looked;
+		bool has_key;
+	} known[4096];
+	uint64_t rooms; /* how often rooms have changed; looked is one more */
+	bool unsure;    /* some were made in a transaction that is still open */
+};
+
+/* The transactions that transaction_seen has. */
+struct window {
+	struct window_entry {
+		uint64_t id;     /* a hash */
+		uint64_t digest; /* its beginning */
+	} entries[STORE_TXN_WINDOW];
+	/* Chains of entries, by slot and one. */
+	uint16_t first[16384], next[STORE_TXN_WINDOW];
+	int64_t last_seq;
+	bool unsure; /* some are of a transaction that is still open */
+	bool stale;  /* that one was undone: to be loaded again */
+};
+
+struct keeper {
+	pthread_t thread;
+	pthread_cond_t due; /* with the store's mutex */
+	int every, next;    /* pages of log between, and to the next */
+	bool running, asked, ending;
+};
+
 struct store {
 	char *path;
 	sqlite3 *db;
@@ -33,6 +66,9 @@ struct store {
 	 */
 	pthread_mutex_t mutex;
 	bool writing;
+	struct ids ids;
+	struct window window;
+	struct keeper keeper;
 };
 
 void store_lock(struct store *s);
@@ -129,6 +165,38 @@ MUST_CHECK enum rc names_init(
 bool names_has(const struct names *t, const char *name);
 void names_fini(struct names *t);
 
+/* --- ids.c ---------------------------------------------------------------- */
+
+/* The mutex must be held. *no 0: nobody has used the id. */
+MUST_CHECK enum rc id_number(
+	struct store *s, const char *id, int64_t *no, struct err *e);
+/* Makes one; within a transaction. */
+MUST_CHECK enum rc id_number_make(
+	struct store *s, const char *id, int64_t *no, struct err *e);
+/* Some room has got another id. */
+void ids_rooms_changed(struct ids *t);
+/* The transaction has ended. */
+void ids_settle(struct ids *t, bool committed);
+void ids_fini(struct ids *t);
+
+/* --- window.c ------------------------------------------------------------- */
+
+/* From the table. The mutex must be held. */
+MUST_CHECK enum rc window_load(struct store *s, struct err *e);
+bool window_has(struct window *w, const char *txn_id,
+	const unsigned char digest[SHA256_LEN]);
+/* The open transaction remembers this one; its number. */
+int64_t window_add(struct window *w, const char *txn_id,
+	const unsigned char digest[SHA256_LEN]);
+/* The transaction has ended. */
+void window_settle(struct window *w, bool committed);
+
+/* --- keeper.c ------------------------------------------------------------- */
+
+MUST_CHECK enum rc keeper_start(struct store *s, struct err *e);
+/* Does nothing when it was not started. */
+void keeper_stop(struct store *s);
+
 /* --- migrate.c ------------------------------------------------------------ */
 
 struct migration {
@@ -143,8 +211,8 @@ extern const size_t n_migrations;
  * ours, RC_VERSION when it is newer than `newest`. */
 MUST_CHECK enum rc migrate_identify(
 	sqlite3 *db, const char *path, int newest, int *version, struct err *e);
-/* Applies what is missing, each migration in a transaction of its own, after
- * a backup beside it of a database that has something to lose. */
+/* Applies what is missing, in one transaction, after a backup beside it of a
+ * database that has something to lose. The list is not empty. */
 MUST_CHECK enum rc migrate(sqlite3 *db, const char *path, int version,
 	const struct migration *list, size_t n, struct err *e);
 /* Makes an empty file that is ours alone; an existing one stays as it is. */

@@ -9,34 +9,25 @@
 
 #include "base/poison.h"
 
-enum rc store_txn_seen(struct store *s, const char *txn_id,
-	const unsigned char digest[SHA256_LEN], bool *ret, struct err *e)
+bool store_txn_seen(struct store *s, const char *txn_id,
+	const unsigned char digest[SHA256_LEN])
 {
-	bool row = false, same = false;
-
 	store_lock(s);
-	sqlite3_stmt *q = stmt_get(s, SQL_TXN_GET, ARGS(T(txn_id)));
-	enum rc rc = stmt_step(s, q, &row, e);
-	if (rc == RC_OK && row) {
-		const void *known = sqlite3_column_blob(q, 0);
-		same = known && sqlite3_column_bytes(q, 0) == SHA256_LEN &&
-			memcmp(known, digest, SHA256_LEN) == 0;
-	}
-	stmt_done(q);
+	bool seen = window_has(&s->window, txn_id, digest);
 	store_unlock(s);
-	if (rc == RC_OK)
-		*ret = same;
-	return rc;
+	return seen;
 }
 
 enum rc store_txn_add(struct store *s, const char *txn_id,
 	const unsigned char digest[SHA256_LEN], int64_t now_ms, struct err *e)
 {
+	store_lock(s);
+	int64_t seq = window_add(&s->window, txn_id, digest);
 	enum rc rc = store_write(s, SQL_TXN_ADD,
-		ARGS(T(txn_id), B(digest, SHA256_LEN), N(now_ms)), e);
-
-	if (rc == RC_OK)
-		rc = store_write(s, SQL_TXN_TRIM, NO_ARGS, e);
+		ARGS(N(seq % STORE_TXN_WINDOW), N(seq), T(txn_id),
+			B(digest, SHA256_LEN), N(now_ms)),
+		e);
+	store_unlock(s);
 	return rc;
 }
 
@@ -84,11 +75,13 @@ enum rc store_quarantine_list(struct store *s, struct arena *a,
 	return store_list(s, &rows, a, ret, n, e);
 }
 
-enum rc store_txn_count(struct store *s, bool repeated, int64_t events,
-	int64_t quarantined, int64_t now_ms, struct err *e)
+enum rc store_txn_count(
+	struct store *s, const struct store_txn_counts *more, struct err *e)
 {
 	return store_write(s, SQL_TXN_COUNT,
-		ARGS(N(repeated), N(events), N(quarantined), N(now_ms)), e);
+		ARGS(N(more->seen), N(more->repeated), N(more->events),
+			N(more->quarantined), N(more->last_ms)),
+		e);
 }
 
 enum rc store_txn_counts(

@@ -14,14 +14,26 @@
 
 #include "base/poison.h"
 
-/* The state of a room that the plan looks at, all with an empty state key. */
-static const char *const state_types[] = {
-	"m.room.name",
-	"m.room.power_levels",
-	"m.room.create",
-	"m.room.join_rules",
-	"m.room.canonical_alias",
-	"m.room.tombstone",
+/* What is done with an event. */
+enum interest {
+	MEMBER,    /* who is in a room */
+	STATE,     /* the room's state of this type, with an empty state key */
+	REDACTION, /* takes away what one of those says */
+};
+
+/* The events that matter; of all others only the type is looked at. */
+static const struct interesting {
+	const char *type;
+	enum interest interest;
+} interesting[] = {
+	{ "m.room.member", MEMBER },
+	{ "m.room.tombstone", STATE },
+	{ "m.room.canonical_alias", STATE },
+	{ "m.room.power_levels", STATE },
+	{ "m.room.join_rules", STATE },
+	{ "m.room.redaction", REDACTION },
+	{ "m.room.name", STATE },
+	{ "m.room.create", STATE },
 };
 
 static const char *const memberships[] = {
@@ -32,19 +44,41 @@ static const char *const memberships[] = {
 	"knock",
 };
 
-static const char *find(const char *const *words, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (text_eq(words[i], word))
-			return words[i];
-	return NULL;
-}
+/* What is read of an event, all in one pass. */
+enum field {
+	ALL,
+	TYPE,
+	EVENT_ID,
+	ROOM_ID,
+	SENDER,
+	STATE_KEY,
+	TIME,
+	CONTENT,
+	MEMBERSHIP,
+	REDACTS_NOW,
+	REDACTS_THEN,
+	FIELDS
+};
+static const struct json_pick fields[FIELDS] = {
+	[ALL] = { .path = "" },
+	[TYPE] = { .path = "type" },
+	[EVENT_ID] = { .path = "event_id" },
+	[ROOM_ID] = { .path = "room_id" },
+	[SENDER] = { .path = "sender" },
+	[STATE_KEY] = { .path = "state_key" },
+	[TIME] = { .path = "origin_server_ts" },
+	[CONTENT] = { .path = "content" },
+	[MEMBERSHIP] = { .path = "content.membership" },
+	/* Room versions from 11 on, and before. */
+	[REDACTS_NOW] = { .path = "content.redacts" },
+	[REDACTS_THEN] = { .path = "redacts" },
+};
 
 /* One event while it is read. The first thing wrong is the reason; NULL also
  * when there was no memory for it, which the arena knows. */
 struct reading {
 	struct arena *arena;
-	struct js event;
+	struct json_pick field[FIELDS];
 	bool bad;
 	const char *reason;
 };
@@ -64,66 +98,98 @@ static void wrong(struct reading *r, const char *format, ...)
 	r->reason = arena_strdup(r->arena, text);
 }
 
-/* "missing", or the type that it has instead. */
-static const char *found(struct js object, const char *key)
+/* "nothing", or the type that it has instead. */
+static const char *found(const struct json_pick *p)
 {
-	if (!js_has(object, key))
-		return "nothing";
-	return js_type_name(js_type(js_get(object, key)));
+	return p->found ? js_type_name(p->type) : "nothing";
 }
 
-static const char *need_str(
-	struct reading *r, struct js object, const char *key)
+/* What a parser reads one way and the next another way is not guessed at. */
+static bool once(struct reading *r, const struct json_pick *p)
 {
-	const char *s = js_get_str(object, key);
+	if (p->twice)
+		wrong(r, "%s: found a second time in its object", p->path);
+	return !p->twice;
+}
 
-	if (!s)
-		wrong(r, "%s: expected a string, found %s", key,
-			found(object, key));
+static const char *need_str(struct reading *r, enum field f)
+{
+	const struct json_pick *p = &r->field[f];
+
+	if (!once(r, p))
+		return NULL;
+	const char *s = json_pick_str(p, r->arena);
+	if (!s && p->found && p->type == JS_STR)
+		wrong(r, "%s: half of a surrogate pair is no character",
+			p->path);
+	else if (!s)
+		wrong(r, "%s: expected a string, found %s", p->path, found(p));
 	return s;
 }
 
-/* An identifier, copied; NULL when it is none. */
-static const char *need_id(struct reading *r, const char *key, char sigil)
+/* An identifier; NULL when it is none. */
+static const char *need_id(struct reading *r, enum field f, char sigil)
 {
-	const char *s = need_str(r, r->event, key);
+	const char *s = need_str(r, f);
 
 	if (!s)
 		return NULL;
-	if (s[0] != sigil || !s[1] || strlen(s) > LIMIT_ID) {
-		wrong(r,
-			"%s: expected an identifier: %c and more, at most %d "
-			"bytes",
-			key, sigil, LIMIT_ID);
-		return NULL;
-	}
-	return arena_strdup(r->arena, s);
+	if (s[0] == sigil && s[1] && strlen(s) <= LIMIT_ID)
+		return s;
+	wrong(r, "%s: expected an identifier: %c and more, at most %d bytes",
+		r->field[f].path, sigil, LIMIT_ID);
+	return NULL;
+}
+
+static const char *need_user(struct reading *r, enum field f)
+{
+	struct str localpart, server;
+	const char *s = need_id(r, f, '@');
+
+	if (s && !id_split(s, '@', &localpart, &server))
+		wrong(r, "%s: expected a user id, @localpart:server",
+			r->field[f].path);
+	return s;
 }
 
 static void read_membership(struct reading *r, struct batch_event *ev)
 {
-	struct str localpart, server;
-
-	ev->user_id = need_id(r, "state_key", '@');
-	if (ev->user_id && !id_split(ev->user_id, '@', &localpart, &server))
-		wrong(r, "state_key: expected a user id, @localpart:server");
-	const char *word =
-		need_str(r, js_get(r->event, "content"), "membership");
-	ev->membership = find(memberships, ARRAY_LEN(memberships), word);
+	ev->user_id = need_user(r, STATE_KEY);
+	const char *word = need_str(r, MEMBERSHIP);
+	for (size_t i = 0; i < ARRAY_LEN(memberships); i++)
+		if (text_eq(memberships[i], word))
+			ev->membership = memberships[i];
 	if (!ev->membership)
 		wrong(r,
-			"membership: expected invite, join, leave, ban or "
-			"knock");
+			"content.membership: expected invite, join, leave, ban "
+			"or knock");
 }
 
-static void read_state(
-	struct reading *r, struct buf *scratch, struct batch_event *ev)
+/* As compact JSON, so that two spellings of the same are equal. */
+static void read_content(struct reading *r, struct batch *b, const char **ret)
 {
-	buf_clear(scratch);
-	js_write(js_get(r->event, "content"), scratch);
-	if (buf_rc(scratch) == RC_TOO_LARGE)
-		wrong(r, "content: over %zu bytes", scratch->max);
-	ev->content = arena_strdup(r->arena, buf_str(scratch));
+	struct str text = r->field[CONTENT].text;
+	struct json *doc = NULL;
+	struct err why = { 0 };
+
+	enum rc rc = json_parse_unique(text.p, text.n, "content", &doc, &why);
+	if (rc == RC_NOMEM)
+		r->arena->failed = true;
+	else if (rc)
+		wrong(r, "%s", why.text);
+	buf_clear(&b->content);
+	js_write(json_root(doc), &b->content);
+	json_free(doc);
+	if (buf_rc(&b->content) == RC_TOO_LARGE)
+		wrong(r, "content: over %zu bytes", b->content.max);
+	*ret = arena_strdup(r->arena, buf_str(&b->content));
+}
+
+static void read_redaction(struct reading *r, struct batch_event *ev)
+{
+	bool now = r->field[REDACTS_NOW].found;
+
+	ev->redacts = need_id(r, now ? REDACTS_NOW : REDACTS_THEN, '$');
 }
 
 /*
@@ -135,50 +201,83 @@ static int64_t happened_ms(int64_t origin_ts, int64_t now_ms)
 	return origin_ts > now_ms ? now_ms : origin_ts;
 }
 
-/* What memberships and state have in common, then the rest. */
+/* What all kinds have in common, then the rest. */
 static struct batch_event read_wanted(
-	struct reading *r, struct batch *b, const char *type, bool member)
+	struct reading *r, struct batch *b, const struct interesting *what)
 {
-	struct batch_event ev = { .type = type };
+	const struct json_pick *content = &r->field[CONTENT];
+	struct batch_event ev = { .type = what->type };
 	int64_t origin_ts = 0;
 
-	if (js_type(js_get(r->event, "content")) != JS_OBJ)
+	if (once(r, content) && content->type != JS_OBJ)
 		wrong(r, "content: expected an object, found %s",
-			found(r->event, "content"));
-	ev.room_id = need_id(r, "room_id", '!');
-	ev.event_id = need_id(r, "event_id", '$');
-	if (!js_get_i64(r->event, "origin_server_ts", &origin_ts))
+			found(content));
+	ev.room_id = need_id(r, ROOM_ID, '!');
+	ev.event_id = need_id(r, EVENT_ID, '$');
+	need_user(r, SENDER);
+	if (once(r, &r->field[TIME]) &&
+		!json_pick_i64(&r->field[TIME], &origin_ts))
 		wrong(r,
 			"origin_server_ts: expected milliseconds since 1970, "
 			"found %s",
-			found(r->event, "origin_server_ts"));
+			found(&r->field[TIME]));
 	ev.origin_ts = happened_ms(origin_ts, b->now_ms);
-	if (member)
+	if (what->interest == MEMBER)
 		read_membership(r, &ev);
-	else
-		read_state(r, &b->content, &ev);
+	else if (what->interest == REDACTION)
+		read_redaction(r, &ev);
+	else if (!r->bad)
+		read_content(r, b, &ev.content);
 	return ev;
 }
 
-/* State is what has a state key, whatever its type. */
+static const struct interesting *find_interesting(struct reading *r)
+{
+	struct str type = r->field[TYPE].text;
+
+	/* Few need the copy that one with escapes does. */
+	if (memchr(type.p, '\\', type.n))
+		type = str_of(need_str(r, TYPE));
+	for (size_t i = 0; i < ARRAY_LEN(interesting); i++)
+		if (str_eq(type, interesting[i].type))
+			return &interesting[i];
+	return NULL;
+}
+
+/* State is what has a state key, whatever its type. A member event without one
+ * is nothing at all. */
+static bool matters(struct reading *r, const struct interesting *what)
+{
+	const struct json_pick *key = &r->field[STATE_KEY];
+
+	if (what->interest != STATE)
+		return true;
+	if (!key->found || !once(r, key))
+		return false;
+	if (key->type != JS_STR)
+		wrong(r, "state_key: expected a string, found %s", found(key));
+	return key->type == JS_STR && key->text.n == 0;
+}
+
 static void read_event(struct reading *r, struct batch *b)
 {
-	if (js_type(r->event) != JS_OBJ) {
+	const struct json_pick *all = &r->field[ALL], *type = &r->field[TYPE];
+
+	if (all->type != JS_OBJ) {
 		wrong(r, "expected an object, found %s",
-			js_type_name(js_type(r->event)));
+			js_type_name(all->type));
 		return;
 	}
-	const char *type = need_str(r, r->event, "type");
-	if (!type || !js_has(r->event, "state_key"))
+	if (!once(r, type))
 		return;
-	bool member = text_eq(type, "m.room.member");
-	const char *state = find(state_types, ARRAY_LEN(state_types), type);
-	if (!member && !state)
+	if (!type->found || type->type != JS_STR) {
+		wrong(r, "type: expected a string, found %s", found(type));
 		return;
-	const char *key = need_str(r, r->event, "state_key");
-	if (!member && (!key || *key))
+	}
+	const struct interesting *what = find_interesting(r);
+	if (!what || !matters(r, what))
 		return;
-	struct batch_event ev = read_wanted(r, b, state, member);
+	struct batch_event ev = read_wanted(r, b, what);
 	if (r->bad)
 		return;
 	struct batch_event *place = arena_push(
@@ -221,11 +320,15 @@ static void set_aside(struct batch *b, struct str text, const char *reason)
 	};
 }
 
-static void add_to_digest(struct sha256 *digest, const char *event_id)
+/* An event without an id counts all the same. */
+static void add_to_digest(
+	struct batch *b, struct sha256 *digest, const struct json_pick *id)
 {
-	const char *id = event_id ? event_id : "?";
+	const char *s = json_pick_str(id, &b->arena);
 
-	sha256_add(digest, id, strlen(id));
+	if (!s)
+		s = "?";
+	sha256_add(digest, s, strlen(s));
 	sha256_add(digest, "\n", 1);
 }
 
@@ -233,24 +336,22 @@ static enum rc add_event(
 	struct batch *b, struct sha256 *digest, struct str text, struct err *e)
 {
 	struct reading r = { .arena = &b->arena };
-	struct json *doc = NULL;
 	struct err why = { 0 };
 
-	enum rc rc = json_parse_any(text.p, text.n, NULL, &doc, &why);
+	memcpy(r.field, fields, sizeof(fields));
+	enum rc rc = json_pick(text.p, text.n, r.field, FIELDS, &why);
 	if (rc == RC_NOMEM)
 		return err_nomem(e);
-	if (rc == RC_OK) {
-		r.event = json_root(doc);
-		read_event(&r, b);
-		add_to_digest(digest, js_get_str(r.event, "event_id"));
-	} else {
+	if (rc) {
 		wrong(&r, "%s", why.text);
-		add_to_digest(digest, NULL);
+		r.field[EVENT_ID].found = false;
+	} else {
+		read_event(&r, b);
 	}
+	add_to_digest(b, digest, &r.field[EVENT_ID]);
 	if (r.bad)
 		set_aside(b, text, r.reason);
 	b->seen++;
-	json_free(doc);
 	if (!arena_ok(&b->arena) || buf_rc(&b->content) == RC_NOMEM)
 		return err_nomem(e);
 	return RC_OK;

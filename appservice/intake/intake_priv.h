@@ -23,11 +23,12 @@ bool split_next(struct str *events, struct str *ret);
 
 /* --- batch.c -------------------------------------------------------------- */
 
-/* A member event where membership is set, else state of its room. */
+/* What of an event is kept. */
 struct batch_event {
 	const char *room_id, *event_id;
-	const char *user_id, *membership;
-	const char *type, *content; /* content as compact JSON */
+	const char *user_id, *membership; /* of a member event */
+	const char *type, *content; /* of state; the content as compact JSON */
+	const char *redacts; /* of a redaction: the event that it is of */
 	int64_t origin_ts;
 };
 
@@ -57,5 +58,11 @@ MUST_CHECK enum rc batch_read(struct batch *b, struct str body, int64_t now_ms,
 void batch_free(struct batch *b);
 /* The beginning of a text, as something that the store takes. */
 const char *batch_excerpt(struct arena *a, struct str text);
+
+/* --- redact.c ------------------------------------------------------------- */
+
+/* What is left of a state event's content (JSON) after its redaction. */
+MUST_CHECK enum rc redact_content(
+	const char *type, const char *content, struct buf *out, struct err *e);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "appservice/intake/intake_priv.h"
 #include "base/clock.h"
+#include "base/limits.h"
 
 #include "base/poison.h"
 
@@ -16,9 +17,33 @@
 /* At this attempt it is set aside, or the queue would stand still for ever. */
 #define LAST_ATTEMPT 3
 
+/* An event that we keep state from may be redacted later; its row stays its
+ * own, with what is left of it. */
+static enum rc apply_redaction(struct store *s, const struct batch_event *ev,
+	bool *changed, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_state state = { 0 };
+	struct buf left;
+
+	buf_init(&left, LIMIT_EVENT);
+	enum rc rc = store_state_of_event(
+		s, ev->room_id, ev->redacts, &a, &state, e);
+	if (!rc)
+		rc = redact_content(state.type, state.content, &left, e);
+	if (!rc)
+		rc = store_state_set(s, ev->room_id, state.type, buf_str(&left),
+			ev->redacts, state.origin_ts, changed, e);
+	buf_free(&left);
+	arena_free(&a);
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 static enum rc apply_event(struct store *s, const struct batch_event *ev,
 	bool *changed, struct err *e)
 {
+	if (ev->redacts)
+		return apply_redaction(s, ev, changed, e);
 	if (!ev->membership)
 		return store_state_set(s, ev->room_id, ev->type, ev->content,
 			ev->event_id, ev->origin_ts, changed, e);
@@ -39,9 +64,12 @@ static enum rc apply_events(struct store *s, const struct batch *b,
 	for (size_t i = 0; i < b->n; i++) {
 		bool changed = false;
 		enum rc rc = apply_event(s, &b->events[i], &changed, e);
+		/* Of other rooms the plan knows nothing. */
+		if (!rc && changed && !ret->changed)
+			rc = store_room_has_key(
+				s, b->events[i].room_id, &ret->changed, e);
 		if (rc)
 			return rc;
-		ret->changed |= changed;
 		ret->applied++;
 	}
 	return RC_OK;
@@ -69,21 +97,31 @@ static enum rc quarantine(struct store *s, const char *txn_id,
 static enum rc write_batch(struct store *s, const char *txn_id,
 	const struct batch *b, struct intake_result *ret, struct err *e)
 {
-	enum rc rc = store_txn_seen(s, txn_id, b->digest, &ret->repeated, e);
-	if (rc)
-		return rc;
+	struct store_txn_counts more = { .seen = 1, .last_ms = b->now_ms };
+
 	ret->events = b->seen;
-	if (ret->repeated)
-		return store_txn_count(s, true, 0, 0, b->now_ms, e);
+	ret->repeated = store_txn_seen(s, txn_id, b->digest);
+	if (ret->repeated) {
+		more.repeated = 1;
+		return store_txn_count(s, &more, e);
+	}
 	ret->quarantined = b->bad_seen;
-	rc = apply_events(s, b, ret, e);
+	more.events = (int64_t)b->seen;
+	more.quarantined = (int64_t)b->bad_seen;
+	enum rc rc = apply_events(s, b, ret, e);
 	if (!rc)
 		rc = quarantine(s, txn_id, b, e);
 	if (!rc)
 		rc = store_txn_add(s, txn_id, b->digest, b->now_ms, e);
+	return rc ? rc : store_txn_count(s, &more, e);
+}
+
+static enum rc end(struct store *s, enum rc rc, struct err *e)
+{
 	if (!rc)
-		rc = store_txn_count(s, false, (int64_t)b->seen,
-			(int64_t)b->bad_seen, b->now_ms, e);
+		rc = store_commit(s, e);
+	if (rc)
+		store_rollback(s);
 	return rc;
 }
 
@@ -120,7 +158,9 @@ static enum rc set_all_aside(struct store *s, const char *txn_id,
 	if (!q.bytes)
 		return err_nomem(e);
 	enum rc rc = store_quarantine_add(s, &q, e);
-	return rc ? rc : store_txn_count(s, false, 0, 1, q.received_ms, e);
+	const struct store_txn_counts more = { .quarantined = 1,
+		.last_ms = q.received_ms };
+	return rc ? rc : store_txn_count(s, &more, e);
 }
 
 /* Everything between begin and commit for a body that cannot be used. */
@@ -136,8 +176,11 @@ static enum rc write_refusal(struct store *s, const char *txn_id,
 		goto out;
 	if (before == LAST_ATTEMPT) {
 		/* Our 200 did not arrive. */
+		const struct store_txn_counts more = {
+			.seen = 1, .repeated = 1, .last_ms = clock_wall_ms()
+		};
 		ret->repeated = true;
-		rc = store_txn_count(s, true, 0, 0, clock_wall_ms(), e);
+		rc = store_txn_count(s, &more, e);
 		goto out;
 	}
 	const char *note = arena_printf(&a, "%d %s", (int)before + 1, txn_id);
@@ -148,15 +191,6 @@ static enum rc write_refusal(struct store *s, const char *txn_id,
 	}
 out:
 	arena_free(&a);
-	return rc;
-}
-
-static enum rc end(struct store *s, enum rc rc, struct err *e)
-{
-	if (!rc)
-		rc = store_commit(s, e);
-	if (rc)
-		store_rollback(s);
 	return rc;
 }
 

@@ -7,6 +7,16 @@
 
 #include "base/poison.h"
 
+void intake_own_room(struct store_fixture *f)
+{
+	const struct store_room room = { .key = "#r:hs", .alias = "#r:hs" };
+
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_room_declare(f->s, &room, &f->e), f->e);
+	assert_ok(store_room_found(f->s, "#r:hs", R, NULL, &f->e), f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+}
+
 struct intake_result intake_take(
 	struct store_fixture *f, const char *txn, const char *body)
 {

@@ -27,6 +27,8 @@
 	"\"origin_server_ts\":1,\"content\":{\"body\":\"x\"}}"
 #define TXN(events) "{\"events\":[" events "]}"
 
+/* R is a room of ours, whose news the plan wants. */
+void intake_own_room(struct store_fixture *f);
 /* Must be taken. */
 struct intake_result intake_take(
 	struct store_fixture *f, const char *txn, const char *body);

@@ -21,6 +21,7 @@ static void test_once(void **state)
 	struct store_fixture *f = *state;
 	const char *body = TXN(MEMBER("$1", A, "join", "10"));
 
+	intake_own_room(f);
 	struct intake_result r = intake_take(f, "t1", body);
 	assert_false(r.repeated);
 	assert_true(r.changed);
@@ -116,11 +117,9 @@ static void test_digest(void **state)
 		0x25,
 	};
 	struct store_fixture *f = *state;
-	bool seen = false;
 
 	intake_take(f, "d", TXN(MESSAGE("$1") ",null," MESSAGE("$3")));
-	assert_ok(store_txn_seen(f->s, "d", want, &seen, &f->e), f->e);
-	assert_true(seen);
+	assert_true(store_txn_seen(f->s, "d", want));
 }
 
 /* The same event in two transactions changes nothing the second time. */
@@ -128,6 +127,7 @@ static void test_same_event_twice(void **state)
 {
 	struct store_fixture *f = *state;
 
+	intake_own_room(f);
 	assert_true(intake_take(f, "1", TXN(MEMBER("$1", A, "join", "10")))
 			    .changed);
 	assert_true(intake_take(f, "2", TXN(MEMBER("$2", A, "leave", "20")))
@@ -236,6 +236,7 @@ static void test_state(void **state)
 	struct store_fixture *f = *state;
 	char body[1000], sql[1000];
 
+	intake_own_room(f);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		snprintf(body, sizeof(body),
 			TXN(STATE("%s", "$%zu", "10", "%s")), cases[i].type, i,
@@ -255,6 +256,87 @@ static void test_state(void **state)
 	assert_false(r.changed);
 }
 
+/* Of what is no room of ours the rows are kept, but the plan is not woken. */
+static void test_others_rooms(void **state)
+{
+	struct store_fixture *f = *state;
+	const char *body = TXN(MEMBER("$1", A, "join", "10"));
+
+	assert_false(intake_take(f, "1", body).changed);
+	assert_string_equal(intake_membership(f, A), "join");
+	intake_own_room(f);
+	body = TXN(MEMBER("$2", A, "leave", "20"));
+	assert_true(intake_take(f, "2", body).changed);
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_room_lost(f->s, "#r:hs", &f->e), f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	body = TXN(MEMBER("$3", A, "join", "30"));
+	assert_false(intake_take(f, "3", body).changed);
+}
+
+#define REDACTION(id, redacts)                                                 \
+	"{\"type\":\"m.room.redaction\",\"event_id\":\"" id                    \
+	"\",\"room_id\":\"" R "\",\"sender\":\"@s:hs\","                       \
+	"\"origin_server_ts\":99," redacts "}"
+
+/* What a redacted event said is gone, but for what a redaction leaves. */
+static void test_redaction(void **state)
+{
+	static const struct {
+		const char *type, *content, *left;
+	} cases[] = {
+		{ "m.room.name", "{\"name\":\"Bar\"}", "{}" },
+		{ "m.room.canonical_alias", "{\"alias\":\"#x:hs\"}", "{}" },
+		{ "m.room.tombstone", "{\"replacement_room\":\"!n\"}", "{}" },
+		{ "m.room.join_rules", "{\"join_rule\":\"invite\",\"x\":1}",
+			"{\"join_rule\":\"invite\"}" },
+		{ "m.room.power_levels",
+			"{\"users\":{\"@a:hs\":100},\"notifications\":{}}",
+			"{\"users\":{\"@a:hs\":100}}" },
+	};
+	struct store_fixture *f = *state;
+	char body[1000], sql[1000], txn[20];
+
+	intake_own_room(f);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		bool now = i % 2 == 0; /* as in room versions from 11 on */
+
+		snprintf(body, sizeof(body),
+			TXN(STATE("%s", "$e%zu", "10", "%s")), cases[i].type, i,
+			cases[i].content);
+		snprintf(txn, sizeof(txn), "s%zu", i);
+		intake_take(f, txn, body);
+		snprintf(body, sizeof(body),
+			TXN(REDACTION("$r%zu", "%s\"redacts\":\"$e%zu\"%s")), i,
+			now ? "\"content\":{" : "\"content\":{},", i,
+			now ? "}" : "");
+		snprintf(txn, sizeof(txn), "r%zu", i);
+		assert_true(intake_take(f, txn, body).changed);
+		snprintf(sql, sizeof(sql),
+			"SELECT count(*) FROM room_state WHERE room_id = '" R
+			"' AND type = '%s' AND content = '%s'",
+			cases[i].type, cases[i].left);
+		if (store_fixture_sql(f, sql) != 1)
+			fail_msg("%s is not redacted", cases[i].type);
+	}
+	/* Of an event that is not ours to know, and one that is replaced. */
+	assert_int_equal(
+		intake_take(f, "u",
+			TXN(REDACTION("$u",
+				"\"content\":{\"redacts\":\"$unknown\"}")))
+			.applied,
+		1);
+	intake_take(f, "n",
+		TXN(STATE("m.room.name", "$n", "20", "{\"name\":\"New\"}")));
+	assert_false(intake_take(f, "o",
+		TXN(REDACTION("$o", "\"content\":{\"redacts\":\"$e0\"}")))
+			     .changed);
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT content ->> '$.name' = 'New' FROM "
+				 "room_state WHERE type = 'm.room.name'"),
+		1);
+}
+
 /* No row for what nobody asks for, and no fault in it either. */
 static void test_ignored(void **state)
 {
@@ -266,8 +348,6 @@ static void test_ignored(void **state)
 		"{\"type\":\"x\",\"event_id\":1e400,\"content\":1.5}",
 		"{\"type\":\"\"}",
 		/* not state: no state key */
-		"{\"type\":\"m.room.member\",\"content\":"
-		"{\"membership\":\"join\"}}",
 		"{\"type\":\"m.room.name\",\"content\":{\"name\":\"x\"}}",
 		/* state, but not the room's own */
 		"{\"type\":\"m.room.name\",\"state_key\":\"x\"}",
@@ -309,8 +389,8 @@ static void test_odd_ids(void **state)
 	/* a room id without a server (room version 12) */
 	intake_take(f, "v12",
 		TXN("{\"type\":\"m.room.member\",\"event_id\":\"$x\","
-		    "\"room_id\":\"!abc-_\",\"state_key\":\"" A
-		    "\",\"origin_server_ts\":0,"
+		    "\"room_id\":\"!abc-_\",\"sender\":\"" A
+		    "\",\"state_key\":\"" A "\",\"origin_server_ts\":0,"
 		    "\"content\":{\"membership\":\"join\"}}"));
 	assert_int_equal(store_fixture_sql(f,
 				 "SELECT count(*) FROM membership WHERE "
@@ -390,6 +470,7 @@ static void test_put(void **state)
 	struct intake in = { .store = f->s, .changed = on_change };
 	const char *body = TXN(MEMBER("$1", A, "join", "10"));
 
+	intake_own_room(f);
 	changes = 0;
 	/* The old path repeats what the new one has done. */
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
@@ -479,6 +560,8 @@ int main(void)
 		STORE_TEST(test_order),
 		STORE_TEST(test_future),
 		STORE_TEST(test_state),
+		STORE_TEST(test_others_rooms),
+		STORE_TEST(test_redaction),
 		STORE_TEST(test_ignored),
 		STORE_TEST(test_odd_ids),
 		STORE_TEST(test_put),

@@ -594,6 +594,145 @@ static void builds(void **state)
 	buf_free(&b);
 }
 
+/* --- a few values --------------------------------------------------------- */
+
+static void pick(const char *text, struct json_pick *picks, size_t n)
+{
+	struct err e = { 0 };
+
+	assert_ok(json_pick(text, strlen(text), picks, n, &e), e);
+}
+
+static void assert_picked(
+	const struct json_pick *p, enum js_type type, const char *text)
+{
+	assert_true(p->found);
+	assert_int_equal(p->type, type);
+	if (!str_eq(p->text, text))
+		fail_msg("%s: expected %s, found %.*s", p->path, text,
+			(int)p->text.n, p->text.p);
+}
+
+static void test_pick(void **state)
+{
+	struct json_pick p[] = { { .path = "" }, { .path = "a" },
+		{ .path = "b" }, { .path = "b.c" }, { .path = "b.c.d" },
+		{ .path = "n" }, { .path = "no" }, { .path = "b.no" },
+		{ .path = "x" }, { .path = "t" } };
+
+	(void)state;
+	pick("{\"a\":\"q\\\"\",\"b\":{\"a\":1,\"c\":{\"d\":[1,{\"a\":2}]}},"
+	     "\"n\":-12,\"list\":[{\"no\":1}],\"x\":null, \"t\" : true }",
+		p, ARRAY_LEN(p));
+	assert_int_equal(p[0].type, JS_OBJ);
+	assert_int_equal(p[0].text.n, 93);
+	assert_picked(&p[1], JS_STR, "q\\\"");
+	assert_picked(&p[2], JS_OBJ, "{\"a\":1,\"c\":{\"d\":[1,{\"a\":2}]}}");
+	assert_picked(&p[3], JS_OBJ, "{\"d\":[1,{\"a\":2}]}");
+	assert_picked(&p[4], JS_ARR, "[1,{\"a\":2}]");
+	assert_picked(&p[5], JS_INT, "-12");
+	assert_false(p[6].found);
+	assert_false(p[7].found);
+	assert_picked(&p[8], JS_NULL, "null");
+	assert_picked(&p[9], JS_BOOL, "true");
+	for (size_t i = 0; i < ARRAY_LEN(p); i++)
+		assert_false(p[i].twice);
+}
+
+static void test_pick_twice(void **state)
+{
+	struct json_pick p[] = { { .path = "a" }, { .path = "b.a" },
+		{ .path = "abc" } };
+
+	(void)state;
+	/* A key is what it stands for, and another than one it begins. */
+	pick("{\"a\":1,\"b\":{\"a\":2},\"\\u0061\":3,\"ab\":4,\"abcd\":5,"
+	     "\"\":6,\"b.a\":7}",
+		p, ARRAY_LEN(p));
+	assert_picked(&p[0], JS_INT, "3");
+	assert_true(p[0].twice);
+	assert_picked(&p[1], JS_INT, "2");
+	assert_false(p[1].twice);
+	assert_false(p[2].found);
+}
+
+static void test_pick_none(void **state)
+{
+	static const char *const texts[] = { "[]", "3", "\"a\"", "null",
+		"[{\"a\":1}]", "{}" };
+	static const char *const wrong[] = { "", "{", "{\"a\":1", "{\"a\":1}x",
+		"{\"a\":\"\\u0000\"}", "{\"a\":\"\xc0\xaf\"}", "{'a':1}" };
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct json_pick p = { .path = "a" };
+		pick(texts[i], &p, 1);
+		assert_false(p.found);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct json_pick p = { .path = "a" };
+		assert_rc(json_pick(wrong[i], strlen(wrong[i]), &p, 1, &e),
+			RC_INVALID);
+	}
+}
+
+static void test_pick_str(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{ "{\"a\":\"plain\"}", "plain" },
+		{ "{\"a\":\"\"}", "" },
+		{ "{\"a\":\"\\u00e9\\ud83d\\ude00\\n\\/\"}",
+			"\xc3\xa9\xf0\x9f\x98\x80\n/" },
+		{ "{\"a\":\"x\\ud800\"}", NULL },
+		{ "{\"a\":\"\\udc00\"}", NULL },
+		{ "{\"a\":5}", NULL },
+		{ "{}", NULL },
+	};
+	struct arena a = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct json_pick p = { .path = "a" };
+		pick(cases[i].text, &p, 1);
+		const char *s = json_pick_str(&p, &a);
+		if (!text_eq(s, cases[i].want))
+			fail_msg("%s: %s", cases[i].text, s ? s : "nothing");
+	}
+	assert_true(arena_ok(&a));
+	arena_free(&a);
+}
+
+static void test_pick_i64(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+		int64_t want;
+	} cases[] = {
+		{ "{\"a\":12}", true, 12 },
+		{ "{\"a\":-0}", true, 0 },
+		{ "{\"a\":9007199254740991}", true, 9007199254740991 },
+		{ "{\"a\":9007199254740992}", false, 0 },
+		{ "{\"a\":1.0}", false, 0 },
+		{ "{\"a\":1e3}", false, 0 },
+		{ "{\"a\":\"1\"}", false, 0 },
+		{ "{}", false, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct json_pick p = { .path = "a" };
+		int64_t v = 0;
+		pick(cases[i].text, &p, 1);
+		if (json_pick_i64(&p, &v) != cases[i].good ||
+			v != cases[i].want)
+			fail_msg("%s: %lld", cases[i].text, (long long)v);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -614,6 +753,11 @@ int main(void)
 		cmocka_unit_test(writes_what_it_read),
 		cmocka_unit_test(locates),
 		cmocka_unit_test(builds),
+		cmocka_unit_test(test_pick),
+		cmocka_unit_test(test_pick_twice),
+		cmocka_unit_test(test_pick_none),
+		cmocka_unit_test(test_pick_str),
+		cmocka_unit_test(test_pick_i64),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

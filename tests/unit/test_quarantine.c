@@ -24,7 +24,7 @@
 /* A member event from its parts as JSON. */
 #define PARTS(id, room, key, ts, content)                                      \
 	"{\"type\":\"m.room.member\",\"event_id\":" id ",\"room_id\":" room    \
-	",\"state_key\":" key ",\"origin_server_ts\":" ts                      \
+	",\"sender\":\"@s:b\",\"state_key\":" key ",\"origin_server_ts\":" ts  \
 	",\"content\":" content "}"
 #define JOIN "{\"membership\":\"join\"}"
 
@@ -41,6 +41,38 @@ static const struct bad_case {
 	{ "{}", "type: expected a string, found nothing" },
 	{ "{\"type\":5}", "type: expected a string, found an integer" },
 	{ "{\"type\":null}", "type: expected a string, found null" },
+	/* a member event that is no state, or nobody's */
+	{ "{\"type\":\"m.room.member\",\"event_id\":\"$1\",\"room_id\":\"!r\","
+	  "\"sender\":\"@s:b\",\"origin_server_ts\":1,\"content\":" JOIN "}",
+		"state_key: expected a string, found nothing" },
+	{ "{\"type\":\"m.room.member\",\"event_id\":\"$1\",\"room_id\":\"!r\","
+	  "\"state_key\":\"@a:b\",\"origin_server_ts\":1,\"content\":" JOIN "}",
+		"sender: expected a string, found nothing" },
+	/* what parsers read in different ways */
+	{ PARTS("\"$1\",\"event_id\":\"$2\"", "\"!r\"", "\"@a:b\"", "1", JOIN),
+		"event_id: found a second time" },
+	{ PARTS("\"$1\"", "\"!r\",\"room_id\":\"!q\"", "\"@a:b\"", "1", JOIN),
+		"room_id: found a second time" },
+	{ PARTS("\"$1\"", "\"!r\"", "\"@a:b\",\"state_key\":\"@c:d\"", "1",
+		  JOIN),
+		"state_key: found a second time" },
+	{ PARTS("\"$1\"", "\"!r\"", "\"@a:b\"", "1,\"origin_server_ts\":2",
+		  JOIN),
+		"origin_server_ts: found a second time" },
+	{ PARTS("\"$1\"", "\"!r\"", "\"@a:b\"", "1", JOIN ",\"content\":{}"),
+		"content: found a second time" },
+	{ PARTS("\"$1\"", "\"!r\"", "\"@a:b\"", "1",
+		  "{\"membership\":\"join\",\"member\\u0073hip\":\"ban\"}"),
+		"content.membership: found a second time" },
+	{ "{\"type\":\"m.room.member\",\"type\":\"x\"}",
+		"type: found a second time" },
+	{ PARTS("\"$1\"", "\"!r\"", "\"@a\\ud800:b\"", "1", JOIN),
+		"state_key: half of a surrogate pair" },
+	{ STATE("m.room.name", "$1", "1", "{\"name\":\"a\",\"name\":\"b\"}"),
+		"a second time" },
+	{ "{\"type\":\"m.room.redaction\",\"event_id\":\"$1\",\"room_id\":"
+	  "\"!r\",\"sender\":\"@s:b\",\"origin_server_ts\":1,\"content\":{}}",
+		"redacts: expected a string, found nothing" },
 	{ PARTS("null", "\"!r\"", "\"@a:b\"", "1", JOIN), "event_id" },
 	{ PARTS("5", "\"!r\"", "\"@a:b\"", "1", JOIN), "event_id" },
 	{ PARTS("\"1\"", "\"!r\"", "\"@a:b\"", "1", JOIN), "event_id" },

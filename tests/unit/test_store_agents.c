@@ -330,11 +330,9 @@ static void test_one_agent(void **state)
 static bool seen(struct store_fixture *f, const char *id, unsigned char fill)
 {
 	unsigned char digest[SHA256_LEN];
-	bool ret = false;
 
 	memset(digest, fill, sizeof(digest));
-	assert_ok(store_txn_seen(f->s, id, digest, &ret, &f->e), f->e);
-	return ret;
+	return store_txn_seen(f->s, id, digest);
 }
 
 static void add_txn(struct store_fixture *f, const char *id, unsigned char fill)
@@ -361,9 +359,32 @@ static void test_txn(void **state)
 	add_txn(f, "1", 7);
 	assert_ok(store_commit(f->s, &f->e), f->e);
 	assert_true(seen(f, "1", 7));
-	assert_false(seen(f, "1", 0));
+	assert_true(seen(f, "1", 0));
 	store_fixture_reopen(f);
 	assert_true(seen(f, "1", 7));
+	assert_true(seen(f, "1", 0));
+}
+
+static void test_txn_undone(void **state)
+{
+	struct store_fixture *f = *state;
+
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	add_txn(f, "1", 0);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	add_txn(f, "2", 0);
+	assert_true(seen(f, "2", 0));
+	store_rollback(f->s);
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_false(seen(f, "2", 0));
+	assert_true(seen(f, "1", 0));
+	add_txn(f, "2", 0);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	assert_true(seen(f, "2", 0));
+	assert_int_equal(
+		store_fixture_sql(f, "SELECT max(seq) FROM transaction_seen"),
+		2);
 }
 
 static void test_txn_window(void **state)
@@ -380,15 +401,20 @@ static void test_txn_window(void **state)
 	add_txn(f, "t10001", 1);
 	assert_false(seen(f, "t1", 1));
 	assert_true(seen(f, "t2", 1));
-	/* One that comes again is the newest. */
+	/* One that comes again with other events is another. */
 	add_txn(f, "t2", 2);
-	add_txn(f, "t10002", 1);
 	assert_true(seen(f, "t2", 2));
-	assert_false(seen(f, "t3", 1));
+	assert_false(seen(f, "t2", 1));
+	assert_true(seen(f, "t3", 1));
 	assert_ok(store_commit(f->s, &f->e), f->e);
 	assert_int_equal(
 		store_fixture_sql(f, "SELECT count(*) FROM transaction_seen"),
 		10000);
+	store_fixture_reopen(f);
+	assert_true(seen(f, "t2", 2));
+	assert_false(seen(f, "t2", 1));
+	assert_true(seen(f, "t3", 1));
+	assert_true(seen(f, "t10001", 1));
 }
 
 static void test_txn_counts(void **state)
@@ -398,9 +424,13 @@ static void test_txn_counts(void **state)
 
 	assert_ok(store_txn_counts(f->s, &c, &f->e), f->e);
 	assert_int_equal(c.seen, 0);
-	WRITE(f, store_txn_count(f->s, false, 30, 2, 1000, &f->e));
-	WRITE(f, store_txn_count(f->s, true, 0, 0, 2000, &f->e));
-	WRITE(f, store_txn_count(f->s, false, 5, 0, 3000, &f->e));
+	const struct store_txn_counts more[] = {
+		{ 1, 0, 30, 2, 1000 },
+		{ 1, 1, 0, 0, 2000 },
+		{ 1, 0, 5, 0, 3000 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		WRITE(f, store_txn_count(f->s, &more[i], &f->e));
 	store_fixture_reopen(f);
 	assert_ok(store_txn_counts(f->s, &c, &f->e), f->e);
 	assert_int_equal(c.seen, 3);
@@ -512,6 +542,7 @@ int main(void)
 		STORE_TEST(test_old_hand_offs_leave),
 		STORE_TEST(test_one_agent),
 		STORE_TEST(test_txn),
+		STORE_TEST(test_txn_undone),
 		STORE_TEST(test_txn_window),
 		STORE_TEST(test_txn_counts),
 		STORE_TEST(test_quarantine),

@@ -173,8 +173,58 @@ static void test_fresh_is_migrated(void **state)
 	for (size_t i = 1; i <= n_migrations; i++)
 		bring_to(f, db, migrations, i);
 	assert_string_equal(schema(f, db), fresh);
-	assert_non_null(strstr(fresh, "CREATE TABLE membership"));
+	assert_non_null(strstr(fresh, "CREATE VIEW membership"));
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* What a store had before ids became numbers and transactions a ring. */
+static void test_numbers(void **state)
+{
+	struct store_fixture *f = *state;
+	char *error = NULL;
+	sqlite3 *db = open_other(f, "old.db");
+
+	bring_to(f, db, migrations, 1);
+	assert_int_equal(
+		sqlite3_exec(db,
+			"INSERT INTO membership VALUES "
+			"('!r', '@a:b', 'join', '$1', 10, 'event'),"
+			"('!r', '@c:d', 'ban', NULL, 20, 'poll'),"
+			"('!q', '@a:b', 'leave', NULL, 30, 'action');"
+			"WITH RECURSIVE n(i) AS (SELECT 9990 UNION ALL "
+			"SELECT i + 1 FROM n WHERE i < 10010) "
+			"INSERT INTO transaction_seen "
+			"SELECT 't' || i, zeroblob(32), 5, i FROM n",
+			NULL, NULL, &error),
+		SQLITE_OK);
+	bring_to(f, db, migrations, n_migrations);
+	assert_int_equal(
+		number(db,
+			"SELECT count(*) FROM membership WHERE "
+			"(room_id, user_id, membership, event_id IS '$1', "
+			"origin_ts, source) IN (VALUES "
+			"('!r', '@a:b', 'join', 1, 10, 'event'),"
+			"('!r', '@c:d', 'ban', 0, 20, 'poll'),"
+			"('!q', '@a:b', 'leave', 0, 30, 'action'))"),
+		3);
+	assert_int_equal(number(db, "SELECT count(*) FROM membership"), 3);
+	assert_int_equal(
+		number(db, "SELECT count(*) FROM transaction_seen"), 21);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+
+	/* The next number is known, and so is what was seen. */
+	const unsigned char digest[SHA256_LEN] = { 0 };
+	struct store *s = NULL;
+	assert_ok(store_open(f->path, &s, &f->e), f->e);
+	assert_ok(store_begin(s, &f->e), f->e);
+	assert_true(store_txn_seen(s, "t9990", digest));
+	assert_ok(store_txn_add(s, "new", digest, 1, &f->e), f->e);
+	assert_ok(store_commit(s, &f->e), f->e);
+	store_close(s);
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT seq FROM transaction_seen WHERE "
+				 "txn_id = 'new'"),
+		10011);
 }
 
 static void test_order(void **state)
@@ -196,8 +246,8 @@ static void test_tables(void **state)
 
 	assert_int_equal(store_fixture_sql(f,
 				 "SELECT count(*) FROM pragma_table_list "
-				 "WHERE schema = 'main' AND name NOT LIKE "
-				 "'sqlite%' AND NOT strict"),
+				 "WHERE schema = 'main' AND type = 'table' "
+				 "AND name NOT LIKE 'sqlite%' AND NOT strict"),
 		0);
 	assert_int_equal(
 		store_fixture_sql(f,
@@ -272,6 +322,7 @@ int main(void)
 		STORE_TEST(test_failure_changes_nothing),
 		STORE_TEST(test_backup_cannot_be_made),
 		STORE_TEST(test_fresh_is_migrated),
+		STORE_TEST(test_numbers),
 		STORE_TEST(test_order),
 		STORE_TEST(test_tables),
 		STORE_TEST(test_no_statement_searches),

@@ -1,0 +1,119 @@
+/*
+ * store/keeper.c: the thread that writes the log's pages back into the
+ * database (a checkpoint) when the log has become long. SQLite would do it
+ * within a commit, that is before a homeserver gets its answer; here it is
+ * done when nobody writes. On the same connection: two connections, of which
+ * one writes while the other checkpoints, can spoil the file (SQLite up to
+ * 3.51.2, "WAL-reset bug").
+ */
+#include <string.h>
+
+#include "base/limits.h"
+#include "store/store_priv.h"
+
+#include "base/poison.h"
+
+/* A checkpoint costs as much as some hundred commits; this is one in
+ * thousands. */
+#define LOG_BYTES ((int64_t)(32 * MIB))
+
+/* The end of a commit, with the mutex held. */
+static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct store *s = arg;
+	struct keeper *k = &s->keeper;
+
+	(void)db;
+	(void)name;
+	if (pages < k->every)
+		k->next = k->every;
+	if (pages >= k->next) {
+		k->asked = true;
+		pthread_cond_signal(&k->due);
+	}
+	return SQLITE_OK;
+}
+
+/* Somebody who reads holds back the end of the log, and a full disk all of it:
+ * it is tried again when the log is longer by as much. */
+static void checkpoint(struct store *s)
+{
+	struct keeper *k = &s->keeper;
+	int log = 0, done = 0;
+
+	k->asked = false;
+	int code = sqlite3_wal_checkpoint_v2(
+		s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+	bool whole = code == SQLITE_OK && done == log;
+	k->next = whole ? k->every : (log > 0 ? log : k->next) + k->every;
+}
+
+static void *keeper_main(void *arg)
+{
+	struct store *s = arg;
+	struct keeper *k = &s->keeper;
+
+	store_lock(s);
+	while (!k->ending) {
+		if (k->asked)
+			checkpoint(s);
+		else
+			pthread_cond_wait(&k->due, &s->mutex);
+	}
+	store_unlock(s);
+	return NULL;
+}
+
+static enum rc page_bytes(struct store *s, int64_t *ret, struct err *e)
+{
+	sqlite3_stmt *q = NULL;
+	enum rc rc = RC_OK;
+
+	if (sqlite3_prepare_v2(s->db, SQL_PAGE_SIZE, -1, &q, NULL) !=
+			SQLITE_OK ||
+		sqlite3_step(q) != SQLITE_ROW)
+		rc = db_fail(s->db, s->path, e);
+	else
+		*ret = sqlite3_column_int64(q, 0);
+	sqlite3_finalize(q);
+	return rc;
+}
+
+enum rc keeper_start(struct store *s, struct err *e)
+{
+	struct keeper *k = &s->keeper;
+	int64_t page = 0;
+	enum rc rc = page_bytes(s, &page, e);
+
+	if (rc != RC_OK)
+		return rc;
+	k->every = (int)(LOG_BYTES / page);
+	k->next = k->every;
+	if (pthread_cond_init(&k->due, NULL) != 0)
+		return err_set(e, RC_IO, "store %s: no condition", s->path);
+	int failed = pthread_create(&k->thread, NULL, keeper_main, s);
+	if (failed) {
+		pthread_cond_destroy(&k->due);
+		return err_set(e, RC_IO, "store %s: starting a thread: %s",
+			s->path, strerror(failed));
+	}
+	k->running = true;
+	sqlite3_wal_hook(s->db, on_commit, s);
+	return RC_OK;
+}
+
+void keeper_stop(struct store *s)
+{
+	struct keeper *k = &s->keeper;
+
+	if (!k->running)
+		return;
+	store_lock(s);
+	sqlite3_wal_hook(s->db, NULL, NULL);
+	k->ending = true;
+	pthread_cond_signal(&k->due);
+	store_unlock(s);
+	pthread_join(k->thread, NULL);
+	pthread_cond_destroy(&k->due);
+	k->running = false;
+}
