@@ -16,6 +16,9 @@
 #define LIMIT_EVENT (64 * KIB)
 /* Events kept aside of one transaction: as many as the store keeps in all. */
 #define LIMIT_QUARANTINE 1000
+/* The bytes of all that is kept aside: 250 of the largest, and not 64 MiB of
+ * what nobody may ever look at. */
+#define LIMIT_QUARANTINE_BYTES (16 * MIB)
 /* Bodies of every other route we serve: a ping, a few names. */
 #define LIMIT_SMALL_BODY (64 * KIB)
 /* What we print to one client: rooms of ten thousand people. */

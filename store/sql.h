@@ -241,19 +241,34 @@
 	X(TXN_COUNT,                                                           \
 	  "UPDATE transaction_count SET seen = seen + ?1, "                    \
 	  "repeated = repeated + ?2, events = events + ?3, "                   \
-	  "quarantined = quarantined + ?4, last_ms = ?5")                      \
+	  "applied = applied + ?4, quarantined = quarantined + ?5, "           \
+	  "ephemeral = ephemeral + ?6, to_device = to_device + ?7, "           \
+	  "device_lists = device_lists + ?8, key_counts = key_counts + ?9, "   \
+	  "last_ms = iif(?10 > 0, ?10, last_ms)")                              \
 	X(TXN_COUNTS,                                                          \
-	  "SELECT seen, repeated, events, quarantined, last_ms "               \
+	  "SELECT seen, repeated, events, applied, quarantined, ephemeral, "   \
+	  "to_device, device_lists, key_counts, last_ms "                      \
 	  "FROM transaction_count")                                            \
 	X(QUARANTINE_ADD,                                                      \
 	  "INSERT INTO quarantine (txn_id, event_index, reason, "              \
-	  "received_ms, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")                   \
-	X(QUARANTINE_TRIM,                                                     \
-	  "DELETE FROM quarantine WHERE id <= "                                \
-	  "(SELECT max(id) FROM quarantine) - ?1")                             \
+	  "received_ms, partial, size, bytes) "                                \
+	  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                               \
+	X(QUARANTINE_TOTAL,                                                    \
+	  "SELECT kept, bytes, dropped FROM quarantine_total")                 \
+	X(QUARANTINE_DROP,                                                     \
+	  "DELETE FROM quarantine WHERE id = "                                 \
+	  "(SELECT min(id) FROM quarantine)")                                  \
+	X(QUARANTINE_DROPPED,                                                  \
+	  "UPDATE quarantine_total SET dropped = dropped + ?1 "                \
+	  "WHERE only = 1")                                                    \
 	X(QUARANTINE_LIST,                                                     \
-	  "SELECT id, txn_id, event_index, bytes, reason, received_ms "        \
-	  "FROM quarantine ORDER BY id")                                       \
+	  "SELECT id, txn_id, event_index, bytes, reason, received_ms, "       \
+	  "partial FROM quarantine ORDER BY id")                               \
+	X(QUARANTINE_GET,                                                      \
+	  "SELECT id, txn_id, event_index, bytes, reason, received_ms, "       \
+	  "partial FROM quarantine WHERE id = ?1")                             \
+	X(QUARANTINE_REASON, "UPDATE quarantine SET reason = ?2 WHERE id = ?1") \
+	X(QUARANTINE_REMOVE, "DELETE FROM quarantine WHERE id = ?1")           \
 	/* the audit log */                                                    \
 	X(AUDIT_ADD,                                                           \
 	  "INSERT INTO audit (ms, actor, action, subject, detail) "            \

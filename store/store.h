@@ -323,18 +323,41 @@ struct store_quarantined {
 	const char *bytes; /* JSON text as received */
 	const char *reason;
 	int64_t received_ms;
+	bool partial; /* the bytes are not all that came, or not as it came */
 };
-/* Keeps it, of at most LIMIT_EVENT bytes; at most LIMIT_QUARANTINE rows, the
- * oldest leave. */
+/* Keeps it, of at most LIMIT_EVENT bytes; at most LIMIT_QUARANTINE rows of
+ * LIMIT_QUARANTINE_BYTES in all, the oldest leave. */
 MUST_CHECK enum rc store_quarantine_add(
 	struct store *s, const struct store_quarantined *q, struct err *e);
+/* Counts n more that there was no room for. */
+MUST_CHECK enum rc store_quarantine_skip(
+	struct store *s, int64_t n, struct err *e);
 MUST_CHECK enum rc store_quarantine_list(struct store *s, struct arena *a,
 	struct store_quarantined **ret, size_t *n, struct err *e);
+/* One row; RC_NOT_FOUND. */
+MUST_CHECK enum rc store_quarantine_get(struct store *s, int64_t id,
+	struct arena *a, struct store_quarantined *ret, struct err *e);
+MUST_CHECK enum rc store_quarantine_reason(
+	struct store *s, int64_t id, const char *reason, struct err *e);
+MUST_CHECK enum rc store_quarantine_remove(
+	struct store *s, int64_t id, struct err *e);
+
+struct store_quarantine_total {
+	int64_t kept, bytes;
+	int64_t dropped; /* left because it was full */
+};
+MUST_CHECK enum rc store_quarantine_total(
+	struct store *s, struct store_quarantine_total *ret, struct err *e);
 
 struct store_txn_counts {
-	int64_t seen, repeated, events, quarantined, last_ms;
+	int64_t seen, repeated; /* transactions; seen: the repeated ones too */
+	int64_t events, applied, quarantined;
+	/* Elements of what a transaction may have beside events. */
+	int64_t ephemeral, to_device, device_lists, key_counts;
+	int64_t last_ms;
 };
-/* Adds to them; last_ms replaces. They survive restarts. */
+/* Adds all of these, and sets last_ms where it is not 0; they survive
+ * restarts. */
 MUST_CHECK enum rc store_txn_count(
 	struct store *s, const struct store_txn_counts *more, struct err *e);
 MUST_CHECK enum rc store_txn_counts(

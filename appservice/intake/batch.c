@@ -287,15 +287,17 @@ static void read_event(struct reading *r, struct batch *b)
 }
 
 /* Bytes that are no text become a question mark each. */
-const char *batch_excerpt(struct arena *a, struct str text)
+const char *batch_excerpt(struct arena *a, struct str text, bool *partial)
 {
 	size_t n = text.n < LIMIT_EVENT ? text.n : LIMIT_EVENT;
 	char *out = arena_strndup(a, text.p, n);
 
+	*partial = n < text.n;
 	for (size_t i = 0; out && i < n;) {
 		uint32_t cp;
 		size_t length = utf8_next(out + i, n - i, &cp);
 		if (!length || !cp) {
+			*partial = true;
 			out[i] = '?';
 			length = 1;
 		}
@@ -315,9 +317,9 @@ static void set_aside(struct batch *b, struct str text, const char *reason)
 		return;
 	*bad = (struct batch_bad){
 		.index = (int64_t)b->seen,
-		.bytes = batch_excerpt(&b->arena, text),
 		.reason = reason,
 	};
+	bad->bytes = batch_excerpt(&b->arena, text, &bad->partial);
 }
 
 /* An event without an id counts all the same. */
@@ -365,7 +367,7 @@ enum rc batch_read(struct batch *b, struct str body, int64_t now_ms,
 
 	*b = (struct batch){ .now_ms = now_ms };
 	buf_init(&b->content, LIMIT_EVENT);
-	enum rc rc = split_begin(body, &events, not_json, e);
+	enum rc rc = split_begin(body, &events, &b->extras, not_json, e);
 	if (rc)
 		return rc;
 	sha256_begin(&digest);

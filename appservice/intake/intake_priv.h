@@ -1,7 +1,8 @@
 /*
  * appservice/intake/intake_priv.h: from the text of a transaction to what the
  * store is told: split.c finds the events in the text, batch.c reads them one
- * by one, transaction.c commits them.
+ * by one, transaction.c commits them. extras.c counts what else there is,
+ * retry.c reads again what was set aside.
  */
 #ifndef APPSERVICE_INTAKE_INTAKE_PRIV_H
 #define APPSERVICE_INTAKE_INTAKE_PRIV_H
@@ -9,15 +10,35 @@
 #include "appservice/intake/intake.h"
 #include "base/arena.h"
 
+/* --- extras.c ------------------------------------------------------------- */
+
+enum extra_kind {
+	EXTRA_EPHEMERAL,
+	EXTRA_TO_DEVICE,
+	EXTRA_DEVICE_LISTS,
+	EXTRA_KEY_COUNTS,
+	EXTRA_FALLBACK_KEYS,
+	EXTRA_KINDS
+};
+
+/* How much there was of each; place: by which of its names (0: none). */
+struct extras {
+	size_t n[EXTRA_KINDS], place[EXTRA_KINDS];
+};
+
+/* A member of a transaction: its name in quotes, and its value, both as text.
+ * Those that are not known are ignored. */
+void extras_take(struct extras *x, struct str key, struct str value);
+
 /* --- split.c -------------------------------------------------------------- */
 
 /*
  * Finds the inside of the array `events` without reading it. RC_INVALID, with
  * *not_json said, when the body is not one whole JSON object or has no such
- * array.
+ * array. The other members are counted.
  */
-MUST_CHECK enum rc split_begin(
-	struct str body, struct str *events, bool *not_json, struct err *e);
+MUST_CHECK enum rc split_begin(struct str body, struct str *events,
+	struct extras *extras, bool *not_json, struct err *e);
 /* Takes the next element's text off; false at the end. */
 bool split_next(struct str *events, struct str *ret);
 
@@ -35,6 +56,7 @@ struct batch_event {
 struct batch_bad {
 	int64_t index;
 	const char *bytes; /* at most LIMIT_EVENT of the text */
+	bool partial;      /* that is not all of it, or not as it was */
 	const char *reason;
 };
 
@@ -48,6 +70,7 @@ struct batch {
 	struct batch_bad *bad; /* the first LIMIT_QUARANTINE */
 	size_t n_bad, bad_cap;
 	size_t bad_seen;
+	struct extras extras;
 	unsigned char digest[SHA256_LEN]; /* of the ordered event ids */
 };
 
@@ -56,8 +79,21 @@ struct batch {
 MUST_CHECK enum rc batch_read(struct batch *b, struct str body, int64_t now_ms,
 	bool *not_json, struct err *e);
 void batch_free(struct batch *b);
-/* The beginning of a text, as something that the store takes. */
-const char *batch_excerpt(struct arena *a, struct str text);
+/* The beginning of a text, as something that the store takes; *partial: it is
+ * not all of it, or not as it was. */
+const char *batch_excerpt(struct arena *a, struct str text, bool *partial);
+
+/* --- transaction.c: parts of a store transaction that is open ------------- */
+
+/* Applies a batch's events, counting them. */
+MUST_CHECK enum rc batch_apply(struct store *s, const struct batch *b,
+	struct intake_result *ret, struct err *e);
+/* Puts its bad events into quarantine. */
+MUST_CHECK enum rc batch_quarantine(struct store *s, const char *txn_id,
+	const struct batch *b, struct err *e);
+/* What a batch adds to the counters, all but `seen`. */
+struct store_txn_counts batch_counts(
+	const struct batch *b, const struct intake_result *r);
 
 /* --- redact.c ------------------------------------------------------------- */
 

@@ -140,7 +140,8 @@ static bool skip_member_value(struct str *s, struct str *inside)
 }
 
 /* Of two members of the name the last one counts, as in every parser. */
-static bool skip_member(struct str *s, struct str *events)
+static bool skip_member(
+	struct str *s, struct str *events, struct extras *extras)
 {
 	static const char wanted[] = "\"events\"";
 	struct str inside;
@@ -150,21 +151,27 @@ static bool skip_member(struct str *s, struct str *events)
 	if (!at(s, '"') || !skip_string(s))
 		return false;
 	size_t n = (size_t)(s->p - key);
-	if (!take(s, ':') || !skip_member_value(s, &inside))
+	if (!take(s, ':'))
 		return false;
+	const char *value = s->p;
+	if (!skip_member_value(s, &inside))
+		return false;
+	extras_take(extras, (struct str){ key, n },
+		(struct str){ value, (size_t)(s->p - value) });
 	if (n == sizeof(wanted) - 1 && !memcmp(key, wanted, n))
 		*events = inside;
 	return true;
 }
 
-static bool skip_object(struct str *s, struct str *events)
+static bool skip_object(
+	struct str *s, struct str *events, struct extras *extras)
 {
 	if (!take(s, '{'))
 		return false;
 	if (take(s, '}'))
 		return true;
 	do {
-		if (!skip_member(s, events))
+		if (!skip_member(s, events, extras))
 			return false;
 	} while (take(s, ','));
 	return take(s, '}');
@@ -176,8 +183,8 @@ static bool is_whole(struct str *rest)
 	return !rest->n;
 }
 
-enum rc split_begin(
-	struct str body, struct str *events, bool *not_json, struct err *e)
+enum rc split_begin(struct str body, struct str *events, struct extras *extras,
+	bool *not_json, struct err *e)
 {
 	struct str found = { NULL, 0 }, ignored;
 	struct str rest = body;
@@ -187,7 +194,7 @@ enum rc split_begin(
 	skip_space(&rest);
 	bool object = at(&rest, '{');
 	bool good = utf8_valid(body.p, body.n, &bad) &&
-		(object ? skip_object(&rest, &found)
+		(object ? skip_object(&rest, &found, extras)
 			: skip_member_value(&rest, &ignored)) &&
 		is_whole(&rest);
 	if (!good) {

@@ -58,7 +58,7 @@ static enum rc apply_event(struct store *s, const struct batch_event *ev,
 	return store_membership_set(s, &m, changed, e);
 }
 
-static enum rc apply_events(struct store *s, const struct batch *b,
+enum rc batch_apply(struct store *s, const struct batch *b,
 	struct intake_result *ret, struct err *e)
 {
 	for (size_t i = 0; i < b->n; i++) {
@@ -75,7 +75,7 @@ static enum rc apply_events(struct store *s, const struct batch *b,
 	return RC_OK;
 }
 
-static enum rc quarantine(struct store *s, const char *txn_id,
+enum rc batch_quarantine(struct store *s, const char *txn_id,
 	const struct batch *b, struct err *e)
 {
 	for (size_t i = 0; i < b->n_bad; i++) {
@@ -85,35 +85,63 @@ static enum rc quarantine(struct store *s, const char *txn_id,
 			.bytes = b->bad[i].bytes,
 			.reason = b->bad[i].reason,
 			.received_ms = b->now_ms,
+			.partial = b->bad[i].partial,
 		};
 		enum rc rc = store_quarantine_add(s, &q, e);
 		if (rc)
 			return rc;
 	}
+	if (b->bad_seen > b->n_bad)
+		return store_quarantine_skip(
+			s, (int64_t)(b->bad_seen - b->n_bad), e);
 	return RC_OK;
+}
+
+struct store_txn_counts batch_counts(
+	const struct batch *b, const struct intake_result *r)
+{
+	const size_t *n = b->extras.n;
+
+	return (struct store_txn_counts){
+		.events = (int64_t)b->seen,
+		.applied = (int64_t)r->applied,
+		.quarantined = (int64_t)b->bad_seen,
+		.ephemeral = (int64_t)n[EXTRA_EPHEMERAL],
+		.to_device = (int64_t)n[EXTRA_TO_DEVICE],
+		.device_lists = (int64_t)n[EXTRA_DEVICE_LISTS],
+		.key_counts =
+			(int64_t)(n[EXTRA_KEY_COUNTS] + n[EXTRA_FALLBACK_KEYS]),
+	};
+}
+
+static enum rc count(struct store *s, struct store_txn_counts more,
+	int64_t now_ms, struct err *e)
+{
+	more.seen = 1;
+	more.last_ms = now_ms;
+	return store_txn_count(s, &more, e);
+}
+
+static enum rc count_repeated(struct store *s, int64_t now_ms, struct err *e)
+{
+	return count(s, (struct store_txn_counts){ .repeated = 1 }, now_ms, e);
 }
 
 /* Everything between begin and commit. */
 static enum rc write_batch(struct store *s, const char *txn_id,
 	const struct batch *b, struct intake_result *ret, struct err *e)
 {
-	struct store_txn_counts more = { .seen = 1, .last_ms = b->now_ms };
-
 	ret->events = b->seen;
 	ret->repeated = store_txn_seen(s, txn_id, b->digest);
-	if (ret->repeated) {
-		more.repeated = 1;
-		return store_txn_count(s, &more, e);
-	}
+	if (ret->repeated)
+		return count_repeated(s, b->now_ms, e);
 	ret->quarantined = b->bad_seen;
-	more.events = (int64_t)b->seen;
-	more.quarantined = (int64_t)b->bad_seen;
-	enum rc rc = apply_events(s, b, ret, e);
+	enum rc rc = batch_apply(s, b, ret, e);
 	if (!rc)
-		rc = quarantine(s, txn_id, b, e);
+		rc = batch_quarantine(s, txn_id, b, e);
 	if (!rc)
 		rc = store_txn_add(s, txn_id, b->digest, b->now_ms, e);
-	return rc ? rc : store_txn_count(s, &more, e);
+	return rc ? rc : count(s, batch_counts(b, ret), b->now_ms, e);
 }
 
 static enum rc end(struct store *s, enum rc rc, struct err *e)
@@ -150,17 +178,17 @@ static enum rc set_all_aside(struct store *s, const char *txn_id,
 	struct store_quarantined q = {
 		.txn_id = txn_id,
 		.index = -1,
-		.bytes = batch_excerpt(a, body),
 		.reason = reason,
 		.received_ms = clock_wall_ms(),
 	};
+	q.bytes = batch_excerpt(a, body, &q.partial);
 
 	if (!q.bytes)
 		return err_nomem(e);
 	enum rc rc = store_quarantine_add(s, &q, e);
-	const struct store_txn_counts more = { .quarantined = 1,
-		.last_ms = q.received_ms };
-	return rc ? rc : store_txn_count(s, &more, e);
+	return rc ? rc
+		  : count(s, (struct store_txn_counts){ .quarantined = 1 },
+			    q.received_ms, e);
 }
 
 /* Everything between begin and commit for a body that cannot be used. */
@@ -176,11 +204,8 @@ static enum rc write_refusal(struct store *s, const char *txn_id,
 		goto out;
 	if (before == LAST_ATTEMPT) {
 		/* Our 200 did not arrive. */
-		const struct store_txn_counts more = {
-			.seen = 1, .repeated = 1, .last_ms = clock_wall_ms()
-		};
 		ret->repeated = true;
-		rc = store_txn_count(s, &more, e);
+		rc = count_repeated(s, clock_wall_ms(), e);
 		goto out;
 	}
 	const char *note = arena_printf(&a, "%d %s", (int)before + 1, txn_id);

@@ -48,7 +48,11 @@ static enum rc count_rows(struct app *app, struct figures *f, struct err *e)
 		return RC_OK;
 	enum rc rc =
 		store_journal_counts(app->store, &f->waiting, &f->failed, e);
-	return rc == RC_OK ? store_txn_counts(app->store, &f->txn, e) : rc;
+	if (rc == RC_OK)
+		rc = store_txn_counts(app->store, &f->txn, e);
+	if (rc == RC_OK)
+		rc = store_quarantine_total(app->store, &f->quarantine, e);
+	return rc;
 }
 
 enum rc figures_take(struct app *app, struct figures *ret, struct buf *why_not,
@@ -115,8 +119,29 @@ static const struct metric {
 		"Those of them that had come before.", AT(txn.repeated) },
 	{ "muster_events_total", "", "counter", "Events in transactions.",
 		AT(txn.events) },
+	{ "muster_events_applied_total", "", "counter",
+		"Events of which something was kept.", AT(txn.applied) },
 	{ "muster_events_quarantined_total", "", "counter",
 		"Events that could not be read.", AT(txn.quarantined) },
+	{ "muster_quarantine_kept", "", "gauge",
+		"Events in quarantine, and whole transactions.",
+		AT(quarantine.kept) },
+	{ "muster_quarantine_bytes", "", "gauge", "What they take.",
+		AT(quarantine.bytes) },
+	{ "muster_quarantine_dropped_total", "", "counter",
+		"Those that left because it was full.",
+		AT(quarantine.dropped) },
+	{ "muster_ephemeral_total", "", "counter",
+		"Typing, receipts and presence in transactions.",
+		AT(txn.ephemeral) },
+	{ "muster_to_device_total", "", "counter",
+		"Messages to devices in transactions.", AT(txn.to_device) },
+	{ "muster_device_lists_total", "", "counter",
+		"Users whose devices changed, or who left, in transactions.",
+		AT(txn.device_lists) },
+	{ "muster_key_counts_total", "", "counter",
+		"Users whose keys were counted in transactions.",
+		AT(txn.key_counts) },
 	{ "muster_homeserver_requests_total", "", "counter",
 		"Requests to the homeserver since the start.", AT(requests) },
 	{ "muster_homeserver_writes_total", "", "counter",

@@ -16,6 +16,7 @@ struct figures {
 	int64_t unanswered, held;     /* not as declared, but no step */
 	int64_t waiting, failed;      /* rows of the journal */
 	struct store_txn_counts txn;
+	struct store_quarantine_total quarantine;
 	int64_t requests, writes; /* that the homeserver got since the start */
 };
 

@@ -289,11 +289,19 @@ static void print_status(struct js doc)
 	print_counts("journal", doc, "journal");
 	struct js txn = js_get(doc, "transactions");
 	printf("transactions %lld, %lld of them repeated; %lld events, %lld "
-	       "quarantined\n",
+	       "applied, %lld quarantined\n",
 		(long long)number(txn, "seen"),
 		(long long)number(txn, "repeated"),
 		(long long)number(txn, "events"),
+		(long long)number(txn, "applied"),
 		(long long)number(txn, "quarantined"));
+	printf("beside events %lld ephemeral, %lld to devices, %lld device "
+	       "lists, %lld key counts\n",
+		(long long)number(txn, "ephemeral"),
+		(long long)number(txn, "to_device"),
+		(long long)number(txn, "device_lists"),
+		(long long)number(txn, "key_counts"));
+	print_counts("quarantine", doc, "quarantine");
 }
 
 static void print_health(struct js doc)

@@ -245,8 +245,18 @@ static void write_counters(struct jb *b, const struct figures *f)
 	jb_int(b, "seen", f->txn.seen);
 	jb_int(b, "repeated", f->txn.repeated);
 	jb_int(b, "events", f->txn.events);
+	jb_int(b, "applied", f->txn.applied);
 	jb_int(b, "quarantined", f->txn.quarantined);
+	jb_int(b, "ephemeral", f->txn.ephemeral);
+	jb_int(b, "to_device", f->txn.to_device);
+	jb_int(b, "device_lists", f->txn.device_lists);
+	jb_int(b, "key_counts", f->txn.key_counts);
 	jb_int(b, "last_ms", f->txn.last_ms);
+	jb_end_obj(b);
+	jb_obj(b, "quarantine");
+	jb_int(b, "kept", f->quarantine.kept);
+	jb_int(b, "bytes", f->quarantine.bytes);
+	jb_int(b, "dropped", f->quarantine.dropped);
 	jb_end_obj(b);
 }
 

@@ -66,8 +66,10 @@ def documents(muster):
     now = has(docs["status"], STATUS)
     has(now["journal"], {"waiting": int, "failed": int})
     has(now["transactions"], {
-        "seen": int, "repeated": int, "events": int, "quarantined": int,
-        "last_ms": int})
+        "seen": int, "repeated": int, "events": int, "applied": int,
+        "quarantined": int, "ephemeral": int, "to_device": int,
+        "device_lists": int, "key_counts": int, "last_ms": int})
+    has(now["quarantine"], {"kept": int, "bytes": int, "dropped": int})
     has(now["homeserver"], {"kind": str, "version": (str, type(None)),
                             "requests": int, "writes": int})
     assert set(now["agents"]) <= STATES

@@ -44,6 +44,7 @@ static void test_once(void **state)
 	assert_int_equal(c.seen, 3);
 	assert_int_equal(c.repeated, 2);
 	assert_int_equal(c.events, 1);
+	assert_int_equal(c.applied, 1);
 	assert_int_equal(c.quarantined, 0);
 	assert_in_range(
 		c.last_ms, clock_wall_ms() - 60000, clock_wall_ms() + 1);
@@ -398,6 +399,108 @@ static void test_odd_ids(void **state)
 		1);
 }
 
+/* --- what else a transaction may have --------------------------------------- */
+
+/* AS-72, AS-78, AS-79: counted, whatever it looks like, and never a reason to
+ * refuse; AS-77: of two names for one thing the stable one counts. */
+static void test_extras(void **state)
+{
+	static const struct {
+		const char *members;
+		int ephemeral, to_device, device_lists, key_counts;
+	} cases[] = {
+		{ "\"ephemeral\":[]", 0, 0, 0, 0 },
+		{ "\"ephemeral\":[{\"type\":\"m.typing\"},null,5,\"]\",[1,2]]",
+			5, 0, 0, 0 },
+		{ "\"de.sorunome.msc2409.ephemeral\" : [ {} , {} ] ", 2, 0, 0,
+			0 },
+		{ "\"ephemeral\":[1],\"de.sorunome.msc2409.ephemeral\":[1,2,3]",
+			1, 0, 0, 0 },
+		{ "\"de.sorunome.msc2409.ephemeral\":[1,2,3],\"ephemeral\":[1]",
+			1, 0, 0, 0 },
+		{ "\"de.sorunome.msc2409.ephemeral\":[1,2],\"ephemeral\":[]", 0,
+			0, 0, 0 },
+		{ "\"ephemeral\":{},\"de.sorunome.msc2409.ephemeral\":[1,2]", 0,
+			0, 0, 0 },
+		{ "\"ephemeral\":[1],\"ephemeral\":[1,2]", 2, 0, 0, 0 },
+		{ "\"ephemeral\":\"x\",\"to_device\":null", 0, 0, 0, 0 },
+		{ "\"ephemeral\":1.5,\"to_device\":{\"a\":[1]}", 0, 0, 0, 0 },
+		{ "\"to_device\":[{\"to_user_id\":\"@a:hs\"}]", 0, 1, 0, 0 },
+		{ "\"de.sorunome.msc2409.to_device\":[{},{}]", 0, 2, 0, 0 },
+		{ "\"de.sorunome.msc2409.to_device\":[{},{}],\"to_device\":[1]",
+			0, 1, 0, 0 },
+		{ "\"device_lists\":{\"changed\":[\"@a:hs\",\"@b:hs\"],"
+		  "\"left\":[\"@c:hs\"],\"removed\":[1,2,3,4]}",
+			0, 0, 3, 0 },
+		{ "\"org.matrix.msc3202.device_lists\":{\"left\":[1]}", 0, 0, 1,
+			0 },
+		{ "\"device_lists\":[1,2]", 0, 0, 0, 0 },
+		{ "\"device_lists\":{\"changed\":{\"a\":1},\"left\":5}", 0, 0,
+			0, 0 },
+		/* not quite an object: as far as it can be read */
+		{ "\"device_lists\":{\"left\":[1,2],\"changed\" [1]}", 0, 0, 2,
+			0 },
+		{ "\"device_lists\":{5:[1]}", 0, 0, 0, 0 },
+		{ "\"device_one_time_keys_count\":{\"@a:hs\":{\"D\":"
+		  "{\"curve25519\":5}},\"@b:hs\":{}}",
+			0, 0, 0, 2 },
+		/* Synapse sends both spellings. */
+		{ "\"org.matrix.msc3202.device_one_time_keys_count\":"
+		  "{\"@a:hs\":{},\"@b:hs\":{}},"
+		  "\"org.matrix.msc3202.device_one_time_key_counts\":"
+		  "{\"@a:hs\":{},\"@b:hs\":{}}",
+			0, 0, 0, 2 },
+		{ "\"org.matrix.msc3202.device_one_time_key_counts\":"
+		  "{\"@a:hs\":{}}",
+			0, 0, 0, 1 },
+		{ "\"device_one_time_keys_count\":{\"@a:hs\":{}},"
+		  "\"org.matrix.msc3202.device_unused_fallback_key_types\":"
+		  "{\"@a:hs\":{},\"@b:hs\":{}}",
+			0, 0, 0, 3 },
+		{ "\"device_unused_fallback_key_types\":[\"x\"]", 0, 0, 0, 0 },
+		/* AS-70: what nobody knows */
+		{ "\"x.y\":{\"ephemeral\":[1]},\"ephemeral_\":[1],"
+		  "\"Ephemeral\":[1],\"\":[1]",
+			0, 0, 0, 0 },
+	};
+	struct store_fixture *f = *state;
+	struct store_txn_counts before = { 0 };
+	char body[1000], txn[20];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		for (int end = 0; end < 2; end++) {
+			snprintf(txn, sizeof(txn), "t%zu.%d", i, end);
+			snprintf(body, sizeof(body),
+				end ? "{\"events\":[" MESSAGE("$1") "],%s}"
+				    : "{%s,\"events\":[" MESSAGE("$1") "]}",
+				cases[i].members);
+			assert_int_equal(intake_take(f, txn, body).events, 1);
+			/* AS-53: once only */
+			assert_true(intake_take(f, txn, body).repeated);
+		}
+		struct store_txn_counts c = intake_counts(f);
+		if (c.ephemeral - before.ephemeral != 2 * cases[i].ephemeral ||
+			c.to_device - before.to_device !=
+				2 * cases[i].to_device ||
+			c.device_lists - before.device_lists !=
+				2 * cases[i].device_lists ||
+			c.key_counts - before.key_counts !=
+				2 * cases[i].key_counts)
+			fail_msg("%s: %d %d %d %d", cases[i].members,
+				(int)(c.ephemeral - before.ephemeral),
+				(int)(c.to_device - before.to_device),
+				(int)(c.device_lists - before.device_lists),
+				(int)(c.key_counts - before.key_counts));
+		assert_int_equal(c.quarantined, 0);
+		before = c;
+	}
+	/* AS-58: with no event in either they are one and the same. */
+	intake_take(f, "e", "{\"events\":[],\"ephemeral\":[1]}");
+	assert_true(intake_take(f, "e", "{\"events\":[],\"ephemeral\":[2,3]}")
+			    .repeated);
+	assert_int_equal(intake_counts(f).ephemeral, before.ephemeral + 1);
+}
+
 /* --- what is answered ----------------------------------------------------- */
 
 static int pings, changes;
@@ -564,6 +667,7 @@ int main(void)
 		STORE_TEST(test_redaction),
 		STORE_TEST(test_ignored),
 		STORE_TEST(test_odd_ids),
+		STORE_TEST(test_extras),
 		STORE_TEST(test_put),
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_queries),

@@ -163,6 +163,7 @@ static void test_bad_events(void **state)
 		assert_string_equal(q[i].txn_id, txn);
 		assert_int_equal(q[i].index, 1);
 		assert_string_equal(q[i].bytes, c->event);
+		assert_false(q[i].partial);
 		if (!strstr(q[i].reason, c->reason))
 			fail_msg("%s: expected '%s', found '%s'", c->event,
 				c->reason, q[i].reason);
@@ -192,6 +193,7 @@ static void test_deep(void **state)
 	assert_int_equal(intake_quarantined(f, &q), 1);
 	/* kept as far as there is room */
 	assert_int_equal(strlen(q[0].bytes), 65536);
+	assert_true(q[0].partial);
 	buf_free(&b);
 }
 
@@ -258,6 +260,9 @@ static void test_many_bad(void **state)
 	assert_int_equal(intake_quarantined(f, &q), 1000);
 	assert_int_equal(q[0].index, 0);
 	assert_int_equal(q[999].index, 999);
+	struct store_quarantine_total t = { 0 };
+	assert_ok(store_quarantine_total(f->s, &t, &f->e), f->e);
+	assert_int_equal(t.dropped, 500);
 	buf_free(&b);
 }
 
@@ -401,6 +406,7 @@ static void test_third_time(void **state)
 	assert_int_equal(q[0].index, -1);
 	assert_string_equal(q[0].txn_id, "t");
 	assert_string_equal(q[0].bytes, "{\"events\":[??x");
+	assert_true(q[0].partial);
 	/* Once more: our answer was lost. */
 	assert_rc(intake_try(f, "t", bad, sizeof(bad) - 1, &r), RC_OK);
 	assert_true(r.repeated);

@@ -271,12 +271,12 @@ static void test_newer_version(void **state)
 {
 	struct store_fixture *f = *state;
 	struct store *s = NULL;
+	char back[60];
 
+	snprintf(back, sizeof(back), "PRAGMA user_version = %d",
+		(int)store_fixture_sql(f, "PRAGMA user_version"));
 	store_close(f->s);
 	f->s = NULL;
-	char restore[60];
-	snprintf(restore, sizeof(restore), "PRAGMA user_version = %d",
-		(int)store_fixture_sql(f, "PRAGMA user_version"));
 	store_fixture_sql(f, "PRAGMA user_version = 9");
 	assert_rc(store_open(f->path, &s, &f->e), RC_VERSION);
 	assert_null(s);
@@ -286,7 +286,7 @@ static void test_newer_version(void **state)
 	assert_rc(store_open_readonly(f->path, &s, &f->e), RC_VERSION);
 	assert_words(f, "newer muster");
 	/* Unharmed: it opens again where it is understood. */
-	store_fixture_sql(f, restore);
+	store_fixture_sql(f, back);
 	assert_ok(store_open(f->path, &f->s, &f->e), f->e);
 }
 

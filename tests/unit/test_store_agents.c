@@ -424,19 +424,33 @@ static void test_txn_counts(void **state)
 
 	assert_ok(store_txn_counts(f->s, &c, &f->e), f->e);
 	assert_int_equal(c.seen, 0);
-	const struct store_txn_counts more[] = {
-		{ 1, 0, 30, 2, 1000 },
-		{ 1, 1, 0, 0, 2000 },
-		{ 1, 0, 5, 0, 3000 },
+	const struct store_txn_counts all = { .seen = 1,
+		.events = 30,
+		.applied = 7,
+		.quarantined = 2,
+		.ephemeral = 3,
+		.to_device = 4,
+		.device_lists = 5,
+		.key_counts = 6,
+		.last_ms = 1000 };
+	const struct store_txn_counts again = {
+		.seen = 1, .repeated = 1, .last_ms = 3000
 	};
-	for (size_t i = 0; i < ARRAY_LEN(more); i++)
-		WRITE(f, store_txn_count(f->s, &more[i], &f->e));
+	const struct store_txn_counts later = { .events = 5, .ephemeral = 10 };
+	WRITE(f, store_txn_count(f->s, &all, &f->e));
+	WRITE(f, store_txn_count(f->s, &again, &f->e));
+	WRITE(f, store_txn_count(f->s, &later, &f->e));
 	store_fixture_reopen(f);
 	assert_ok(store_txn_counts(f->s, &c, &f->e), f->e);
-	assert_int_equal(c.seen, 3);
+	assert_int_equal(c.seen, 2);
 	assert_int_equal(c.repeated, 1);
 	assert_int_equal(c.events, 35);
+	assert_int_equal(c.applied, 7);
 	assert_int_equal(c.quarantined, 2);
+	assert_int_equal(c.ephemeral, 13);
+	assert_int_equal(c.to_device, 4);
+	assert_int_equal(c.device_lists, 5);
+	assert_int_equal(c.key_counts, 6);
 	assert_int_equal(c.last_ms, 3000);
 }
 
@@ -487,6 +501,12 @@ static void test_quarantine_is_bounded(void **state)
 	assert_int_equal(rows[0].index, 5);
 	assert_int_equal(rows[999].index, 1004);
 
+	struct store_quarantine_total t = { 0 };
+	assert_ok(store_quarantine_total(f->s, &t, &f->e), f->e);
+	assert_int_equal(t.kept, 1000);
+	assert_int_equal(t.bytes, 2000);
+	assert_int_equal(t.dropped, 5);
+
 	/* Nor is a single one without bounds: 64 KiB. */
 	static char large[65538];
 	memset(large, 'x', 65537);
@@ -494,6 +514,52 @@ static void test_quarantine_is_bounded(void **state)
 	WRITE_RC(f, store_quarantine_add(f->s, &row, &f->e), RC_TOO_LARGE);
 	large[65536] = '\0';
 	WRITE(f, store_quarantine_add(f->s, &row, &f->e));
+	/* Nor all of them together: 16 MiB are 256 of these. */
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	for (row.index = 0; row.index < 300; row.index++)
+		assert_ok(store_quarantine_add(f->s, &row, &f->e), f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	assert_ok(store_quarantine_total(f->s, &t, &f->e), f->e);
+	assert_int_equal(t.kept, 256);
+	assert_int_equal(t.bytes, 16777216);
+	assert_int_equal(t.dropped, 1005 + 1 + 300 - 256);
+	assert_int_equal(
+		store_fixture_sql(f, "SELECT min(event_index) FROM quarantine"),
+		44);
+	/* What somebody removes is no longer counted, and was not dropped. */
+	store_fixture_sql(f, "DELETE FROM quarantine WHERE event_index > 44");
+	assert_ok(store_quarantine_total(f->s, &t, &f->e), f->e);
+	assert_int_equal(t.kept, 1);
+	assert_int_equal(t.bytes, 65536);
+	assert_int_equal(t.dropped, 1050);
+}
+
+static void test_quarantine_row(void **state)
+{
+	struct store_fixture *f = *state;
+	const struct store_quarantined row = { .txn_id = "7",
+		.index = 2,
+		.bytes = "{}",
+		.reason = "r",
+		.partial = true };
+	struct store_quarantined got = { 0 };
+
+	WRITE(f, store_quarantine_add(f->s, &row, &f->e));
+	assert_rc(store_quarantine_get(f->s, 2, &f->a, &got, &f->e),
+		RC_NOT_FOUND);
+	assert_ok(store_quarantine_get(f->s, 1, &f->a, &got, &f->e), f->e);
+	assert_int_equal(got.id, 1);
+	assert_string_equal(got.txn_id, "7");
+	assert_int_equal(got.index, 2);
+	assert_string_equal(got.bytes, "{}");
+	assert_true(got.partial);
+	WRITE(f, store_quarantine_reason(f->s, 1, "other", &f->e));
+	WRITE_RC(f, store_quarantine_reason(f->s, 2, "other", &f->e),
+		RC_NOT_FOUND);
+	assert_ok(store_quarantine_get(f->s, 1, &f->a, &got, &f->e), f->e);
+	assert_string_equal(got.reason, "other");
+	WRITE(f, store_quarantine_remove(f->s, 1, &f->e));
+	WRITE_RC(f, store_quarantine_remove(f->s, 1, &f->e), RC_NOT_FOUND);
 }
 
 /* --- audit ---------------------------------------------------------------- */
@@ -547,6 +613,7 @@ int main(void)
 		STORE_TEST(test_txn_counts),
 		STORE_TEST(test_quarantine),
 		STORE_TEST(test_quarantine_is_bounded),
+		STORE_TEST(test_quarantine_row),
 		STORE_TEST(test_audit),
 	};
 

@@ -177,6 +177,45 @@ static void test_fresh_is_migrated(void **state)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* From version 1: what was counted and kept stays, and what of it may not be
+ * as it came is known. */
+static void test_counts(void **state)
+{
+	struct store_fixture *f = *state;
+	sqlite3 *db = open_other(f, "counts.db");
+	static const char rows[] =
+		"UPDATE transaction_count SET seen = 7, repeated = 2, "
+		"events = 5, quarantined = 4, last_ms = 9;"
+		"INSERT INTO quarantine (id, txn_id, event_index, reason, "
+		"received_ms, bytes) VALUES "
+		"(3, 't', 0, 'r', 1, '{\"a\":\"\xc3\xa9\"}'), "
+		"(4, 't', -1, 'r', 1, '{\"a\":?'), "
+		"(6, 'u', 5, 's', 2, printf('%.*c', 65536, 'x'))";
+
+	bring_to(f, db, migrations, 1);
+	assert_int_equal(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
+	bring_to(f, db, migrations, 2);
+	assert_int_equal(number(db,
+				 "SELECT seen = 7 AND repeated = 2 AND "
+				 "events = 5 AND quarantined = 4 AND last_ms = "
+				 "9 AND applied = 0 AND ephemeral = 0 "
+				 "FROM transaction_count"),
+		1);
+	assert_int_equal(number(db,
+				 "SELECT count(*) FROM quarantine WHERE "
+				 "id = 3 AND txn_id = 't' AND event_index = 0 "
+				 "AND reason = 'r' AND received_ms = 1 AND "
+				 "partial = 0 AND size = 10"),
+		1);
+	assert_int_equal(
+		number(db, "SELECT sum(id) FROM quarantine WHERE partial"), 10);
+	assert_int_equal(number(db,
+				 "SELECT kept = 3 AND bytes = 10 + 6 + 65536 "
+				 "AND dropped = 0 FROM quarantine_total"),
+		1);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 /* What a store had before ids became numbers and transactions a ring. */
 static void test_numbers(void **state)
 {
@@ -323,6 +362,7 @@ int main(void)
 		STORE_TEST(test_backup_cannot_be_made),
 		STORE_TEST(test_fresh_is_migrated),
 		STORE_TEST(test_numbers),
+		STORE_TEST(test_counts),
 		STORE_TEST(test_order),
 		STORE_TEST(test_tables),
 		STORE_TEST(test_no_statement_searches),
