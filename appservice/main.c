@@ -29,12 +29,15 @@ const struct verb verbs[] = {
 	{ "agents", "", "every agent and how far it is", 0, verb_view },
 	{ "rooms", "", "every room, who should be and who is in it", 0,
 		verb_view },
-	{ "plan", "", "what would be done now; exit status 3 when there is any",
-		0, verb_view },
+	{ "plan", "", "what would be done now; status 3 when there is any", 0,
+		verb_view },
 	{ "journal", "", "steps that wait, run, failed or are done", 0,
 		verb_view },
-	{ "quarantine", "", "events that could not be read", 0, verb_view },
-	{ "audit", "", "what was taken over rather than made", 0, verb_view },
+	{ "quarantine", "[retry ID]",
+		"events that could not be read; read one again", 2,
+		verb_quarantine },
+	{ "audit", "", "what was taken over, and what was asked for", 0,
+		verb_view },
 	{ "healthcheck", "", "exit status for containers", 0,
 		verb_healthcheck },
 	{ "config", "", "every setting, its value and where it is from", 0,
@@ -48,7 +51,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: muster [-c muster.yaml] VERB [--json]\n\n", to);
 	for (size_t i = 0; i < n_verbs; i++)
-		fprintf(to, "  %-13s %-7s %s\n", verbs[i].name, verbs[i].args,
+		fprintf(to, "  %-12s %-10s %s\n", verbs[i].name, verbs[i].args,
 			verbs[i].help);
 	fputs("\nThe usual order: check, registration, register, serve, "
 	      "agents.\n",

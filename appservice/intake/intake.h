@@ -42,4 +42,18 @@ struct intake_result {
 MUST_CHECK enum rc intake_transaction(struct intake *in, const char *txn_id,
 	const char *body, size_t n, struct intake_result *ret, struct err *e);
 
+/*
+ * Reads what is in quarantine under this id again, and commits what comes of
+ * it. RC_OK also when it stays: then the reason says why. RC_NOT_FOUND, RC_IO.
+ */
+struct intake_retry {
+	bool left; /* it could be read, and is in quarantine no more */
+	bool changed;
+	size_t events, applied;
+	size_t quarantined; /* those of a whole transaction, anew */
+	const char *reason; /* in the arena */
+};
+MUST_CHECK enum rc intake_retry(struct store *s, int64_t id, struct arena *a,
+	struct intake_retry *ret, struct err *e);
+
 #endif

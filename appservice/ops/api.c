@@ -2,10 +2,14 @@
  * The routes of the admin socket and of the health listener.
  */
 #include "appservice/ops/api.h"
+#include "appservice/intake/intake.h"
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
+#include "appservice/reconcile/reconcile.h"
+#include "base/arena.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -24,6 +28,42 @@ static void get_view(struct http_call *c)
 		rc = buf_rc(&c->answer);
 	if (rc != RC_OK)
 		http_call_error(c, rc, e.text);
+}
+
+/* Reads what was kept aside once more. */
+static void retry_quarantined(struct http_call *c)
+{
+	struct app *app = c->server_arg;
+	struct arena a = { 0 };
+	struct intake_retry r = { 0 };
+	struct err e = { 0 };
+	struct jb b;
+	int64_t id = 0;
+	if (!str_i64(str_of(c->params[0]), 1, JSON_INT_MAX, &id)) {
+		http_call_error(c, RC_INVALID, "expected the id of an event");
+		return;
+	}
+	enum rc rc = intake_retry(app->store, id, &a, &r, &e);
+	if (rc != RC_OK) {
+		http_call_error(c, rc, e.text);
+		goto out;
+	}
+	log_info("quarantine retried", LI("id", id), LI("left", r.left),
+		LI("events", r.events), LI("applied", r.applied),
+		LI("quarantined", r.quarantined));
+	if (r.changed && app->reconcile)
+		reconcile_wake(app->reconcile);
+	buf_clear(&c->answer);
+	jb_init(&b, &c->answer);
+	jb_obj(&b, NULL);
+	jb_int(&b, "id", id);
+	jb_bool(&b, "applied", r.left);
+	jb_str(&b, "reason", r.reason);
+	jb_int(&b, "events", (int64_t)r.events);
+	jb_int(&b, "quarantined", (int64_t)r.quarantined);
+	jb_end_obj(&b);
+out:
+	arena_free(&a);
 }
 
 static void get_live(struct http_call *c)
@@ -71,6 +111,8 @@ static void get_metrics(struct http_call *c)
 
 const struct route api_routes[] = {
 	{ "GET", "/v1/{view}", ROUTE_OPEN, LIMIT_SMALL_BODY, get_view },
+	{ "POST", "/v1/quarantine/{id}/retry", ROUTE_OPEN, LIMIT_SMALL_BODY,
+		retry_quarantined },
 	HEALTH,
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);

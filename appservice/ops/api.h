@@ -8,7 +8,7 @@
 #include "appservice/app.h"
 #include "appservice/http_server.h"
 
-/* GET /v1/NAME for each view, and the health routes. */
+/* GET /v1/NAME for each view, what can be asked for, and the health routes. */
 extern const struct route api_routes[];
 extern const size_t api_n_routes;
 /* The health routes and the metrics: for ops.listen. */

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -223,14 +224,57 @@ static void print_journal(struct js doc)
 	print_list(doc, ARRAY_LEN(keys), keys, names, "no step yet");
 }
 
+#define SHOWN_CHARACTERS 60
+
+/* The beginning of what a stranger wrote, with nothing in it that a terminal
+ * would obey. */
+static const char *excerpt(struct arena *a, const char *text)
+{
+	size_t n = text ? strlen(text) : 0, i = 0, characters = 0;
+	struct buf out;
+	buf_init(&out, LIMIT_SMALL_BODY);
+	while (i < n && characters++ < SHOWN_CHARACTERS) {
+		uint32_t cp = 0;
+		size_t length = utf8_next(text + i, n - i, &cp);
+		bool plain = length && cp >= 0x20 && (cp < 0x7f || cp > 0x9f) &&
+			(cp < 0x202a || cp > 0x202e) &&
+			(cp < 0x2066 || cp > 0x2069);
+		if (plain)
+			buf_addn(&out, text + i, length);
+		else
+			buf_addc(&out, '?');
+		i += length ? length : 1;
+	}
+	if (i < n)
+		buf_add(&out, "\xe2\x80\xa6");
+	const char *shown = arena_strdup(a, buf_str(&out));
+	buf_free(&out);
+	return shown;
+}
+
 static void print_quarantine(struct js doc)
 {
-	static const char *const keys[] = { "id", "received_ms", "txn_id",
-		"index", "reason" };
 	static const char *const names[] = { "ID", "UTC", "TRANSACTION",
-		"EVENT", "WHY" };
-	print_list(
-		doc, ARRAY_LEN(keys), keys, names, "nothing is in quarantine");
+		"EVENT", "WHY", "BYTES" };
+	struct table t = { 0 };
+	if (js_len(doc) == 0) {
+		puts("nothing is in quarantine");
+		return;
+	}
+	titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(doc); i++) {
+		struct js row = js_at(doc, i);
+		cell_int(&t, number(row, "id"));
+		cell(&t, when(&t.a, row, "received_ms"));
+		cell(&t, excerpt(&t.a, js_get_str(row, "txn_id")));
+		if (number(row, "index") < 0)
+			cell(&t, "all");
+		else
+			cell_int(&t, number(row, "index"));
+		cell(&t, js_get_str(row, "reason"));
+		cell(&t, excerpt(&t.a, js_get_str(row, "bytes")));
+	}
+	print_table(&t);
 }
 
 static void print_audit(struct js doc)

@@ -14,21 +14,30 @@
 
 #include "base/poison.h"
 
-/* GET from the admin socket; RC_NETWORK when no service runs. */
-static enum rc ask_service(const char *socket, const char *path,
+enum rc cli_ask(const struct app *app, const char *method, const char *path,
 	struct http_answer *answer, struct err *e)
 {
-	const struct http_options o = { .unix_socket = socket,
+	const struct http_options o = { .unix_socket = config_text(
+						&app->config, SET_OPS_SOCKET),
 		.max_answer = LIMIT_DOCUMENT };
 	struct http *http = NULL;
 	char url[256];
 	snprintf(url, sizeof(url), "http://muster%s", path);
-	const struct http_request q = { .method = "GET", .url = url };
+	const struct http_request q = {
+		.method = method, .url = url, .once = !text_eq(method, "GET")
+	};
 	enum rc rc = http_new(&o, &http, e);
 	if (rc == RC_OK)
 		rc = http_do(http, &q, answer, e);
 	http_free(http);
 	return rc;
+}
+
+void cli_silence(const struct app *app, struct err *e)
+{
+	err_set(e, RC_NETWORK,
+		"no service answers at %s: is `muster serve` running?",
+		config_text(&app->config, SET_OPS_SOCKET));
 }
 
 static enum rc from_service(
@@ -38,8 +47,7 @@ static enum rc from_service(
 	char path[64];
 	http_answer_init(&answer);
 	snprintf(path, sizeof(path), "/v1/%s", name);
-	enum rc rc = ask_service(
-		config_text(&app->config, SET_OPS_SOCKET), path, &answer, e);
+	enum rc rc = cli_ask(app, "GET", path, &answer, e);
 	if (rc == RC_OK && answer.status != 200)
 		rc = err_set(e, RC_REMOTE, "the service answered %d: %s",
 			answer.status, buf_str(&answer.body));
@@ -51,21 +59,38 @@ static enum rc from_service(
 
 /* Nobody answers: what is declared, beside what the store knows. */
 static int from_files(
-	struct cli *cli, struct app *app, struct buf *out, struct err *e)
+	struct cli *cli, struct app *app, const char *name, struct buf *out)
 {
+	struct err e = { 0 };
 	app_free(app);
 	int status = cli_load(cli, app, FOR_FILES);
 	if (status != EXIT_OK)
 		return status;
 	enum rc rc = store_open_readonly(
-		config_text(&app->config, SET_STORE_PATH), &app->store, e);
+		config_text(&app->config, SET_STORE_PATH), &app->store, &e);
 	if (rc == RC_NOT_FOUND) /* never started: nothing is known yet */
 		rc = RC_OK;
 	if (rc == RC_OK)
-		rc = view_by_name(cli->verb->name)->write(app, out, e);
+		rc = view_by_name(name)->write(app, out, &e);
 	if (rc == RC_OK)
 		rc = buf_rc(out);
-	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e->text);
+	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e.text);
+}
+
+int cli_document(struct cli *cli, const char *name, struct buf *out)
+{
+	struct app app;
+	struct err e = { 0 };
+	int status = cli_load_socket(cli, &app);
+	if (status == EXIT_OK) {
+		enum rc rc = from_service(&app, name, out, &e);
+		if (rc == RC_NETWORK)
+			status = from_files(cli, &app, name, out);
+		else if (rc != RC_OK)
+			status = cli_fail(EXIT_FAILED, "%s", e.text);
+	}
+	app_free(&app);
+	return status;
 }
 
 /* `plan` with steps: fine, but not as declared. */
@@ -84,19 +109,10 @@ static int status_of(const char *name, const struct buf *doc)
 
 int verb_view(struct cli *cli)
 {
-	struct app app;
 	struct buf doc;
-	struct err e = { 0 };
 	const char *name = cli->verb->name;
 	buf_init(&doc, LIMIT_DOCUMENT);
-	int status = cli_load_socket(cli, &app);
-	if (status == EXIT_OK) {
-		enum rc rc = from_service(&app, name, &doc, &e);
-		if (rc == RC_NETWORK)
-			status = from_files(cli, &app, &doc, &e);
-		else if (rc != RC_OK)
-			status = cli_fail(EXIT_FAILED, "%s", e.text);
-	}
+	int status = cli_document(cli, name, &doc);
 	if (status == EXIT_OK) {
 		if (cli->json)
 			puts(buf_str(&doc));
@@ -105,7 +121,6 @@ int verb_view(struct cli *cli)
 		status = status_of(name, &doc);
 	}
 	buf_free(&doc);
-	app_free(&app);
 	return status;
 }
 
@@ -147,13 +162,9 @@ int verb_healthcheck(struct cli *cli)
 	http_answer_init(&answer);
 	int status = cli_load_socket(cli, &app);
 	if (status == EXIT_OK) {
-		const char *socket = config_text(&app.config, SET_OPS_SOCKET);
-		enum rc rc = ask_service(socket, "/health/ready", &answer, &e);
+		enum rc rc = cli_ask(&app, "GET", "/health/ready", &answer, &e);
 		if (rc == RC_NETWORK)
-			err_set(&e, rc,
-				"no service answers at %s: is `muster serve` "
-				"running?",
-				socket);
+			cli_silence(&app, &e);
 		status = rc == RC_OK ? tell_health(cli, &answer)
 				     : tell_silence(cli, &e);
 	}

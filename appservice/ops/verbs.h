@@ -8,6 +8,7 @@
 #define APPSERVICE_OPS_VERBS_H
 
 #include "appservice/app.h"
+#include "matrix/http.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG = 2, EXIT_DIFFERS = 3 };
 
@@ -33,6 +34,7 @@ int verb_registration(struct cli *cli);
 int verb_register(struct cli *cli);
 int verb_serve(struct cli *cli);
 int verb_view(struct cli *cli); /* status, agents, rooms, plan … */
+int verb_quarantine(struct cli *cli);
 int verb_healthcheck(struct cli *cli);
 int verb_config(struct cli *cli);
 int verb_help(struct cli *cli);
@@ -46,6 +48,14 @@ int cli_load(struct cli *cli, struct app *app, enum app_use use);
 /* Reads only as much as says where a running service is asked (ops.socket):
  * what is wrong elsewhere is no matter of that. */
 int cli_load_socket(struct cli *cli, struct app *app);
+/* One request to the admin socket; RC_NETWORK when no service runs. */
+MUST_CHECK enum rc cli_ask(const struct app *app, const char *method,
+	const char *path, struct http_answer *answer, struct err *e);
+/* The words for that. */
+void cli_silence(const struct app *app, struct err *e);
+/* A document of the running service, else from the files and the store;
+ * EXIT_OK, or the status to end with (said already). */
+int cli_document(struct cli *cli, const char *name, struct buf *out);
 /* What `registration` does; also the first part of `register`. *changed: the
  * file was written. */
 int cli_registration(struct app *app, bool *changed);

@@ -375,6 +375,7 @@ enum rc view_quarantine(struct app *app, struct buf *out, struct err *e)
 		jb_int(&b, "index", rows[i].index);
 		jb_str(&b, "reason", rows[i].reason);
 		jb_str(&b, "bytes", rows[i].bytes);
+		jb_bool(&b, "partial", rows[i].partial);
 		jb_int(&b, "received_ms", rows[i].received_ms);
 		jb_end_obj(&b);
 	}

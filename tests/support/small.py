@@ -76,12 +76,12 @@ class _Socket(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(muster, path):
+def ask(muster, path, method="GET"):
     """(status, document) of the admin API; OSError when nobody answers."""
     conn = _Socket(muster.path(
         muster.config.get("ops", {}).get("socket", "muster.sock")), 20)
     try:
-        conn.request("GET", path)
+        conn.request(method, path)
         got = conn.getresponse()
         return got.status, json.loads(got.read())
     except http.client.HTTPException as e:
