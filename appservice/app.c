@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "appservice/app.h"
+#include "appservice/reconcile/wanted.h"
 #include "appservice/tokens/tokens.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -26,6 +27,7 @@ void app_init(struct app *app)
 
 void app_free(struct app *app)
 {
+	wanted_free(app->wanted);
 	tokens_free(app->tokens);
 	store_close(app->store);
 	hs_gate_free(app->gate);
@@ -157,7 +159,8 @@ enum rc app_load(struct app *app, const char *config_path, enum app_use use,
 	arena_free(&a);
 	app->gate = hs_gate_new();
 	app->tokens = tokens_new();
-	if (!app->sender_id || !app->gate || !app->tokens)
+	app->wanted = wanted_new();
+	if (!app->sender_id || !app->gate || !app->tokens || !app->wanted)
 		return err_nomem(e);
 	return RC_OK;
 }

@@ -4,7 +4,7 @@
  * that a verb loads only what it needs; app_free() takes a half-made one.
  *
  * After loading, config, fleet, registration and options are read-only; store,
- * gate and tokens lock for themselves.
+ * gate, tokens and wanted lock for themselves.
  */
 #ifndef APPSERVICE_APP_H
 #define APPSERVICE_APP_H
@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 struct tokens;
+struct wanted;
 struct reconcile;
 
 struct app {
@@ -27,6 +28,7 @@ struct app {
 	struct store *store;
 	struct hs_gate *gate;
 	struct tokens *tokens;
+	struct wanted *wanted;
 	struct reconcile *reconcile;
 	char *sender_id; /* "@muster:server" */
 	atomic_int kind; /* enum hs_kind, once known */

@@ -20,6 +20,7 @@
 #include "appservice/ops/api.h"
 #include "appservice/ops/verbs.h"
 #include "appservice/reconcile/reconcile.h"
+#include "appservice/reconcile/wanted.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -53,25 +54,29 @@ static void on_pinged(void *arg, const char *txn)
 	reconcile_reached(app->reconcile);
 }
 
-static bool has_user(void *arg, const char *user_id)
+/* Nobody else is asked for at the homeserver, nor in the store. */
+static enum rc need_user(void *arg, const char *user_id, struct err *e)
 {
-	const struct app *app = arg;
+	struct app *app = arg;
 	const struct person *p = fleet_person(&app->fleet, user_id);
-	return text_eq(user_id, app->sender_id) ||
+	bool ours = text_eq(user_id, app->sender_id) ||
 		(p && p->deployed && !p->human);
+	return ours ? wanted_account(app, user_id, e)
+		    : err_set(e, RC_NOT_FOUND, "no such agent");
 }
 
-/* Only a room that exists: the homeserver believes a 200. */
-static bool has_alias(void *arg, const char *alias)
+/* Only a room of the policy that exists. */
+static enum rc has_alias(void *arg, const char *alias, struct err *e)
 {
 	struct app *app = arg;
 	struct arena a = { 0 };
 	struct store_room row = { 0 };
-	bool there =
-		store_room_get(app->store, alias, &a, &row, NULL) == RC_OK &&
-		row.room_id;
+	enum rc rc = store_room_get(app->store, alias, &a, &row, e);
+	bool there = row.declared && row.room_id && text_eq(row.alias, alias);
+	if (rc == RC_OK && !there)
+		rc = err_set(e, RC_NOT_FOUND, "no such room");
 	arena_free(&a);
-	return there;
+	return rc;
 }
 
 /* --- starting ------------------------------------------------------------------ */
@@ -82,7 +87,7 @@ static enum rc listen_intake(struct service *s, struct err *e)
 	s->intake = (struct intake){ .store = app->store,
 		.changed = on_changed,
 		.pinged = on_pinged,
-		.has_user = has_user,
+		.need_user = need_user,
 		.has_alias = has_alias,
 		.arg = app };
 	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n,

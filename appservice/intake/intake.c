@@ -84,21 +84,63 @@ out:
 	json_free(doc);
 }
 
-/* Agents and rooms are made when they are declared, never when asked for. */
+/*
+ * The homeserver believes a 200 and a 404. What cannot be said now is neither
+ * (AS-91c), and no fault of the one who asks, whatever the reason.
+ */
+static enum rc to_be_asked_again(enum rc rc)
+{
+	static const enum rc as_they_are[] = { RC_NOMEM, RC_IO, RC_CORRUPT,
+		RC_BUSY, RC_PENDING, RC_STOPPING, RC_NETWORK, RC_TIMEOUT };
+
+	for (size_t i = 0; i < ARRAY_LEN(as_they_are); i++)
+		if (rc == as_they_are[i])
+			return rc;
+	return RC_REMOTE;
+}
+
+static void answer_query(
+	struct http_call *c, enum rc rc, const char *none, const struct err *e)
+{
+	if (rc == RC_OK)
+		return;
+	if (rc == RC_NOT_FOUND) {
+		http_call_error(c, rc, none);
+		return;
+	}
+	http_call_error(c, to_be_asked_again(rc), e->text);
+	log_warn("the homeserver asked for what is not there yet",
+		LS("id", c->params[0]), LI("status", c->status),
+		LS("why", (const char *)e->text));
+}
+
+static enum rc not_running(struct err *e)
+{
+	return err_set(e, RC_PENDING,
+		"agents and rooms are there when the service runs; this is its "
+		"registration");
+}
+
+/* An agent that is declared is registered at once. */
 static void get_user(struct http_call *c)
 {
 	struct intake *in = c->server_arg;
+	struct err e = { 0 };
 
-	if (!in->has_user || !in->has_user(in->arg, c->params[0]))
-		http_call_error(c, RC_NOT_FOUND, "no such agent");
+	enum rc rc = in->store ? in->need_user(in->arg, c->params[0], &e)
+			       : not_running(&e);
+	answer_query(c, rc, "no such agent", &e);
 }
 
+/* Rooms are made when they are declared, never when asked for. */
 static void get_room(struct http_call *c)
 {
 	struct intake *in = c->server_arg;
+	struct err e = { 0 };
 
-	if (!in->has_alias || !in->has_alias(in->arg, c->params[0]))
-		http_call_error(c, RC_NOT_FOUND, "no such room");
+	enum rc rc = in->store ? in->has_alias(in->arg, c->params[0], &e)
+			       : not_running(&e);
+	answer_query(c, rc, "no such room", &e);
 }
 
 static void get_thirdparty(struct http_call *c)

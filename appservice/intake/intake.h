@@ -13,15 +13,22 @@
 #include "store/store.h"
 
 struct intake {
-	struct store *store; /* NULL: only ping is served (`muster register`) */
+	/* NULL: only ping is served (`muster register`); all else is answered
+	 * 503, since it may be asked again. */
+	struct store *store;
 	/* Membership or room state changed: the reconciler should look. */
 	void (*changed)(void *arg);
 	/* The homeserver reached us by a ping with this transaction id (NULL:
 	 * none). */
 	void (*pinged)(void *arg, const char *txn);
-	/* Is this one of our agents / our aliases (GET users, rooms)? */
-	bool (*has_user)(void *arg, const char *user_id);
-	bool (*has_alias)(void *arg, const char *alias);
+	/*
+	 * Is this one of our agents, and does it exist by now (GET users)? May
+	 * take seconds. RC_OK; RC_NOT_FOUND: none that we vouch for; anything
+	 * else: it cannot be said yet, in words.
+	 */
+	enum rc (*need_user)(void *arg, const char *user_id, struct err *e);
+	/* The same of a room's alias, at once (GET rooms). */
+	enum rc (*has_alias)(void *arg, const char *alias, struct err *e);
 	void *arg;
 };
 

@@ -4,13 +4,15 @@
  * for it are told; one whose need failed is dropped (the next plan has it
  * again), one that only came after it goes on. Ready steps are kept in a heap
  * by their place in the plan, which is their priority; those that were tried
- * before come after all others, so that what fails again holds up nobody.
+ * before come after all others, so that what fails again holds up nobody. An
+ * account that somebody waits for comes first, and is not put off.
  */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appservice/reconcile/perform.h"
+#include "appservice/reconcile/wanted.h"
 #include "appservice/reconcile/work.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -49,7 +51,7 @@ struct run {
 	struct edge *edges;
 	int n_edges;
 	int *heap; /* of ranks: a step, plus the plan's length when it was
-		      tried before */
+		      tried before, less it when somebody waits */
 	int n_heap;
 	int *ending; /* steps whose end is still to be told */
 	int n_ending;
@@ -66,15 +68,44 @@ struct run {
 
 /* --- the heap of ready steps ------------------------------------------------- */
 
-static void heap_push(struct run *r, int step)
+static void heap_up(struct run *r, int at, int rank)
 {
-	int at = r->n_heap++;
-	int rank = r->rows[step].attempt > 0 ? step + (int)r->plan->n : step;
 	while (at > 0 && r->heap[(at - 1) / 2] > rank) {
 		r->heap[at] = r->heap[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
 	r->heap[at] = rank;
+}
+
+static void heap_push(struct run *r, int step)
+{
+	heap_up(r, r->n_heap++,
+		r->rows[step].attempt > 0 ? step + (int)r->plan->n : step);
+}
+
+static int step_of_rank(const struct run *r, int rank)
+{
+	int n = (int)r->plan->n;
+	return (rank + n) % n;
+}
+
+static bool is_wanted(const struct run *r, int step)
+{
+	const struct step *st = &r->plan->steps[step];
+	return st->kind == STEP_REGISTER &&
+		wanted_is(r->app->wanted, st->subject);
+}
+
+/* Ranks below 0 come before all others. */
+static void heap_hurry(struct run *r)
+{
+	if (!wanted_is(r->app->wanted, NULL))
+		return;
+	for (int i = 0; i < r->n_heap; i++) {
+		int step = step_of_rank(r, r->heap[i]);
+		if (r->heap[i] >= 0 && is_wanted(r, step))
+			heap_up(r, i, step - (int)r->plan->n);
+	}
 }
 
 static int heap_pop(struct run *r)
@@ -93,7 +124,7 @@ static int heap_pop(struct run *r)
 		at = child;
 	}
 	r->heap[at] = moved;
-	return top % (int)r->plan->n;
+	return step_of_rank(r, top);
 }
 
 /* --- who waits for whom -------------------------------------------------------- */
@@ -160,11 +191,25 @@ static void tell_end(struct run *r, int step, bool success)
 				one_less(r, (int)i);
 }
 
+/* Whoever waits for an account. */
+static void tell_waiting(
+	const struct run *r, int step, enum rc rc, const char *why)
+{
+	const struct step *st = &r->plan->steps[step];
+	if (st->kind == STEP_REGISTER)
+		wanted_tell(r->app->wanted, st->subject, rc, why);
+}
+
 /* The ends of those that will not be done, and of those that needed them. */
 static void tell_undone(struct run *r)
 {
-	while (r->n_ending > 0)
-		tell_end(r, r->ending[--r->n_ending], false);
+	while (r->n_ending > 0) {
+		int step = r->ending[--r->n_ending];
+		if (r->tasks[step].dropped)
+			tell_waiting(r, step, RC_REMOTE,
+				"the service's own user cannot be registered");
+		tell_end(r, step, false);
+	}
 }
 
 /* The lock is held. */
@@ -282,6 +327,18 @@ static void broken(struct run *r, enum rc rc, const struct err *why)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Only a blocked agent is one that does not exist, whatever the homeserver
+ * says. */
+static void tell_result(const struct run *r, int step, const struct work *w,
+	enum rc rc, const struct err *why)
+{
+	if (w->blocked)
+		tell_waiting(r, step, RC_NOT_FOUND, why->text);
+	else
+		tell_waiting(r, step, rc == RC_NOT_FOUND ? RC_REMOTE : rc,
+			why->text);
+}
+
 enum outcome { DONE, IDLE, FAILED, BLOCKED, OFFLINE, BROKEN };
 
 static enum outcome do_step(struct run *r, int step, struct hs *hs)
@@ -298,12 +355,14 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 	const int64_t start = clock_mono_us();
 	enum rc rc = journal_start(r, step, &e);
 	if (rc != RC_OK) {
+		tell_waiting(r, step, rc, e.text);
 		broken(r, rc, &e);
 		return BROKEN;
 	}
 	rc = work_do(&w, &e);
 	arena_free(&w.a);
 	bool hung = hangs(r, rc);
+	tell_result(r, step, &w, rc, &e);
 	if (rc == RC_OK) {
 		if (!w.idle)
 			log_done(st, clock_mono_us() - start);
@@ -350,6 +409,7 @@ static void *worker_main(void *arg)
 			pthread_cond_wait(&r->changed, &r->lock);
 			continue;
 		}
+		heap_hurry(r);
 		int step = heap_pop(r);
 		pthread_mutex_unlock(&r->lock);
 		enum outcome o = do_step(r, step, w->hs);
@@ -441,7 +501,8 @@ static void put_off_failed(struct run *r)
 	for (size_t i = 0; i < r->plan->n; i++) {
 		if (r->rows[i].state != JOURNAL_FAILED ||
 			r->rows[i].next_attempt_ms <= now ||
-			r->rows[i].next_attempt_ms > now + PUT_OFF_MAX_MS)
+			r->rows[i].next_attempt_ms > now + PUT_OFF_MAX_MS ||
+			is_wanted(r, (int)i))
 			continue;
 		r->tasks[i].put_off = true;
 		r->result->put_off++;

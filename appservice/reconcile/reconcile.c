@@ -9,6 +9,7 @@
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/reconcile.h"
+#include "appservice/reconcile/wanted.h"
 #include "appservice/tokens/tokens.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -336,6 +337,7 @@ static void went_offline(struct reconcile *r, enum rc rc, const char *why)
 	if (rc == RC_STOPPING)
 		return;
 	set_connected(r, false, why);
+	wanted_tell(r->app->wanted, NULL, RC_NETWORK, why);
 	r->failures++;
 	int64_t pause =
 		backoff_ms(r->failures, CONNECT_BASE_MS, CONNECT_MAX_MS);
@@ -357,6 +359,7 @@ static void store_trouble(struct reconcile *r, const char *why)
 	pthread_mutex_unlock(&r->lock);
 	if (new)
 		log_error("the store cannot be used", LS("error", why));
+	wanted_tell(r->app->wanted, NULL, RC_IO, why);
 	pause_ms(r, TICK_MS);
 }
 
@@ -535,6 +538,8 @@ void reconcile_stop(struct reconcile *r, int grace_ms)
 		return;
 	struct timespec until = clock_after(grace_ms);
 	atomic_store(&app_stop, true);
+	wanted_tell(
+		r->app->wanted, NULL, RC_STOPPING, "the service is stopping");
 	reconcile_wake(r);
 	pthread_mutex_lock(&r->lock);
 	while (!r->ended)

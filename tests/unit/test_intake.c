@@ -519,16 +519,18 @@ static void on_change(void *arg)
 	changes++;
 }
 
-static bool has_user(void *arg, const char *user)
+static enum rc need_user(void *arg, const char *user, struct err *e)
 {
-	(void)arg;
-	return strcmp(user, A) == 0;
+	if (strcmp(user, A) == 0)
+		return RC_OK;
+	return err_set(e, arg ? *(enum rc *)arg : RC_NOT_FOUND, "not there");
 }
 
-static bool has_alias(void *arg, const char *alias)
+static enum rc has_alias(void *arg, const char *alias, struct err *e)
 {
-	(void)arg;
-	return strcmp(alias, "#a/b:hs") == 0;
+	if (strcmp(alias, "#a/b:hs") == 0)
+		return RC_OK;
+	return err_set(e, arg ? *(enum rc *)arg : RC_NOT_FOUND, "not there");
 }
 
 /* Calls the handler of a route as the listener would. */
@@ -625,31 +627,79 @@ static void test_ping(void **state)
 
 static void test_queries(void **state)
 {
-	struct intake in = { .has_user = has_user, .has_alias = has_alias };
+	struct store_fixture *f = *state;
+	struct intake in = {
+		.store = f->s, .need_user = need_user, .has_alias = has_alias
+	};
 	struct intake empty = { 0 };
-	const char *no = "\"M_NOT_FOUND\"";
+	const char *no = "\"M_NOT_FOUND\"", *later = "\"M_UNKNOWN\"";
 
-	(void)state;
 	assert_int_equal(
 		call(&in, "GET", NOW "/users/{user*}", A, "", NULL), 200);
 	assert_int_equal(call(&in, "GET", "/users/{user*}", A, "", NULL), 200);
 	assert_int_equal(
 		call(&in, "GET", NOW "/users/{user*}", "@b:hs", "", no), 404);
 	assert_int_equal(
-		call(&empty, "GET", NOW "/users/{user*}", A, "", no), 404);
+		call(&empty, "GET", NOW "/users/{user*}", A, "", later), 503);
 	assert_int_equal(
 		call(&in, "GET", NOW "/rooms/{alias*}", "#a/b:hs", "", NULL),
 		200);
 	assert_int_equal(
 		call(&in, "GET", "/rooms/{alias*}", "#b:hs", "", no), 404);
 	assert_int_equal(
-		call(&empty, "GET", "/rooms/{alias*}", "#b:hs", "", no), 404);
+		call(&empty, "GET", "/rooms/{alias*}", "#b:hs", "", later),
+		503);
 	assert_int_equal(call(&in, "GET", NOW "/thirdparty/protocol/{protocol}",
 				 "irc", "", no),
 		404);
 	assert_int_equal(call(&in, "GET", THEN "/thirdparty/user/{protocol}",
 				 "irc", "", no),
 		404);
+}
+
+/* AS-91c: never 200, and no 4xx either, whatever it was that failed. */
+static void test_queries_that_cannot_be_answered(void **state)
+{
+	static const struct {
+		enum rc rc;
+		int status;
+	} cases[] = {
+		{ RC_NOT_FOUND, 404 },
+		{ RC_NOMEM, 500 },
+		{ RC_IO, 500 },
+		{ RC_CORRUPT, 500 },
+		{ RC_NETWORK, 502 },
+		{ RC_REMOTE, 502 },
+		{ RC_INVALID, 502 },
+		{ RC_EXISTS, 502 },
+		{ RC_TOO_LARGE, 502 },
+		{ RC_UNAUTHORIZED, 502 },
+		{ RC_FORBIDDEN, 502 },
+		{ RC_EXCLUSIVE, 502 },
+		{ RC_LIMITED, 502 },
+		{ RC_BUSY, 503 },
+		{ RC_PENDING, 503 },
+		{ RC_STOPPING, 503 },
+		{ RC_TIMEOUT, 504 },
+	};
+	struct store_fixture *f = *state;
+	enum rc rc = RC_OK;
+	struct intake in = { .store = f->s,
+		.need_user = need_user,
+		.has_alias = has_alias,
+		.arg = &rc };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *code = cases[i].status == 404 ? "\"M_NOT_FOUND\""
+							  : "\"M_UNKNOWN\"";
+		rc = cases[i].rc;
+		assert_int_equal(call(&in, "GET", NOW "/users/{user*}", "@b:hs",
+					 "", code),
+			cases[i].status);
+		assert_int_equal(
+			call(&in, "GET", "/rooms/{alias*}", "#b:hs", "", code),
+			cases[i].status);
+	}
 }
 
 int main(void)
@@ -670,7 +720,8 @@ int main(void)
 		STORE_TEST(test_extras),
 		STORE_TEST(test_put),
 		cmocka_unit_test(test_ping),
-		cmocka_unit_test(test_queries),
+		STORE_TEST(test_queries),
+		STORE_TEST(test_queries_that_cannot_be_answered),
 	};
 
 	log_setup(LOG_ERROR, LOG_TEXT);

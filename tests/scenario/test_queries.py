@@ -1,0 +1,392 @@
+"""What a homeserver asks the service: is there such a user, such a room, such a
+network, and does it hear a ping. The AS numbers are those of the list of what
+an application service must do."""
+
+import concurrent.futures
+import http.client
+import json
+import signal
+import sqlite3
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+from support import small
+from support.client import Client, V3
+from support.fakehs import answer, delay
+from support.process import wait_until
+from support.small import AGENTS, HUMAN, SENDER, full
+
+NOW = "/_matrix/app/v1"
+THEN = "/_matrix/app/unstable"
+PATHS = ["/_matrix/app/v1/users/", "/users/"]
+
+
+def ask(muster, path, method="GET", body=None, token=True):
+    """(status, document) of the Application Service API."""
+    heads = {"Authorization": f"Bearer {muster.registration['hs_token']}"}
+    conn = http.client.HTTPConnection("127.0.0.1", muster.port, timeout=60)
+    try:
+        conn.request(method, path, body, heads if token else {})
+        got = conn.getresponse()
+        assert got.getheader("Content-Type").startswith("application/json")
+        return got.status, json.loads(got.read())
+    finally:
+        conn.close()
+
+
+def user(muster, user_id, path=PATHS[0]):
+    return ask(muster, path + urllib.parse.quote(user_id, safe=""))
+
+
+def errcode(got):
+    assert set(got[1]) == {"errcode", "error"} and got[1]["error"]
+    return got[0], got[1]["errcode"]
+
+
+NONE = (404, "M_NOT_FOUND")
+
+
+@pytest.fixture
+def absent(fresh):
+    """(muster, homeserver, localpart): served, and as declared but for one
+    agent: registering it has failed, and is to be tried again in half an
+    hour."""
+    muster, hs = fresh
+    muster.write_config(reconcile={"concurrency": 1})
+    hs.fault("POST", r"/register$", answer(500, {
+        "errcode": "M_UNKNOWN", "error": "not now"}), times=None, skip=3)
+    muster.start()
+    muster.daemon.wait_for(
+        lambda: small.status(muster)["journal"]["failed"] == 1, 20,
+        "one step fails")
+    muster.stop()
+    hs.clear_faults()
+    missing, = [a for a in AGENTS if hs.user(a) is None]
+    db = sqlite3.connect(muster.path("muster.db"))
+    with db:
+        db.execute(
+            "UPDATE journal SET next_attempt_ms = ? WHERE state = 'failed'",
+            (int(time.time() * 1000) + 1800000,))
+    db.close()
+    muster.start()
+    hs.wait_quiet()
+    assert hs.user(missing) is None
+    assert small.agent(muster, missing)["state"] == "declared"
+    hs.clear_log()
+    return muster, hs, missing
+
+
+def registers(hs):
+    return hs.find("POST", r"/register$")
+
+
+# -- users
+
+
+@pytest.mark.parametrize("path", PATHS, ids=["stable", "legacy"])
+def test_a_declared_agent_is_registered_at_once(absent, path):
+    """AS-91: before the answer; and the rest of it follows."""
+    muster, hs, who = absent
+    assert user(muster, full(who), path) == (200, {})
+    assert hs.user(who).registered
+    register, = registers(hs)
+    assert register.body["username"] == who
+    assert register.body["inhibit_login"] is True
+    assert small.agent(muster, who)["state"] != "declared"
+    # AS-91b: again, and by the other path
+    for other in PATHS:
+        assert user(muster, full(who), other) == (200, {})
+    small.wait_settled(muster, hs)
+    assert len(registers(hs)) == 1
+    small.assert_as_declared(hs, muster)
+    assert ("register", full(who), "done") in [
+        (s["kind"], s["subject"], s["state"])
+        for s in muster.json("journal")]
+
+
+def test_asked_twice_at_once_and_by_the_loop(absent):
+    """AS-91b: one registration. Two may wait for it; a third is told to come
+    again, and transactions are taken meanwhile."""
+    muster, hs, who = absent
+    hs.fault("POST", r"/register$", delay(1.5))
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        two = [pool.submit(user, muster, full(who), path) for path in PATHS]
+        wait_until(lambda: registers(hs), 20, "it registers")
+        # Something that the loop has to look at as well.
+        got = hs.push([{
+            "type": "m.room.name", "event_id": "$x", "sender": full(HUMAN),
+            "room_id": "!x:fleet.test", "state_key": "",
+            "origin_server_ts": 1, "content": {"name": "X"}}])
+        assert got.status == 200
+        third = user(muster, full(who))
+        assert not any(f.done() for f in two)
+        assert errcode(third) == (503, "M_UNKNOWN")
+        assert [f.result() for f in two] == [(200, {}), (200, {})]
+    small.wait_settled(muster, hs)
+    assert len(registers(hs)) == 1
+    small.assert_as_declared(hs, muster)
+
+
+def test_who_is_there_is_not_asked_for(declared):
+    """AS-91b: no call to the homeserver for those that exist."""
+    muster, hs = declared
+    hs.wait_quiet()
+    hs.clear_log()
+    for who in (*AGENTS, SENDER):
+        for path in PATHS:
+            assert user(muster, full(who), path) == (200, {})
+    # AS-28, AS-29: as it comes, decoded once
+    assert ask(muster, PATHS[0] + full("ben.man")) == (200, {})
+    assert ask(muster, PATHS[0] + "%40ben%2Eman%3Afleet.test") == (200, {})
+    assert errcode(ask(muster, PATHS[0] + "%2540ben.man%3Afleet.test")) == NONE
+    assert hs.requests == []
+
+
+STRANGERS = [
+    full(HUMAN), full("nobody"), "@{}2:fleet.test", "@x{}:fleet.test",
+    full("CLEO.IC"), full("conduit"), "@{}:other.test", "@{}:fleet.test:8448", "@{}:fleet.tes", "@{}", "{}",
+    "{}:fleet.test", "#{}:fleet.test", "@@{}:fleet.test", "@{}:fleet.test ",
+    " @{}:fleet.test", "@{}/x:fleet.test", "@:fleet.test", "@", ":", "@{}:",
+    "@{}:[::1]:8448", "@{}:fleet.test\n", "@{}:FLEET.TEST", "%", "\u20ac"]
+
+
+def test_who_is_none_of_ours(absent):
+    """AS-91a, AS-91e, AS-11: and the homeserver is not asked. Nor may anybody
+    else ask."""
+    muster, hs, who = absent
+    for path in PATHS:
+        for id in STRANGERS:
+            assert errcode(user(muster, id.format(who), path)) == NONE, id
+        assert errcode(ask(muster, path + full(who), token=False)) == (
+            401, "M_MISSING_TOKEN")
+    assert hs.requests == []
+
+
+@pytest.mark.parametrize("broken", [
+    answer(500, {"errcode": "M_UNKNOWN", "error": "x"}),
+    answer(404, {"errcode": "M_NOT_FOUND", "error": "x"}),
+    answer(403, {"errcode": "M_FORBIDDEN", "error": "x"}),
+    answer(502, b"<html>")], ids=["500", "404", "403", "proxy"])
+def test_the_homeserver_refuses(absent, broken):
+    """AS-91c: then it cannot be said; and it is tried again when asked."""
+    muster, hs, who = absent
+    hs.fault("POST", r"/register$", broken)
+    assert errcode(user(muster, full(who))) == (502, "M_UNKNOWN")
+    assert hs.user(who) is None
+    assert user(muster, full(who)) == (200, {})
+    assert [r.status for r in registers(hs)] == [broken.answer[0], 200]
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+
+
+def test_the_homeserver_is_away(absent):
+    """AS-91c: as long as it is; those that exist still do."""
+    muster, hs, who = absent
+    hs.stop()
+    assert errcode(user(muster, full(who))) in [
+        (502, "M_UNKNOWN"), (503, "M_UNKNOWN")]
+    muster.daemon.wait_for(lambda: not small.status(muster)["ready"], 20,
+                           "it is not ready")
+    assert errcode(user(muster, full(who))) == (503, "M_UNKNOWN")
+    other = next(a for a in AGENTS if a != who)
+    assert user(muster, full(other)) == (200, {})
+    hs.start()
+    muster.wait_ready()
+    assert user(muster, full(who)) == (200, {})
+
+
+def test_before_it_is_connected(fresh):
+    muster, hs = fresh
+    hs.stop()
+    muster.start(ready=False)
+    muster.daemon.wait_for(
+        lambda: "trying again" in muster.tail(), 20, "it has tried")
+    for path in PATHS:
+        assert errcode(user(muster, full("ben.man"), path)) == (
+            503, "M_UNKNOWN")
+        assert errcode(user(muster, full("nobody"), path)) == NONE
+    hs.start()
+    muster.wait_ready()
+    assert user(muster, full("ben.man")) == (200, {})
+
+
+def test_it_takes_too_long(absent):
+    """AS-91d: answered all the same, and the work goes on."""
+    muster, hs, who = absent
+    hs.fault("POST", r"/register$", delay(8))
+    assert errcode(user(muster, full(who))) == (504, "M_UNKNOWN")
+    register, = registers(hs)
+    assert register.status is None
+    wait_until(lambda: user(muster, full(who)) == (200, {}), 20, "it is there")
+    small.wait_settled(muster, hs)
+    assert len(registers(hs)) == 1
+
+
+def test_a_name_that_somebody_has(fakehs, muster_on):
+    """The account is not ours: we do not say that it is."""
+    hs = fakehs
+    hs.human("cleo.ic")
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    assert small.agent(muster, "cleo.ic")["state"] == "blocked"
+    hs.clear_log()
+    assert errcode(user(muster, full("cleo.ic"))) == NONE
+    assert hs.requests == []
+
+
+def test_somebody_takes_the_name_meanwhile(absent):
+    """M_USER_IN_USE is judged as ever: here the agent is blocked."""
+    muster, hs, who = absent
+    hs.fault("POST", r"/register$", answer(400, {
+        "errcode": "M_USER_IN_USE", "error": "taken"}))
+    hs.fault("GET", r"/devices$", answer(200, {
+        "devices": [{"device_id": "SOMEBODYS"}]}))
+    hs.fault("GET", r"/devices/MUSTER$", answer(404, {
+        "errcode": "M_NOT_FOUND", "error": "none"}))
+    assert errcode(user(muster, full(who))) == NONE
+    assert small.agent(muster, who)["state"] == "blocked"
+
+
+def test_it_stops_meanwhile(absent):
+    muster, hs, who = absent
+    hs.fault("POST", r"/register$", delay(3))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(user, muster, full(who))
+        wait_until(lambda: registers(hs), 20, "it registers")
+        muster.signal(signal.SIGTERM)
+        assert errcode(asked.result()) == (503, "M_UNKNOWN")
+    muster.stop()
+
+
+def test_it_asks_during_our_own_request(absent):
+    """AS-65: the only worker waits for the homeserver, which waits for us."""
+    muster, hs, who = absent
+    seen = []
+    over = threading.Event()
+
+    def on_write(_index, phase, _method, path):
+        if phase == "before" and path.endswith("/invite") and not seen:
+            seen.append(user(muster, full(who)))
+            over.set()
+    hs.on_request(on_write)
+    room = hs.room("all-employees")
+    other = next(a for a in AGENTS if a != who)
+    Client(hs.url, muster.handoff(other)["access_token"]).leave(room.room_id)
+    assert over.wait(60)
+    # The loop was busy: not yet, but soon.
+    assert errcode(seen[0]) == (504, "M_UNKNOWN")
+    wait_until(lambda: room.membership(full(other)) == "join", 20, "it is back")
+    wait_until(lambda: user(muster, full(who)) == (200, {}), 20, "it is there")
+    assert len(registers(hs)) == 1
+
+
+def test_it_comes_before_everything_else(fresh_on_conduit):
+    """Somebody waits: the account is made before the others."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"concurrency": 1})
+    hs.fault("POST", r"/register$", delay(1.5), skip=1)
+    muster.start(ready=False)
+    wait_until(lambda: len(registers(hs)) == 2, 20, "the first agent's turn")
+    first = registers(hs)[1].body["username"]
+    last = sorted(set(AGENTS) - {first})[-1]
+    assert user(muster, full(last)) == (200, {})
+    assert [r.body["username"] for r in registers(hs)][:3] == [
+        SENDER, first, last]
+    small.wait_settled(muster, hs)
+    small.assert_as_declared(hs, muster)
+
+
+# -- rooms
+
+
+def test_rooms(fakehs, muster_on):
+    """AS-91: only those of the policy that exist; AS-28, AS-29."""
+    muster = muster_on(fakehs, org=small.org(), rooms=[
+        {"alias": "all-employees", "members": {"everyone": True}},
+        {"alias": "dev/ops", "members": {"level": "IC"}}])
+    muster.run("registration", expect=0)
+    fakehs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, fakehs)
+    fakehs.clear_log()
+    for path in (NOW + "/rooms/", "/rooms/"):
+        for there in ("%23all-employees%3Afleet.test",
+                      "%23all-employees:fleet.test",
+                      "%23dev/ops:fleet.test", "%23dev%2Fops%3Afleet.test"):
+            assert ask(muster, path + there) == (200, {}), there
+        for none in ("#nowhere:fleet.test", "#all-employees:other.test",
+                     "#all-employees:fleet.test:8448", "#all-employees",
+                     "all-employees", "@anna.vp:fleet.test", "#", ":",
+                     "#dev%2Fops:fleet.test", "#ALL-EMPLOYEES:fleet.test",
+                     "@anna.vp:fleet.test @ben.man:fleet.test",
+                     "@anna.vp:fleet.test @carla.ceo:fleet.test",
+                     fakehs.room("all-employees").room_id):
+            got = ask(muster, path + urllib.parse.quote(none, safe=""))
+            assert errcode(got) == NONE, none
+    assert fakehs.requests == []
+    muster.stop()
+    # A room that is declared no more is none that we vouch for; one that is
+    # declared and not made yet does not exist.
+    muster.write_config(rooms=[
+        {"alias": "dev/ops", "members": {"level": "IC"}},
+        {"alias": "new", "members": {"everyone": True}}])
+    fakehs.stop()
+    muster.start(ready=False)
+    muster.daemon.wait_for(
+        lambda: "trying again" in muster.tail(), 20, "it has tried")
+    assert ask(muster, "/rooms/%23dev%2Fops%3Afleet.test") == (200, {})
+    for none in ("all-employees", "new"):
+        assert errcode(
+            ask(muster, f"/rooms/%23{none}%3Afleet.test")) == NONE
+    fakehs.start()
+
+
+# -- ping
+
+
+PINGS = [
+    (b'{"transaction_id":"meow"}', (200, None)),
+    (b'{"transaction_id":null}', (200, None)),
+    (b'{"transaction_id":5}', (200, None)),
+    (b'{}', (200, None)), (b'', (200, None)), (None, (200, None)),
+    (b'{', (400, "M_NOT_JSON")), (b'\xff', (400, "M_NOT_JSON")),
+    (b'nope', (400, "M_NOT_JSON")), (b'[]', (400, "M_BAD_JSON")),
+    (b'"x"', (400, "M_BAD_JSON")), (b'null', (400, "M_BAD_JSON"))]
+
+
+def test_ping(declared_on_conduit):
+    """AS-83, AS-84, AS-85."""
+    muster, hs = declared_on_conduit
+    for path in (NOW + "/ping", THEN + "/fi.mau.msc2659/ping"):
+        for body, want in PINGS:
+            got = ask(muster, path, "POST", body)
+            assert (got == (200, {})) if want[1] is None else (
+                errcode(got) == want), body
+            assert errcode(ask(muster, path, "POST", body, token=False)) == (
+                401, "M_MISSING_TOKEN")
+    assert hs.requests == []
+
+
+# -- networks
+
+
+def test_third_party(declared_on_conduit):
+    """AS-92, AS-95: we have none; look-ups need what is looked up."""
+    muster, hs = declared_on_conduit
+    for base in (NOW + "/thirdparty", THEN + "/thirdparty"):
+        for path in ("/protocol/irc", "/user/irc", "/location/irc",
+                     "/user/irc?network=freenode&nickname=jim",
+                     "/user?userid=%40a%3Afleet.test", "/user?userid=",
+                     "/location?alias=%23a%3Afleet.test"):
+            assert errcode(ask(muster, base + path)) == NONE, path
+        for path in ("/user", "/location", "/user?alias=x",
+                     "/location?userid=x", "/user?network=freenode"):
+            assert errcode(ask(muster, base + path)) == (
+                400, "M_MISSING_PARAM"), path
+    assert hs.requests == []
