@@ -1,5 +1,5 @@
 """Stands between a homeserver and the service: hands everything through, and
-keeps the transactions that came."""
+keeps the transactions that came, and what was asked."""
 
 import http.client
 import threading
@@ -13,6 +13,7 @@ class Tap:
     def __init__(self, port):
         self.port = port
         self._taken = []  # (path with query, headers, body), oldest first
+        self._asked = []  # (path, status)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -33,6 +34,10 @@ class Tap:
                         tap._taken.append((self.path, headers, body))
                 status, answer = tap.pass_on(
                     self.command, self.path, headers, body)
+                if self.command == "GET":
+                    with tap._lock:
+                        tap._asked.append(
+                            (self.path.partition("?")[0], status))
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
@@ -60,6 +65,10 @@ class Tap:
     def transactions(self):
         with self._lock:
             return list(self._taken)
+
+    def asked(self):
+        with self._lock:
+            return list(self._asked)
 
     def send_again(self, transaction):
         """What the homeserver sent once, once more; (status, body)."""
