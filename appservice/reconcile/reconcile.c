@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appservice/reconcile/connect.h"
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/reconcile.h"
@@ -14,7 +15,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "matrix/id.h"
 
 #include "base/poison.h"
 
@@ -150,74 +150,6 @@ enum rc reconcile_plan(
 
 /* --- connecting ------------------------------------------------------------------ */
 
-static enum rc note_kind(struct app *app, enum hs_kind kind, struct err *e)
-{
-	enum rc rc = store_begin(app->store, e);
-	if (rc == RC_OK)
-		rc = store_note_set(
-			app->store, NOTE_HS_KIND, hs_kind_name(kind), e);
-	if (rc == RC_OK)
-		rc = store_commit(app->store, e);
-	store_rollback(app->store);
-	return rc;
-}
-
-/* The kind is asked for until it is known, unless it is configured. */
-static enum rc find_kind(struct reconcile *r, struct err *e)
-{
-	struct app *app = r->app;
-	struct arena a = { 0 };
-	const char *known = NULL;
-	enum rc rc = store_note_get(app->store, NOTE_HS_KIND, &a, &known, e);
-	enum hs_kind kind = hs_kind_of(config_text(&app->config, SET_HS_KIND));
-	if (rc == RC_OK && kind == HS_UNKNOWN && known) {
-		atomic_store(&app->kind, (int)hs_kind_of(known));
-	} else if (rc == RC_OK) {
-		rc = app_detect(app, r->clients[0], e);
-		kind = (enum hs_kind)atomic_load(&app->kind);
-		if (rc == RC_OK && kind != HS_UNKNOWN)
-			rc = note_kind(app, kind, e);
-	}
-	arena_free(&a);
-	return rc;
-}
-
-/* whoami says who we are there; its server must be the configured one. */
-static enum rc check_name(
-	struct reconcile *r, const struct hs_whoami *me, struct err *e)
-{
-	const char *want = config_text(&r->app->config, SET_HS_NAME);
-	struct str localpart, server;
-	if (text_eq(me->user_id, r->app->sender_id))
-		return RC_OK;
-	if (!id_split(me->user_id, '@', &localpart, &server))
-		return err_set(e, RC_REMOTE, "whoami answered no user id");
-	if (!str_eq(server, want))
-		return err_set(e, RC_INVALID,
-			"the homeserver at %s is %.*s, the configuration says "
-			"%s: correct homeserver.url or homeserver.server_name",
-			config_text(&r->app->config, SET_HS_URL), (int)server.n,
-			server.p, want);
-	return err_set(e, RC_INVALID,
-		"the homeserver knows our token as %s, the configuration says "
-		"%s: run `muster registration`, then `muster register`",
-		me->user_id, r->app->sender_id);
-}
-
-/* Before our own user exists Conduit does not say who we are; but it has the
- * admin room of its own name. */
-static enum rc check_name_by_alias(struct reconcile *r, struct err *e)
-{
-	struct arena a = { 0 };
-	const char *room_id = NULL;
-	if (atomic_load(&r->app->kind) != HS_CONDUIT)
-		return RC_OK;
-	enum rc rc = hs_admin_room(r->clients[0],
-		config_text(&r->app->config, SET_HS_NAME), &a, &room_id, e);
-	arena_free(&a);
-	return rc;
-}
-
 static void connected(struct reconcile *r, const char *server)
 {
 	pthread_mutex_lock(&r->lock);
@@ -233,37 +165,10 @@ static void connected(struct reconcile *r, const char *server)
 				(enum hs_kind)atomic_load(&r->app->kind))));
 }
 
-static enum rc check_there(struct reconcile *r, char server[64], struct err *e)
-{
-	struct err why = { 0 };
-	enum rc rc = hs_versions(r->clients[0], server, &why);
-	if (rc == RC_NETWORK || rc == RC_TIMEOUT)
-		return err_set(e, rc,
-			"no homeserver answers at %s: is it running, and is "
-			"homeserver.url right? (%s)",
-			config_text(&r->app->config, SET_HS_URL), why.text);
-	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
-}
-
 enum rc reconcile_connect(struct reconcile *r, struct err *e)
 {
-	struct hs_whoami me = { 0 };
-	struct hs *hs = r->clients[0];
 	char server[64] = "";
-	enum rc rc = check_there(r, server, e);
-	if (rc == RC_OK)
-		rc = find_kind(r, e);
-	if (rc != RC_OK)
-		return rc;
-	rc = hs_whoami(hs, NULL, &me, e);
-	if (rc == RC_UNAUTHORIZED)
-		return err_set(e, rc,
-			"the homeserver does not know our token: run `muster "
-			"register`");
-	if (rc == RC_FORBIDDEN)
-		rc = check_name_by_alias(r, e);
-	else if (rc == RC_OK)
-		rc = check_name(r, &me, e);
+	enum rc rc = connect_to(r->app, r->clients[0], server, e);
 	if (rc == RC_OK)
 		connected(r, server);
 	return rc;
