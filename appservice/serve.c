@@ -50,8 +50,7 @@ static void on_changed(void *arg)
 static void on_pinged(void *arg, const char *txn)
 {
 	struct app *app = arg;
-	(void)txn;
-	reconcile_reached(app->reconcile);
+	reconcile_pinged(app->reconcile, txn);
 }
 
 /* Nobody else is asked for at the homeserver, nor in the store. */

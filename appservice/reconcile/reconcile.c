@@ -3,6 +3,7 @@
  * store says now, so a missed wake costs time and nothing else.
  */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,8 @@ struct reconcile {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool dirty, ended;
+	char ping_txn[24]; /* of the ping that is out; "" none is */
+	bool ping_came;    /* it arrived here */
 	struct reconcile_state state;
 
 	/* The loop's own. */
@@ -107,6 +110,17 @@ void reconcile_reached(struct reconcile *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Any ping with the token shows that we are reached. Ours shows where ours
+ * went (AS-86); one without an id may be ours. */
+void reconcile_pinged(struct reconcile *r, const char *txn)
+{
+	pthread_mutex_lock(&r->lock);
+	if (r->ping_txn[0] && (!txn || text_eq(txn, r->ping_txn)))
+		r->ping_came = true;
+	pthread_mutex_unlock(&r->lock);
+	reconcile_reached(r);
+}
+
 void reconcile_state(struct reconcile *r, struct reconcile_state *ret)
 {
 	pthread_mutex_lock(&r->lock);
@@ -174,27 +188,62 @@ enum rc reconcile_connect(struct reconcile *r, struct err *e)
 	return rc;
 }
 
+/* From here until end_ping() an arriving ping may be ours. */
+static void begin_ping(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	snprintf(r->ping_txn, sizeof(r->ping_txn), "muster-%llx",
+		(unsigned long long)random_below(UINT64_MAX));
+	r->ping_came = false;
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Did it arrive here? */
+static bool end_ping(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->ping_txn[0] = '\0';
+	bool came = r->ping_came;
+	pthread_mutex_unlock(&r->lock);
+	return came;
+}
+
+/* Only this thread writes ping_txn, so it may read it without the lock. */
+static enum rc ping(struct reconcile *r, int64_t *ms, struct err *e)
+{
+	const char *url = config_text(&r->app->config, SET_AS_URL);
+	struct err why = { 0 };
+	begin_ping(r);
+	enum rc rc = hs_ping(r->clients[0],
+		config_text(&r->app->config, SET_AS_ID), r->ping_txn, ms, &why);
+	bool came = end_ping(r);
+	if (rc == RC_OK && !came)
+		return err_set(e, RC_REMOTE,
+			"the homeserver reaches somebody at %s, but not us: "
+			"does another service listen there, or is "
+			"appservice.url another's?",
+			url);
+	if (rc != RC_OK)
+		return err_set(e, rc,
+			"the homeserver does not get through to us at %s "
+			"(appservice.url), or with another token (`muster "
+			"register` gives it ours): %s",
+			url, why.text);
+	return RC_OK;
+}
+
 static void try_ping(struct reconcile *r)
 {
-	struct err e = { 0 };
+	struct err why = { 0 };
 	int64_t ms = 0;
 	struct reconcile_state st;
 	reconcile_state(r, &st);
 	if (st.reached || clock_mono_ms() < r->next_ping_ms)
 		return;
-	enum rc rc = hs_ping(r->clients[0],
-		config_text(&r->app->config, SET_AS_ID), "muster", &ms, &e);
-	if (rc == RC_OK) {
+	if (ping(r, &ms, &why) == RC_OK) {
 		log_info("the homeserver reaches us", LI("ms", ms));
-		reconcile_reached(r);
 		return;
 	}
-	struct err why = { 0 };
-	err_set(&why, rc,
-		"the homeserver does not get through to us at %s "
-		"(appservice.url), or with another token (`muster register` "
-		"gives it ours): %s",
-		config_text(&r->app->config, SET_AS_URL), e.text);
 	log_warn("the homeserver does not reach us", LS("error", why.text));
 	pthread_mutex_lock(&r->lock);
 	set_text(r->state.ping, sizeof(r->state.ping), why.text);

@@ -32,8 +32,10 @@ void reconcile_stop(struct reconcile *r, int grace_ms);
 
 /* Something changed: look at the plan soon. */
 void reconcile_wake(struct reconcile *r);
-/* The homeserver reached us. */
+/* The homeserver reached us; by a ping, of which `txn` is the id (NULL: it has
+ * none). */
 void reconcile_reached(struct reconcile *r);
+void reconcile_pinged(struct reconcile *r, const char *txn);
 
 struct reconcile_state {
 	bool connected;  /* the homeserver answers and accepts our token */

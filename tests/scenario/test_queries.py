@@ -14,6 +14,7 @@ import urllib.parse
 import pytest
 
 from support import small
+from support.appservice import AppService
 from support.client import Client, V3
 from support.fakehs import answer, delay
 from support.process import wait_until
@@ -371,6 +372,51 @@ def test_ping(declared_on_conduit):
             assert errcode(ask(muster, path, "POST", body, token=False)) == (
                 401, "M_MISSING_TOKEN")
     assert hs.requests == []
+
+
+def why_not(muster):
+    return small.status(muster)["why_not"]
+
+
+def test_our_ping_goes_to_somebody_else(fakehs, muster_on, tmp_path):
+    """AS-86: it was answered well, but not by us."""
+    hs = fakehs
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    other = AppService(hs.server_name, tmp_path, id="other")
+    try:
+        hs.register_appservice(
+            {**muster.registration, "url": other.registration["url"]})
+        muster.start(ready=False)
+        muster.daemon.wait_for(
+            lambda: any("reaches somebody at " in why
+                        for why in why_not(muster)), 20, "it is noticed")
+        assert [p[1] for p in other.received if "/ping" in p[1]] == [
+            NOW + "/ping"]
+        id, = [p[4]["transaction_id"] for p in other.received
+               if "/ping" in p[1]]
+        assert id.startswith("muster-")
+        assert not small.status(muster)["ready"]
+        # Nobody has pinged us yet; whoever does it with the token does.
+        assert ask(muster, NOW + "/ping", "POST", b"{")[0] == 400
+        assert any("reaches somebody" in why for why in why_not(muster))
+        assert ask(muster, NOW + "/ping", "POST",
+                   b'{"transaction_id":"another"}') == (200, {})
+        assert not any("reaches" in why for why in why_not(muster))
+    finally:
+        other.stop()
+
+
+def test_our_ping_comes_to_us(declared):
+    """AS-83, AS-86: an id of its own for each start."""
+    muster, hs = declared
+    muster.restart()
+    pings = [r for r in hs.requests if r.path.endswith("/ping")]
+    assert len(pings) == 1 and pings[0].status == 200
+    assert pings[0].body["transaction_id"].startswith("muster-")
+    muster.restart()
+    pings = [r for r in hs.requests if r.path.endswith("/ping")]
+    assert len({p.body["transaction_id"] for p in pings}) == 2
 
 
 # -- networks
