@@ -18,6 +18,8 @@
 
 /* How long to wait for an operator's sqlite3 shell. */
 #define BUSY_MS 5000
+/* For how long what was written shows that it can be. */
+#define WRITTEN_MS 30000
 
 static const struct {
 	const char *name;
@@ -343,10 +345,12 @@ enum rc store_begin(struct store *s, struct err *e)
 		rc = window_load(s, e);
 	if (rc == RC_OK)
 		rc = stmt_run(s, SQL_BEGIN, NO_ARGS, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		s->writing = true;
-	else
+	} else {
+		s->written_ms = 0;
 		store_unlock(s);
+	}
 	return rc;
 }
 
@@ -366,20 +370,35 @@ void store_rollback(struct store *s)
 		/* A failure to undo would show at the next store_begin(). */
 		if (!sqlite3_get_autocommit(s->db))
 			(void)!stmt_run(s, SQL_ROLLBACK, NO_ARGS, NULL);
+		s->written_ms = 0;
 		end_writing(s, false);
 	}
 	store_unlock(s);
+}
+
+/* Pages so far. A change that changes nothing writes none. */
+static int pages_written(struct store *s)
+{
+	int n = 0, most = 0;
+
+	(void)sqlite3_db_status(
+		s->db, SQLITE_DBSTATUS_CACHE_WRITE, &n, &most, 0);
+	return n;
 }
 
 enum rc store_commit(struct store *s, struct err *e)
 {
 	store_lock(s);
 	assert(s->writing);
+	int before = pages_written(s);
 	enum rc rc = stmt_run(s, SQL_COMMIT, NO_ARGS, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		if (pages_written(s) != before)
+			s->written_ms = clock_mono_ms();
 		end_writing(s, true);
-	else
+	} else {
 		store_rollback(s);
+	}
 	store_unlock(s);
 	return rc;
 }
@@ -391,6 +410,14 @@ enum rc store_check(struct store *s, struct err *e)
 
 	if (rc != RC_OK)
 		return rc;
+	int64_t written_ms = s->written_ms;
+	if (written_ms && clock_mono_ms() - written_ms < WRITTEN_MS) {
+		store_lock(s);
+		store_rollback(s);
+		s->written_ms = written_ms;
+		store_unlock(s);
+		return RC_OK;
+	}
 	/* SQLite writes nothing when nothing is different. */
 	clock_format(clock_wall_ms(), now);
 	rc = store_note_set(s, "checked", now, e);

@@ -39,7 +39,8 @@ MUST_CHECK enum rc store_begin(struct store *s, struct err *e);
 MUST_CHECK enum rc store_commit(struct store *s, struct err *e);
 /* Undoes it; does nothing when no transaction is open. */
 void store_rollback(struct store *s);
-/* A write works now (BEGIN IMMEDIATE, touch, COMMIT). */
+/* A write works: one did in the last 30 s and none has failed since, else one
+ * is tried; and the file is where it was. */
 MUST_CHECK enum rc store_check(struct store *s, struct err *e);
 
 /* --- notes: small facts by name ------------------------------------------- */

@@ -69,6 +69,8 @@ struct store {
 	struct ids ids;
 	struct window window;
 	struct keeper keeper;
+	int64_t written_ms; /* monotonic: when something was last written; 0:
+			       not yet, or something failed since */
 };
 
 void store_lock(struct store *s);

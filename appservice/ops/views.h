@@ -21,7 +21,7 @@ MUST_CHECK enum rc view_quarantine(
 MUST_CHECK enum rc view_audit(struct app *app, struct buf *out, struct err *e);
 
 /* Ready, else why not: what is in the buffer becomes a JSON array of texts. With
- * a buffer one row of the store is written, to see that it can be. */
+ * a buffer it is tried whether the store can be written. */
 bool view_ready(struct app *app, struct buf *why_not);
 
 /* The documents by name: what GET /v1/NAME and the verb NAME show. */

@@ -212,6 +212,20 @@ def test_in_words(declared_on_conduit):
         assert text.endswith("\n") and "(null)" not in text
 
 
+def test_probes_write_nothing(declared_on_conduit):
+    """While the service has shown by itself that it can."""
+    muster, hs = declared_on_conduit
+    hs.wait_quiet()
+    assert small.ask(muster, "/health/ready")[0] == 200
+    before = muster.query("SELECT * FROM note ORDER BY name")
+    size = os.path.getsize(muster.path("muster.db-wal"))
+    for _ in range(20):
+        assert small.ask(muster, "/health/ready")[0] == 200
+        assert small.status(muster)["ready"]
+    assert os.path.getsize(muster.path("muster.db-wal")) == size
+    assert muster.query("SELECT * FROM note ORDER BY name") == before
+
+
 def test_over_tcp(fresh_on_conduit):
     """Health for those who cannot reach the socket; nothing else there."""
     muster, hs = fresh_on_conduit

@@ -143,19 +143,82 @@ static void test_settings(void **state)
 	assert_null(q);
 }
 
+/* Bytes of the log: it only grows, as long as it is short. */
+static int64_t log_size(const struct store_fixture *f)
+{
+	char wal[300];
+	struct stat st;
+
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	assert_int_equal(stat(wal, &st), 0);
+	return st.st_size;
+}
+
+/* It writes, but not each time: only when nothing else has shown for half a
+ * minute that it can be done. */
 static void test_check_writes(void **state)
 {
 	struct store_fixture *f = *state;
-	char wal[300];
-	struct stat before, after;
 
-	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	int64_t before = log_size(f);
 	assert_ok(store_check(f->s, &f->e), f->e);
-	assert_int_equal(stat(wal, &before), 0);
+	int64_t after = log_size(f);
+	assert_true(after > before);
 	clock_sleep_ms(2);
 	assert_ok(store_check(f->s, &f->e), f->e);
-	assert_int_equal(stat(wal, &after), 0);
-	assert_true(after.st_size > before.st_size);
+	assert_ok(store_check(f->s, &f->e), f->e);
+	assert_int_equal(log_size(f), after);
+	f->s->written_ms -= 29000;
+	assert_ok(store_check(f->s, &f->e), f->e);
+	assert_int_equal(log_size(f), after);
+	f->s->written_ms -= 1000;
+	assert_ok(store_check(f->s, &f->e), f->e);
+	before = after;
+	after = log_size(f);
+	assert_true(after > before);
+	/* What the service writes shows it as well; what changes nothing,
+	 * not. */
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	after = log_size(f);
+	f->s->written_ms -= 30000;
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	assert_int_equal(log_size(f), after);
+	clock_sleep_ms(2);
+	assert_ok(store_check(f->s, &f->e), f->e);
+	assert_true(log_size(f) > after);
+	/* Nor is anything left open. */
+	WRITE(f, store_note_set(f->s, "a", "2", &f->e));
+}
+
+/* After something failed it is tried at once. */
+static void test_check_after_a_failure(void **state)
+{
+	struct store_fixture *f = *state;
+	struct rlimit before, none;
+
+	assert_ok(store_check(f->s, &f->e), f->e);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	none = before;
+	none.rlim_cur = 1;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	enum rc unknown = store_check(f->s, &f->e);
+	enum rc begun = store_begin(f->s, &f->e);
+	enum rc set = store_note_set(f->s, "a", "1", &f->e);
+	enum rc committed = store_commit(f->s, &f->e);
+	enum rc known = store_check(f->s, &f->e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+
+	assert_rc(unknown, RC_OK);
+	assert_rc(begun, RC_OK);
+	assert_rc(set, RC_OK);
+	assert_rc(committed, RC_IO);
+	assert_rc(known, RC_IO);
+	assert_ok(store_check(f->s, &f->e), f->e);
+	/* A file that is gone is noticed by every look. */
+	assert_int_equal(unlink(f->path), 0);
+	assert_rc(store_check(f->s, &f->e), RC_CORRUPT);
 }
 
 /* A file that may not grow is a full disk. */
@@ -610,6 +673,7 @@ int main(void)
 		STORE_TEST(test_reopening_keeps),
 		STORE_TEST(test_settings),
 		STORE_TEST(test_check_writes),
+		STORE_TEST(test_check_after_a_failure),
 		STORE_TEST(test_check_fails_when_nothing_can_be_written),
 		STORE_TEST(test_undone_in_the_middle),
 		STORE_TEST(test_second_open_names_the_holder),
