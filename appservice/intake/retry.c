@@ -46,10 +46,11 @@ static enum rc fold_whole(
 	struct again *g, struct intake_result *r, bool *known, struct err *e)
 {
 	const char *txn = g->row.txn_id;
-	enum rc rc = store_txn_seen(g->store, txn, g->b.digest, known, e);
-	if (rc || *known)
-		return rc;
-	rc = batch_apply(g->store, &g->b, r, e);
+
+	*known = store_txn_seen(g->store, txn, g->b.digest);
+	if (*known)
+		return RC_OK;
+	enum rc rc = batch_apply(g->store, &g->b, r, e);
 	if (!rc)
 		rc = batch_quarantine(g->store, txn, &g->b, e);
 	if (!rc)

@@ -53,6 +53,7 @@ static void test_event(void **state)
 	int64_t other = keep(f, 4, "3", false);
 	int64_t id = keep(f, 3, MEMBER("$1", A, "join", "10"), false);
 
+	intake_own_room(f);
 	struct intake_retry r = again(f, id);
 	assert_true(r.left);
 	assert_true(r.changed);
@@ -84,6 +85,7 @@ static void test_time(void **state)
 {
 	struct store_fixture *f = *state;
 
+	intake_own_room(f);
 	intake_take(f, "t", TXN(MEMBER("$2", A, "leave", "20")));
 	struct intake_retry r =
 		again(f, keep(f, 0, MEMBER("$1", A, "join", "10"), false));
@@ -170,6 +172,7 @@ static void test_whole(void **state)
 	struct store_fixture *f = *state;
 	struct store_quarantined *q = NULL;
 
+	intake_own_room(f);
 	struct intake_retry r = again(f, keep(f, -1, body, false));
 	assert_true(r.left);
 	assert_true(r.changed);
