@@ -1,7 +1,7 @@
 /*
  * Where the events stand in a transaction's text. The parser is given one
- * event at a time: one that it refuses (nested too deep, \u0000) then spoils
- * only itself, and a large body never becomes a large tree in memory. What
+ * event at a time: one that it refuses (nested too deep, \u0000, no UTF-8) then
+ * spoils only itself, and a large body never becomes a large tree in memory. What
  * stands inside an element is not looked at here, but for where it ends: a
  * body that was cut off is noticed, since its brackets do not close.
  */
@@ -39,37 +39,60 @@ static bool take(struct str *s, char c)
 	return true;
 }
 
+/* Behind the string that opens here; NULL when it does not end. */
+static const char *string_end(const char *p, const char *end)
+{
+	for (p++; p < end; p++) {
+		if (*p == '"')
+			return p + 1;
+		if (*p == '\\')
+			p++;
+	}
+	return NULL;
+}
+
+static bool skip_to(struct str *s, const char *p)
+{
+	if (!p)
+		return false;
+	s->n -= (size_t)(p - s->p);
+	s->p = p;
+	return true;
+}
+
 /* At the opening quote. */
 static bool skip_string(struct str *s)
 {
-	for (size_t i = 1; i < s->n; i++) {
-		if (s->p[i] == '"') {
-			skip(s, i + 1);
-			return true;
-		}
-		if (s->p[i] == '\\')
-			i++;
-	}
-	return false;
+	return skip_to(s, string_end(s->p, s->p + s->n));
+}
+
+/* The bytes of which there are none in the most of a text. */
+static bool is_structure(char c)
+{
+	return c == '"' || c == '{' || c == '}' || c == '[' || c == ']';
 }
 
 /* At an opening bracket of either kind. */
 static bool skip_nested(struct str *s)
 {
+	const char *p = s->p, *end = s->p + s->n;
 	size_t depth = 0;
 
-	while (s->n) {
-		char c = s->p[0];
-		if (c == '"') {
-			if (!skip_string(s))
-				return false;
+	while (p && p < end) {
+		char c = *p;
+		if (!is_structure(c)) {
+			p++;
 			continue;
 		}
-		skip(s, 1);
+		if (c == '"') {
+			p = string_end(p, end);
+			continue;
+		}
+		p++;
 		if (c == '{' || c == '[')
 			depth++;
-		if ((c == '}' || c == ']') && --depth == 0)
-			return true;
+		else if (--depth == 0)
+			return skip_to(s, p);
 	}
 	return false;
 }
@@ -177,6 +200,18 @@ static bool skip_object(
 	return take(s, '}');
 }
 
+/* What is around the events; each of them is looked at by itself. */
+static bool is_utf8_around(struct str body, struct str events)
+{
+	const char *end = body.p + body.n;
+
+	if (!events.p)
+		return utf8_valid(body.p, body.n, NULL);
+	return utf8_valid(body.p, (size_t)(events.p - body.p), NULL) &&
+		utf8_valid(events.p + events.n,
+			(size_t)(end - events.p) - events.n, NULL);
+}
+
 static bool is_whole(struct str *rest)
 {
 	skip_space(rest);
@@ -188,21 +223,19 @@ enum rc split_begin(struct str body, struct str *events, struct extras *extras,
 {
 	struct str found = { NULL, 0 }, ignored;
 	struct str rest = body;
-	size_t bad = 0;
 
 	*not_json = false;
 	skip_space(&rest);
 	bool object = at(&rest, '{');
-	bool good = utf8_valid(body.p, body.n, &bad) &&
-		(object ? skip_object(&rest, &found, extras)
-			: skip_member_value(&rest, &ignored)) &&
-		is_whole(&rest);
+	bool good = (object ? skip_object(&rest, &found, extras)
+			    : skip_member_value(&rest, &ignored)) &&
+		is_whole(&rest) && is_utf8_around(body, found);
 	if (!good) {
 		*not_json = true;
 		return err_set(e, RC_INVALID,
 			"the body is not JSON, or not all of it: %zu bytes, "
 			"good up to byte %zu",
-			body.n, bad ? bad : body.n - rest.n);
+			body.n, body.n - rest.n);
 	}
 	if (!object)
 		return err_set(

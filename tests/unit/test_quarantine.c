@@ -197,6 +197,63 @@ static void test_deep(void **state)
 	buf_free(&b);
 }
 
+/* Each is kept with a mark for what is no text; its neighbours count. */
+static void test_bad_text(void **state)
+{
+	static const char *const texts[] = {
+		"\xff",
+		"\xc0\xaf",     /* a slash in two bytes */
+		"\xed\xa0\x80", /* half of a surrogate pair */
+		"\xf4\x90\x80\x80",
+		"\xc3",
+	};
+	struct store_fixture *f = *state;
+	struct store_quarantined *q = NULL;
+	char body[3000], txn[20];
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		snprintf(txn, sizeof(txn), "t%zu", i);
+		snprintf(body, sizeof(body),
+			TXN(MEMBER("$a%zu", "@a:hs", "join", "1") "," MEMBER(
+				"$b", "@%s:hs", "join",
+				"10") "," MEMBER("$c%zu", "@c:hs", "join",
+				"1")),
+			i, texts[i], i);
+		struct intake_result r = intake_take(f, txn, body);
+		assert_int_equal(r.applied, 2);
+		assert_int_equal(r.quarantined, 1);
+	}
+	assert_int_equal(intake_quarantined(f, &q), ARRAY_LEN(texts));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_non_null(strstr(q[i].reason, "not UTF-8"));
+		assert_non_null(strstr(q[i].bytes, "\"@?"));
+		assert_true(q[i].partial);
+	}
+}
+
+/* Ten thousand levels cost no more than their bytes. */
+static void test_deep(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_quarantined *q = NULL;
+	struct buf b;
+
+	buf_init(&b, LIMIT_TRANSACTION);
+	buf_add(&b, "{\"events\":[" MEMBER("$1", A, "join", "1") ",");
+	for (size_t i = 0; i < 10000; i++)
+		buf_add(&b, i % 2 ? "[" : "{\"a\":");
+	buf_add(&b, "1");
+	for (size_t i = 10000; i-- > 0;)
+		buf_add(&b, i % 2 ? "]" : "}");
+	buf_add(&b, "," MEMBER("$2", "@b:hs", "join", "1") "]}");
+	struct intake_result r = intake_take(f, "deep", buf_str(&b));
+	assert_int_equal(r.applied, 2);
+	assert_int_equal(r.quarantined, 1);
+	assert_int_equal(intake_quarantined(f, &q), 1);
+	assert_non_null(strstr(q[0].reason, "too many levels"));
+	buf_free(&b);
+}
+
 /* Content that is larger than any event. */
 static void test_large_content(void **state)
 {
@@ -298,7 +355,9 @@ static void test_bad_bodies(void **state)
 		{ "{\"events\":[\"\\\"]}", true },
 		{ "{events:[]}", true },
 		{ "{1:2}", true },
-		{ "{\"events\":[{\"type\":\"\xff\"}]}", true },
+		{ "{\"events\":[],\"x\":\"\xff\"}", true },
+		{ "{\"x\":\"\xc0\xaf\",\"events\":[]}", true },
+		{ "\xff", true },
 		{ "\xef\xbb\xbf{\"events\":[]}", true },
 		{ "[]", false },
 		{ "[{\"events\":[]}]", false },
@@ -426,6 +485,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_bad_events),
+		STORE_TEST(test_deep),
+		STORE_TEST(test_bad_text),
 		STORE_TEST(test_deep),
 		STORE_TEST(test_large_content),
 		STORE_TEST(test_large_transaction),
