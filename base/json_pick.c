@@ -35,7 +35,8 @@ static const char *rest_at(const char *path, size_t depth)
 
 static bool begins_with(const char *rest, struct str key)
 {
-	return rest && key.n > 0 && strncmp(rest, key.p, key.n) == 0 &&
+	return rest && key.n > 0 && rest[0] == key.p[0] &&
+		strncmp(rest, key.p, key.n) == 0 &&
 		(rest[key.n] == '.' || rest[key.n] == '\0');
 }
 

@@ -113,14 +113,45 @@ static bool scan_escape(struct scan *s)
 	return true;
 }
 
+#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Some of eight bytes are 0 (each is under 0x80). */
+static bool has_zero(uint64_t eight)
+{
+	return ((eight - EIGHT(1)) & ~eight & EIGHT(0x80)) != 0;
+}
+
+static bool are_plain(uint64_t eight)
+{
+	return (eight & EIGHT(0x80)) == 0 &&
+		((eight - EIGHT(0x20)) & EIGHT(0x80)) == 0 &&
+		!has_zero(eight ^ EIGHT('"')) && !has_zero(eight ^ EIGHT('\\'));
+}
+
+/* Most of a text is this: eight at a time. */
+static void skip_plain(struct scan *s)
+{
+	size_t i = s->i;
+	uint64_t eight;
+
+	while (s->n - i >= sizeof(eight)) {
+		memcpy(&eight, s->p + i, sizeof(eight));
+		if (!are_plain(eight))
+			break;
+		i += sizeof(eight);
+	}
+	while (i < s->n && is_plain((unsigned char)s->p[i]))
+		i++;
+	s->i = i;
+}
+
 /* At the opening quote; t is JSON_KEY or JSON_STRING. */
 static bool scan_string(struct scan *s, enum json_token t)
 {
 	size_t start = s->i++;
 
 	for (;;) {
-		while (is_plain(peek(s)))
-			s->i++;
+		skip_plain(s);
 		int c = peek(s);
 		if (c < 0) {
 			s->i = start;

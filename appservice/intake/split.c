@@ -39,16 +39,27 @@ static bool take(struct str *s, char c)
 	return true;
 }
 
+/* A quote ends a string unless it stands behind an odd number of
+ * backslashes. */
+static bool is_escaped(const char *quote, const char *begin)
+{
+	size_t n = 0;
+
+	while (quote - n > begin && *(quote - n - 1) == '\\')
+		n++;
+	return n % 2 == 1;
+}
+
 /* Behind the string that opens here; NULL when it does not end. */
 static const char *string_end(const char *p, const char *end)
 {
-	for (p++; p < end; p++) {
-		if (*p == '"')
-			return p + 1;
-		if (*p == '\\')
-			p++;
-	}
-	return NULL;
+	const char *begin = p + 1, *quote = p;
+
+	do {
+		quote++;
+		quote = memchr(quote, '"', (size_t)(end - quote));
+	} while (quote && is_escaped(quote, begin));
+	return quote ? quote + 1 : NULL;
 }
 
 static bool skip_to(struct str *s, const char *p)

@@ -231,29 +231,6 @@ static void test_bad_text(void **state)
 	}
 }
 
-/* Ten thousand levels cost no more than their bytes. */
-static void test_deep(void **state)
-{
-	struct store_fixture *f = *state;
-	struct store_quarantined *q = NULL;
-	struct buf b;
-
-	buf_init(&b, LIMIT_TRANSACTION);
-	buf_add(&b, "{\"events\":[" MEMBER("$1", A, "join", "1") ",");
-	for (size_t i = 0; i < 10000; i++)
-		buf_add(&b, i % 2 ? "[" : "{\"a\":");
-	buf_add(&b, "1");
-	for (size_t i = 10000; i-- > 0;)
-		buf_add(&b, i % 2 ? "]" : "}");
-	buf_add(&b, "," MEMBER("$2", "@b:hs", "join", "1") "]}");
-	struct intake_result r = intake_take(f, "deep", buf_str(&b));
-	assert_int_equal(r.applied, 2);
-	assert_int_equal(r.quarantined, 1);
-	assert_int_equal(intake_quarantined(f, &q), 1);
-	assert_non_null(strstr(q[0].reason, "too many levels"));
-	buf_free(&b);
-}
-
 /* Content that is larger than any event. */
 static void test_large_content(void **state)
 {
@@ -487,7 +464,6 @@ int main(void)
 		STORE_TEST(test_bad_events),
 		STORE_TEST(test_deep),
 		STORE_TEST(test_bad_text),
-		STORE_TEST(test_deep),
 		STORE_TEST(test_large_content),
 		STORE_TEST(test_large_transaction),
 		STORE_TEST(test_many_bad),
