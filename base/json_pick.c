@@ -23,6 +23,12 @@ struct picking {
 	set here; /* paths that lead to the value that comes next */
 };
 
+/* The first of a set that is not empty. */
+static size_t lowest(set s)
+{
+	return (size_t)__builtin_ctz(s);
+}
+
 /* What a path has from a depth on; NULL when it has ended before. */
 static const char *rest_at(const char *path, size_t depth)
 {
@@ -76,15 +82,15 @@ static set take_value(struct picking *k, enum js_type type, struct str text)
 {
 	set taken = 0;
 
-	for (size_t i = 0; k->here >> i; i++) {
-		struct json_pick *pick = &k->picks[i];
-		if (!(k->here >> i & 1) || rest_at(pick->path, k->depth))
+	for (set left = k->here; left; left &= left - 1) {
+		struct json_pick *pick = &k->picks[lowest(left)];
+		if (rest_at(pick->path, k->depth))
 			continue;
 		pick->twice = pick->found;
 		pick->found = true;
 		pick->type = type;
 		pick->text = text;
-		taken |= (set)1 << i;
+		taken |= left & -left;
 	}
 	return taken;
 }
@@ -102,9 +108,10 @@ static void open_container(struct picking *k, bool object, struct str text)
 
 static void close_container(struct picking *k, const char *end)
 {
-	for (size_t i = 0; k->whole[k->depth] >> i; i++)
-		if (k->whole[k->depth] >> i & 1)
-			k->picks[i].text.n = (size_t)(end - k->picks[i].text.p);
+	for (set left = k->whole[k->depth]; left; left &= left - 1) {
+		struct json_pick *pick = &k->picks[lowest(left)];
+		pick->text.n = (size_t)(end - pick->text.p);
+	}
 	k->depth--;
 	k->here = 0;
 }

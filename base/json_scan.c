@@ -115,29 +115,43 @@ static bool scan_escape(struct scan *s)
 
 #define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Some of eight bytes are 0 (each is under 0x80). */
-static bool has_zero(uint64_t eight)
+/* The high bits of those of eight bytes that are 0; above the first of them
+ * others may be set. */
+static uint64_t zeros(uint64_t eight)
 {
-	return ((eight - EIGHT(1)) & ~eight & EIGHT(0x80)) != 0;
+	return (eight - EIGHT(1)) & ~eight & EIGHT(0x80);
 }
 
-static bool are_plain(uint64_t eight)
+/* The same of those that are not plain. */
+static uint64_t not_plain(uint64_t eight)
 {
-	return (eight & EIGHT(0x80)) == 0 &&
-		((eight - EIGHT(0x20)) & EIGHT(0x80)) == 0 &&
-		!has_zero(eight ^ EIGHT('"')) && !has_zero(eight ^ EIGHT('\\'));
+	return (eight & EIGHT(0x80)) |
+		((eight - EIGHT(0x20)) & ~eight & EIGHT(0x80)) |
+		zeros(eight ^ EIGHT('"')) | zeros(eight ^ EIGHT('\\'));
 }
 
-/* Most of a text is this: eight at a time. */
+/* How many bytes stand before the first whose high bit is set. */
+static size_t bytes_before(uint64_t bits)
+{
+	const uint16_t one = 1;
+	bool little_endian = *(const unsigned char *)&one == 1;
+
+	return little_endian ? (size_t)__builtin_ctzll(bits) / 8 : 0;
+}
+
+/* Most of a text is this: eight bytes at a time. */
 static void skip_plain(struct scan *s)
 {
 	size_t i = s->i;
-	uint64_t eight;
 
-	while (s->n - i >= sizeof(eight)) {
+	while (s->n - i >= sizeof(uint64_t)) {
+		uint64_t eight;
 		memcpy(&eight, s->p + i, sizeof(eight));
-		if (!are_plain(eight))
+		uint64_t bits = not_plain(eight);
+		if (bits) {
+			i += bytes_before(bits);
 			break;
+		}
 		i += sizeof(eight);
 	}
 	while (i < s->n && is_plain((unsigned char)s->p[i]))
