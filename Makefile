@@ -86,6 +86,7 @@ help:
 	@echo "make            build/muster and build/muster-agent"
 	@echo "make demo       a homeserver, nine agents, a human (KEEP=1: stays)"
 	@echo "make test       installs, builds and runs everything"
+	@echo "make soak       kills it 3,000 times under load (KILLS=3000 SEED=1)"
 	@echo "make lint       formatting, warnings, analyzers, layers"
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"
@@ -109,6 +110,16 @@ test:
 	@$(PYTHON) examples/make-org.py --check
 	@build/venv/bin/python tests/run build/asan build/tsan
 
+KILLS ?= 3000
+SEED  ?= 1
+soak:
+	@sh scripts/ensure-packages.sh build test
+	@sh scripts/ensure-venv.sh
+	@+$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all
+	@TEST_KILLS=$(KILLS) TEST_SEED=$(SEED) MUSTER_BIN=build/asan/muster \
+	    build/venv/bin/python -m pytest -q -s -p no:cacheprovider \
+	    tests/scenario/test_kill.py
+
 lint:
 	@sh scripts/ensure-packages.sh build test lint
 	@B=$(B) sh scripts/lint.sh
@@ -123,6 +134,6 @@ install: all
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all units help demo test lint install clean
+.PHONY: all units help demo test soak lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
