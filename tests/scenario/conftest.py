@@ -1,5 +1,7 @@
 """Scenarios: the program against the scripted homeserver."""
 
+import subprocess
+
 import pytest
 
 pytest.register_assert_rewrite("support.small")
@@ -68,3 +70,12 @@ def _served(muster, hs):
     small.wait_settled(muster, hs)
     hs.clear_log()
     return muster, hs
+
+
+@pytest.fixture
+def strace():
+    """The program that kills at a system call."""
+    try:
+        subprocess.run(["strace", "-o", "/dev/null", "true"], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no strace here, or it may trace nobody")

@@ -6,7 +6,6 @@ every system call by which a token's file comes to be."""
 import glob
 import os
 import shutil
-import subprocess
 
 import pytest
 
@@ -173,15 +172,6 @@ def test_killed_at_every_change(fakehs, muster_on, phase):
 
 
 # -- handing over, which sends nothing that could be seen
-
-
-@pytest.fixture
-def strace():
-    """The program that kills at a system call."""
-    try:
-        subprocess.run(["strace", "-o", "/dev/null", "true"], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no strace here, or it may trace nobody")
 
 
 def serve_until(muster, call, nth):
