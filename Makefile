@@ -42,6 +42,10 @@ UNITS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.
 HELPERS  := $(patsubst tests/unit/%.c,$(B)/tests/unit/%.o,\
             $(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
 
+# Each target of libFuzzer, with its corpus, is a unit test as well.
+FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+UNITS    += $(FUZZ:%=$(B)/tests/test_fuzz_%)
+
 all: $(B)/muster $(B)/muster-agent
 
 $(B)/muster: $(B)/appservice/main.o $(ARCHIVES)
@@ -78,7 +82,17 @@ $(B)/tests/test_write_order: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
     openat fchmod fchown write read fsync close renameat unlinkat)
 comma := ,
 
+$(B)/tests/test_fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o \
+    $(B)/tests/fuzz/replay.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+$(B)/fuzz/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
 units: $(UNITS)
+fuzzers: $(FUZZ:%=$(B)/fuzz/%)
 
 # --- what people call --------------------------------------------------------
 
@@ -87,6 +101,7 @@ help:
 	@echo "make demo       a homeserver, nine agents, a human (KEEP=1: stays)"
 	@echo "make test       installs, builds and runs everything"
 	@echo "make soak       kills it 3,000 times under load (KILLS=3000 SEED=1)"
+	@echo "make fuzz       each fuzz target for FUZZ_SECONDS=60 (FUZZ='json yaml': these)"
 	@echo "make lint       formatting, warnings, analyzers, layers"
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"
@@ -120,6 +135,15 @@ soak:
 	    build/venv/bin/python -m pytest -q -s -p no:cacheprovider \
 	    tests/scenario/test_kill.py
 
+# A build by clang, with libFuzzer's instrumentation.
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	@sh scripts/ensure-packages.sh build fuzz
+	@+$(COMPILE) B=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+	    CFLAGS='-O1 -g' FUZZ='$(FUZZ)' fuzzers
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh scripts/fuzz.sh build/fuzz $(FUZZ)
+
 lint:
 	@sh scripts/ensure-packages.sh build test lint
 	@B=$(B) sh scripts/lint.sh
@@ -134,6 +158,6 @@ install: all
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all units help demo test soak lint install clean
+.PHONY: all units fuzzers help demo test soak fuzz lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

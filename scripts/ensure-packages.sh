@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to it that the Debian packages of a task are there.
 #
-#   scripts/ensure-packages.sh [build|test|lint]...      (default: build)
+#   scripts/ensure-packages.sh [build|test|fuzz|lint]...      (default: build)
 #
 # Quick and silent when they are. Installs what is missing as root, or by sudo
 # where that asks for no password; otherwise says what to install and exits 1.
@@ -11,6 +11,8 @@ build='gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev
 libjson-c-dev libssl-dev libsqlite3-dev libyaml-dev libpcre2-dev
 ca-certificates'
 test='libcmocka-dev python3 python3-venv sqlite3 strace'
+# libFuzzer and the sanitizers of Debian 12's clang
+fuzz='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc
 yamllint'
 
@@ -19,9 +21,10 @@ for task in "${@:-build}"; do
 	case $task in
 	build) wanted="$wanted $build" ;;
 	test) wanted="$wanted $test" ;;
+	fuzz) wanted="$wanted $fuzz" ;;
 	lint) wanted="$wanted $lint" ;;
 	*)
-		echo "usage: ${0##*/} [build|test|lint]..." >&2
+		echo "usage: ${0##*/} [build|test|fuzz|lint]..." >&2
 		exit 2
 		;;
 	esac

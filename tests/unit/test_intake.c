@@ -399,6 +399,97 @@ static void test_odd_ids(void **state)
 		1);
 }
 
+/* --- every order ---------------------------------------------------------- */
+
+#define HISTORY 6
+#define ORDERS 720
+
+/* Two are of the same time: of these the later to arrive is what is. */
+static const struct {
+	const char *membership;
+	int ts;
+} histories[][HISTORY] = {
+	{ { "invite", 10 }, { "join", 20 }, { "leave", 30 }, { "invite", 40 },
+		{ "leave", 50 }, { "join", 50 } },
+	{ { "invite", 10 }, { "join", 20 }, { "leave", 30 }, { "invite", 30 },
+		{ "join", 40 }, { "ban", 50 } },
+};
+
+/* All numbers of six digits in base six, less those with a repeat. */
+static size_t all_orders(int orders[ORDERS][HISTORY])
+{
+	size_t n = 0;
+
+	for (int number = 0; number < 6 * 6 * 6 * 6 * 6 * 6; number++) {
+		int order[HISTORY];
+		unsigned used = 0;
+		for (int i = 0, rest = number; i < HISTORY; i++, rest /= 6) {
+			order[i] = rest % 6;
+			used |= 1U << order[i];
+		}
+		if (used == 0x3f)
+			memcpy(orders[n++], order, sizeof(order));
+	}
+	return n;
+}
+
+/* Of each order a user's; each time the next event of all of them. */
+static void take_nth(struct store_fixture *f, size_t history,
+	int orders[ORDERS][HISTORY], size_t nth)
+{
+	struct buf body;
+	char txn[40];
+
+	buf_init(&body, LIMIT_TRANSACTION);
+	buf_addf(&body, "{\"events\":[");
+	for (size_t i = 0; i < ORDERS; i++) {
+		int k = orders[i][nth];
+		buf_addf(&body,
+			"%s" MEMBER("$%zu.%d", "@%zu.%zu:hs", "%s", "%d"),
+			i ? "," : "", i, k, history, i,
+			histories[history][k].ts,
+			histories[history][k].membership);
+	}
+	buf_addf(&body, "]}");
+	snprintf(txn, sizeof(txn), "%zu.%zu", history, nth);
+	assert_int_equal(intake_take(f, txn, buf_str(&body)).applied, ORDERS);
+	buf_free(&body);
+}
+
+static size_t place_of(const int order[HISTORY], int event)
+{
+	size_t i = 0;
+
+	while (order[i] != event)
+		i++;
+	return i;
+}
+
+static void test_every_order(void **state)
+{
+	static int orders[ORDERS][HISTORY];
+	struct store_fixture *f = *state;
+	char user[40];
+	size_t joined = 0;
+
+	assert_int_equal(all_orders(orders), ORDERS);
+	for (size_t history = 0; history < ARRAY_LEN(histories); history++)
+		for (size_t nth = 0; nth < HISTORY; nth++)
+			take_nth(f, history, orders, nth);
+	for (size_t i = 0; i < ORDERS; i++) {
+		/* the first: whichever of "leave" and "join" came later */
+		bool join = place_of(orders[i], 5) > place_of(orders[i], 4);
+		snprintf(user, sizeof(user), "@0.%zu:hs", i);
+		assert_string_equal(
+			intake_membership(f, user), join ? "join" : "leave");
+		joined += join;
+		/* the second: the last, whatever happened before it */
+		snprintf(user, sizeof(user), "@1.%zu:hs", i);
+		assert_string_equal(intake_membership(f, user), "ban");
+	}
+	assert_int_equal(joined, ORDERS / 2);
+}
+
 /* --- what else a transaction may have --------------------------------------- */
 
 /* AS-72, AS-78, AS-79: counted, whatever it looks like, and never a reason to
@@ -499,95 +590,6 @@ static void test_extras(void **state)
 	assert_true(intake_take(f, "e", "{\"events\":[],\"ephemeral\":[2,3]}")
 			    .repeated);
 	assert_int_equal(intake_counts(f).ephemeral, before.ephemeral + 1);
-/* --- every order ---------------------------------------------------------- */
-
-#define HISTORY 6
-#define ORDERS 720
-
-/* Two are of the same time: of these the later to arrive is what is. */
-static const struct {
-	const char *membership;
-	int ts;
-} histories[][HISTORY] = {
-	{ { "invite", 10 }, { "join", 20 }, { "leave", 30 }, { "invite", 40 },
-		{ "leave", 50 }, { "join", 50 } },
-	{ { "invite", 10 }, { "join", 20 }, { "leave", 30 }, { "invite", 30 },
-		{ "join", 40 }, { "ban", 50 } },
-};
-
-/* All numbers of six digits in base six, less those with a repeat. */
-static size_t all_orders(int orders[ORDERS][HISTORY])
-{
-	size_t n = 0;
-
-	for (int number = 0; number < 6 * 6 * 6 * 6 * 6 * 6; number++) {
-		int order[HISTORY];
-		unsigned used = 0;
-		for (int i = 0, rest = number; i < HISTORY; i++, rest /= 6) {
-			order[i] = rest % 6;
-			used |= 1U << order[i];
-		}
-		if (used == 0x3f)
-			memcpy(orders[n++], order, sizeof(order));
-	}
-	return n;
-}
-
-/* Of each order a user's; each time the next event of all of them. */
-static void take_nth(struct store_fixture *f, size_t history,
-	int orders[ORDERS][HISTORY], size_t nth)
-{
-	struct buf body;
-	char txn[40];
-
-	buf_init(&body, LIMIT_TRANSACTION);
-	buf_addf(&body, "{\"events\":[");
-	for (size_t i = 0; i < ORDERS; i++) {
-		int k = orders[i][nth];
-		buf_addf(&body,
-			"%s" MEMBER("$%zu.%d", "@%zu.%zu:hs", "%s", "%d"),
-			i ? "," : "", i, k, history, i,
-			histories[history][k].ts,
-			histories[history][k].membership);
-	}
-	buf_addf(&body, "]}");
-	snprintf(txn, sizeof(txn), "%zu.%zu", history, nth);
-	assert_int_equal(intake_take(f, txn, buf_str(&body)).applied, ORDERS);
-	buf_free(&body);
-}
-
-static size_t place_of(const int order[HISTORY], int event)
-{
-	size_t i = 0;
-
-	while (order[i] != event)
-		i++;
-	return i;
-}
-
-static void test_every_order(void **state)
-{
-	static int orders[ORDERS][HISTORY];
-	struct store_fixture *f = *state;
-	char user[40];
-	size_t joined = 0;
-
-	assert_int_equal(all_orders(orders), ORDERS);
-	for (size_t history = 0; history < ARRAY_LEN(histories); history++)
-		for (size_t nth = 0; nth < HISTORY; nth++)
-			take_nth(f, history, orders, nth);
-	for (size_t i = 0; i < ORDERS; i++) {
-		/* the first: whichever of "leave" and "join" came later */
-		bool join = place_of(orders[i], 5) > place_of(orders[i], 4);
-		snprintf(user, sizeof(user), "@0.%zu:hs", i);
-		assert_string_equal(
-			intake_membership(f, user), join ? "join" : "leave");
-		joined += join;
-		/* the second: the last, whatever happened before it */
-		snprintf(user, sizeof(user), "@1.%zu:hs", i);
-		assert_string_equal(intake_membership(f, user), "ban");
-	}
-	assert_int_equal(joined, ORDERS / 2);
 }
 
 /* --- what is answered ----------------------------------------------------- */
