@@ -541,7 +541,7 @@ def test_another_registration(ready, section, key, value):
 
 
 def test_unknown_token(fakehs, muster_on):
-    """The homeserver was not told of us, or of other tokens."""
+    """The homeserver was not told of us, or of other tokens. AS-136."""
     muster = muster_on(fakehs, org=small.org())
     muster.run("registration", expect=0)
     got = muster.run("serve", expect=1)
@@ -652,6 +652,7 @@ def test_store_that_is_none(ready, what):
 
 
 def test_second_service_on_one_store(ready):
+    """AS-163."""
     muster, hs = ready
     muster.start()
     small.wait_settled(muster, hs)
@@ -753,6 +754,7 @@ def test_homeserver_does_not_reach_us(conduit_fake, muster_on):
 
 
 def test_the_token_is_taken_away_while_it_runs(declared_on_conduit):
+    """AS-136."""
     muster, hs = declared_on_conduit
     hs.unregister_appservice("muster")
     muster.write_config(reconcile={"interval": "1s"})

@@ -173,6 +173,7 @@ def test_a_pause_of_hours(fresh_on_conduit):
 
 @pytest.mark.parametrize("how", DONE)
 def test_every_write_is_done_but_not_answered(fresh, how):
+    """AS-123."""
     every_write_goes_wrong_once(*fresh, DONE[how])
 
 
@@ -267,6 +268,7 @@ def assert_others_declared(muster, hs, blocked):
 
 
 def test_one_agent_is_outside_the_namespace(fresh):
+    """AS-105, AS-130."""
     muster, hs = fresh
     narrow = {**muster.registration, "namespaces": {
         **muster.registration["namespaces"],
@@ -320,7 +322,7 @@ def test_one_name_is_taken_by_somebody_without_a_session(
 
 
 def test_one_name_is_taken_by_us(fakehs, muster_on):
-    """It has our device: it was ours before the store was."""
+    """It has our device: it was ours before the store was. AS-111."""
     hs = fakehs
     hs.human("cleo.ic")
     hs.user("cleo.ic").devices["MUSTER"] = hs.user(
@@ -527,7 +529,7 @@ def test_a_transaction_comes_again(declared):
 
 
 def test_killed_right_behind_an_answer(declared_on_conduit):
-    """What was answered 200 is kept."""
+    """What was answered 200 is kept. AS-57."""
     muster, hs = declared_on_conduit
     for n in range(5):
         push(hs, f"kept-{n}", {

@@ -30,6 +30,7 @@ def test_from_nothing_to_everything(fresh):
 
 
 def test_accounts_are_made_as_they_should(fresh):
+    """AS-108, AS-109, AS-115."""
     muster, hs = fresh
     muster.start()
     small.wait_settled(muster, hs)
@@ -70,7 +71,8 @@ def test_a_name_stands_before_the_first_invitation(fresh_on_conduit):
 
 
 def test_who_does_what_in_a_room(fresh):
-    """The service's user makes and invites; agents join as themselves."""
+    """The service's user makes and invites; agents join as themselves.
+    AS-153."""
     muster, hs = fresh
     muster.start()
     small.wait_settled(muster, hs)

@@ -147,6 +147,7 @@ def test_a_lost_file_gets_a_larger_generation(stopped_on_conduit):
 
 
 def test_lost_store_and_a_file_whose_token_is_dead(stopped_on_conduit):
+    """AS-137."""
     muster, hs = stopped_on_conduit
     for token in hs.tokens_of("cleo.ic"):
         del hs.world.tokens[token]
@@ -232,7 +233,7 @@ def test_the_homeserver_was_wiped_and_we_were_not(stopped, sender_is_there):
 
 
 def test_the_homeserver_is_wiped_while_we_run(fresh_on_conduit):
-    """It becomes ready again only when all is there again."""
+    """It becomes ready again only when all is there again. AS-105."""
     muster, hs = fresh_on_conduit
     muster.write_config(reconcile={"interval": "1s"})
     muster.start()

@@ -157,7 +157,7 @@ def test_wrong_structure_in_the_environment(configured, name, text, said):
 
 @pytest.mark.parametrize("public", [None, "http://conduit.internal:6167"])
 def test_slashes_at_the_end_of_a_url(fresh_on_conduit, public):
-    """They are not handed on: others put a path behind it."""
+    """They are not handed on: others put a path behind it. AS-07."""
     muster, hs = fresh_on_conduit
     muster.write_config(homeserver={
         "url": hs.url + "//", "public_url": public and public + "/"})

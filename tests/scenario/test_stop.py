@@ -207,7 +207,7 @@ def test_somebody_holds_a_connection(declared_on_conduit):
 
 
 def test_while_being_told(declared_on_conduit):
-    """Deliveries during the end are taken, or come again."""
+    """Deliveries during the end are taken, or come again. AS-161."""
     muster, hs = declared_on_conduit
     room = hs.room("all-employees").room_id
     over = threading.Event()

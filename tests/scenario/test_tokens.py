@@ -221,7 +221,7 @@ def test_an_owner_that_we_cannot_write_for(stopped, missing):
     answer(403, {"errcode": "M_FORBIDDEN"}), garbage()],
     ids=["502", "500", "401-of-a-proxy", "401-locked", "403", "garbage"])
 def test_no_answer_is_no_refusal(stopped, action):
-    """Only when the homeserver says so is a token not good."""
+    """Only when the homeserver says so is a token not good. AS-138."""
     muster, hs = stopped
     before = {a: muster.handoff(a) for a in AGENTS}
     forget(muster)
@@ -237,7 +237,7 @@ def test_no_answer_is_no_refusal(stopped, action):
 
 def test_a_refusal_that_stays(stopped):
     """It is told of with the agent, and is not taken for one of the service's
-    own token."""
+    own token. AS-130."""
     muster, hs = stopped
     before = muster.handoff(AGENT)
     forget(muster)

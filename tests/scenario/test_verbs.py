@@ -227,7 +227,8 @@ def test_probes_write_nothing(declared_on_conduit):
 
 
 def test_over_tcp(fresh_on_conduit):
-    """Health for those who cannot reach the socket; nothing else there."""
+    """Health for those who cannot reach the socket; nothing else there.
+    AS-164."""
     muster, hs = fresh_on_conduit
     port = free_port()
     muster.write_config(ops={"listen": f"127.0.0.1:{port}"})

@@ -407,6 +407,7 @@ static void places(void **state)
 	assert_int_equal(column, 1);
 }
 
+/* AS-46. */
 static void secrets(void **state)
 {
 	struct secret s = { 0 };

@@ -15,6 +15,8 @@
 
 /* --- failures ---------------------------------------------------------- */
 
+/* An error code says more than its status, but for M_UNKNOWN (AS-129); AS-105,
+ * AS-114. */
 static void every_status_has_its_result(void **state)
 {
 	struct fixture *f = *state;
@@ -166,6 +168,7 @@ static void ids_are_never_empty(void **state)
 	assert_int_equal(script_requests(f->server), 0);
 }
 
+/* AS-126. */
 static void a_body_too_large_is_not_sent(void **state)
 {
 	struct fixture *f = *state;
@@ -235,6 +238,7 @@ static int64_t timed_logout(struct fixture *f)
 	return clock_mono_ms() - start;
 }
 
+/* AS-125. */
 static void retry_after_header_comes_first(void **state)
 {
 	struct fixture *f = *state;
@@ -249,6 +253,7 @@ static void retry_after_header_comes_first(void **state)
 	assert_int_equal(hs_gate_writes(f->gate), 2);
 }
 
+/* AS-125. */
 static void then_the_body(void **state)
 {
 	struct fixture *f = *state;
@@ -260,6 +265,7 @@ static void then_the_body(void **state)
 	assert_int_equal(script_requests(f->server), 3);
 }
 
+/* AS-125. */
 static void then_our_own_back_off(void **state)
 {
 	struct fixture *f = *state;

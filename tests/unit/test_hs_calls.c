@@ -11,6 +11,7 @@
 
 /* --- the server -------------------------------------------------------- */
 
+/* AS-107. */
 static void versions(void **state)
 {
 	struct fixture *f = *state;
@@ -136,6 +137,7 @@ static void whoami(void **state)
 	assert_string_equal(who.user_id, "@bot:hs");
 }
 
+/* AS-88. */
 static void ping(void **state)
 {
 	struct fixture *f = *state;
@@ -158,6 +160,7 @@ static void ping(void **state)
 
 /* --- accounts ---------------------------------------------------------- */
 
+/* AS-108, AS-109, AS-110, AS-111. */
 static void registering(void **state)
 {
 	struct fixture *f = *state;
@@ -185,6 +188,7 @@ static void registering(void **state)
 	secret_fini(&password);
 }
 
+/* AS-112. */
 static void logging_in(void **state)
 {
 	struct fixture *f = *state;
@@ -312,6 +316,7 @@ static void registering_a_human(void **state)
 	secret_fini(&ticket);
 }
 
+/* AS-120. */
 static void devices(void **state)
 {
 	struct fixture *f = *state;
@@ -332,6 +337,7 @@ static void devices(void **state)
 	assert_int_equal(n, 2);
 }
 
+/* AS-102. */
 static void display_names(void **state)
 {
 	struct fixture *f = *state;
@@ -414,6 +420,7 @@ static void the_own_user_is_asked_once(void **state)
 
 /* --- rooms ------------------------------------------------------------- */
 
+/* AS-133. */
 static void making_and_finding_rooms(void **state)
 {
 	struct fixture *f = *state;
@@ -480,6 +487,7 @@ static void coming_and_going(void **state)
 		f, "POST " V3 "/rooms/%21r/kick", "{\"user_id\":\"@a:hs\"}");
 }
 
+/* AS-135. */
 static void joined(void **state)
 {
 	struct fixture *f = *state;
@@ -548,6 +556,7 @@ static void members(void **state)
 	assert_int_equal(m.n, 2);
 }
 
+/* AS-123. */
 static void room_state(void **state)
 {
 	struct fixture *f = *state;
@@ -585,6 +594,7 @@ static void what_does_not_fit_is_an_error(void **state)
 	buf_free(&small);
 }
 
+/* AS-127, AS-146. */
 static void messages(void **state)
 {
 	struct fixture *f = *state;

@@ -20,6 +20,7 @@ static void expect_split(
 	assert_true(str_eq(s, server));
 }
 
+/* AS-91e, AS-142, AS-143. */
 static void split_takes_historical_ids(void **state)
 {
 	(void)state;
@@ -58,6 +59,7 @@ static void split_counts_255_bytes(void **state)
 	assert_false(id_split(id, '@', &l, &s));
 }
 
+/* AS-140. */
 static void localparts(void **state)
 {
 	(void)state;
@@ -72,6 +74,7 @@ static void localparts(void **state)
 	assert_false(id_localpart_ok((struct str){ "a\0b", 3 }));
 }
 
+/* AS-140. */
 static void user_ids_say_why_not(void **state)
 {
 	(void)state;
@@ -108,6 +111,7 @@ static void user_ids_say_why_not(void **state)
 	assert_false(id_user_ok(id, NULL));
 }
 
+/* AS-143. */
 static void servers(void **state)
 {
 	(void)state;
@@ -129,6 +133,7 @@ static void servers(void **state)
 	}
 }
 
+/* AS-144, AS-145. */
 static void aliases_and_rooms(void **state)
 {
 	(void)state;

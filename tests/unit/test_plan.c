@@ -578,6 +578,7 @@ static void a_mark_is_missing(void **state)
 	world_close(&w);
 }
 
+/* AS-148, AS-152. */
 static void power_by_room_version(void **state)
 {
 	(void)state;

@@ -768,6 +768,7 @@ static void too_long_for_a_message(void **state)
 	assert_int_equal(t.hs.writes, 0);
 }
 
+/* AS-89. */
 static void ping_fails(void **state)
 {
 	static const struct {
@@ -840,6 +841,7 @@ static void there_and_back(void **state)
 	assert_int_equal(t.hs.logins, 1);
 }
 
+/* AS-162. */
 static void no_traffic_wanted(void **state)
 {
 	(void)state;

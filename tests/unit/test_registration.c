@@ -120,6 +120,7 @@ static bool is_hex64(const struct secret *s)
 	return s->n == 64 && strspn(p, "0123456789abcdef") == 64;
 }
 
+/* AS-03. */
 static void as_03_tokens_are_random(void **state)
 {
 	struct registration a = { 0 }, b = { 0 };
@@ -455,6 +456,7 @@ static void ten_thousand_names(void **state)
 	arena_free(&a);
 }
 
+/* AS-11. */
 static void as_11_ours_is_a_whole_match_here(void **state)
 {
 	struct registration r = { 0 };
@@ -487,6 +489,7 @@ static void as_11_ours_is_a_whole_match_here(void **state)
 	registration_free(&r);
 }
 
+/* AS-10. */
 static void as_10_vectors(void **state)
 {
 	struct registration r = { 0 };
@@ -614,6 +617,7 @@ static void as_01_read_back(void **state)
 	registration_free(&again);
 }
 
+/* AS-13. */
 static void as_13_the_text(void **state)
 {
 	struct registration r = { 0 };
@@ -642,6 +646,7 @@ static void as_13_the_text(void **state)
 	registration_free(&r);
 }
 
+/* AS-01. */
 static void as_01_each_key_is_required(void **state)
 {
 	static const char *const lines[] = { "id: a\n", "url: http://h:1\n",
@@ -674,6 +679,7 @@ static void as_01_each_key_is_required(void **state)
 	buf_free(&text);
 }
 
+/* AS-05. */
 static void as_05_no_traffic(void **state)
 {
 	struct registration r = { 0 }, again = { 0 };
@@ -699,6 +705,7 @@ static void as_05_no_traffic(void **state)
 		"2:6: url does not start with http:// or https://");
 }
 
+/* AS-06, AS-07. */
 static void as_06_07_url(void **state)
 {
 	struct registration r = { 0 };
@@ -722,6 +729,7 @@ static void as_06_07_url(void **state)
 
 #define REST "hs_token: two\nurl: null\nsender_localpart: s\nnamespaces: {}\n"
 
+/* AS-04, AS-14. */
 static void as_04_14_values(void **state)
 {
 	(void)state;
@@ -740,6 +748,7 @@ static void as_04_14_values(void **state)
 		"3:19: sender_localpart may only have a-z 0-9 . _ - and /");
 }
 
+/* AS-08. */
 static void as_08_namespaces(void **state)
 {
 	(void)state;
@@ -773,6 +782,7 @@ static void as_08_namespaces(void **state)
 		"parenthesis, after 3 bytes");
 }
 
+/* AS-15, AS-16, AS-17, AS-18. */
 static void as_15_to_18_optional(void **state)
 {
 	struct registration r = { 0 };
@@ -813,6 +823,7 @@ static void not_a_registration(void **state)
 	assert_non_null(strstr(e.text, path));
 }
 
+/* AS-19. */
 static void as_19_mode(void **state)
 {
 	struct registration r = { 0 }, again = { 0 };
@@ -905,6 +916,7 @@ static void what_differs(void **state)
 	registration_free(&a);
 }
 
+/* AS-02, and the id. */
 static void as_02_tokens_are_kept(void **state)
 {
 	struct registration_want w = want();
