@@ -3,7 +3,9 @@
  * error code, and the body that every one of them has.
  */
 #include "appservice/http_server_priv.h"
+#include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/poison.h"
 
 /* What a handler's failure is to the client. */
@@ -55,4 +57,18 @@ void http_call_error(struct http_call *c, enum rc rc, const char *text)
 	if ((size_t)rc < ARRAY_LEN(answers) && rc != RC_OK)
 		a = &answers[rc];
 	http_call_fail(c, a->status, a->errcode, text);
+}
+
+/* Somebody should look when the homeserver is refused; but strangers must not
+ * fill the log. */
+void log_refusal(struct http_server *s, const char *route, int status,
+	const char *answer)
+{
+	int64_t now = clock_mono_ms();
+
+	if (status < 400 || now - atomic_load(&s->refusal_logged_ms) < 1000)
+		return;
+	atomic_store(&s->refusal_logged_ms, now);
+	log_warn("request refused", LS("route", route), LI("status", status),
+		LS("answer", answer));
 }

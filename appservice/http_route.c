@@ -4,6 +4,7 @@
  * be two segments.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "appservice/http_server_priv.h"
 #include "base/poison.h"
@@ -52,6 +53,20 @@ static bool path_matches(
 	return more_want == more_path;
 }
 
+static bool row_matches(const struct route_table *t, const struct route *r,
+	struct str path, struct route_match *m)
+{
+	return !(t->no_legacy && r->flags & ROUTE_LEGACY) &&
+		path_matches(r->pattern, path, m);
+}
+
+/* What anybody can read can be asked about: the body is left out when it is
+ * sent. Matrix knows no HEAD, AS-21. */
+static bool answers_head(const struct route *r)
+{
+	return text_eq(r->method, "GET") && !(r->flags & ROUTE_HS_TOKEN);
+}
+
 /* The path less the prefix; false when it does not have it. */
 static bool cut_base(const struct route_table *t, struct str *path)
 {
@@ -75,14 +90,11 @@ struct route_match route_find(
 	for (size_t i = 0; i < t->n; i++) {
 		const struct route *r = &t->routes[i];
 
-		if (!path_matches(r->pattern, rest, &m))
+		if (!row_matches(t, r, rest, &m))
 			continue;
 		m.path_known = true;
-		/* What can be read can be asked about: a HEAD has the same
-		 * answer, whose body is left out when it is sent. */
 		if (text_eq(r->method, method) ||
-			(text_eq(r->method, "GET") &&
-				text_eq(method, "HEAD"))) {
+			(answers_head(r) && text_eq(method, "HEAD"))) {
 			m.route = r;
 			return m;
 		}
@@ -100,12 +112,42 @@ void route_allow(const struct route_table *t, const char *path, struct buf *out)
 	for (size_t i = 0; i < t->n; i++) {
 		const struct route *r = &t->routes[i];
 
-		if (!path_matches(r->pattern, rest, &m))
+		if (!row_matches(t, r, rest, &m))
 			continue;
 		if (out->n)
 			buf_add(out, ", ");
 		buf_add(out, r->method);
+		if (answers_head(r))
+			buf_add(out, ", HEAD");
 	}
+}
+
+static bool skip_nocase(struct str *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	if (s->n < n || strncasecmp(s->p, prefix, n) != 0)
+		return false;
+	s->p += n;
+	s->n -= n;
+	return true;
+}
+
+struct str origin_form(struct str target)
+{
+	struct str none = { "", 0 };
+
+	if (!skip_nocase(&target, "http://") &&
+		!skip_nocase(&target, "https://"))
+		return none;
+	size_t n = 0;
+	while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
+		n++;
+	if (!n)
+		return none;
+	if (n == target.n || target.p[n] == '?')
+		return str_of("/");
+	return (struct str){ target.p + n, target.n - n };
 }
 
 static int hex_value(char c)

@@ -17,9 +17,11 @@
 
 struct http_server;
 
-enum route_auth {
-	ROUTE_OPEN,     /* anybody who can connect */
-	ROUTE_HS_TOKEN, /* the homeserver's token, AS-40 to AS-47 */
+enum route_flags {
+	ROUTE_OPEN = 0,     /* anybody who can connect */
+	ROUTE_HS_TOKEN = 1, /* the homeserver's token, AS-40 to AS-47 */
+	ROUTE_LEGACY = 2,   /* how older homeservers call it, AS-97 */
+	ROUTE_LOOKUP = 4,   /* what cannot be decoded names nothing, AS-91a */
 };
 
 /* One request as a handler sees it. */
@@ -53,7 +55,7 @@ void http_call_fail(
 struct route {
 	const char *method;
 	const char *pattern;
-	enum route_auth auth;
+	unsigned flags; /* enum route_flags */
 	size_t max_body;
 	void (*handler)(struct http_call *c);
 };
@@ -67,6 +69,8 @@ struct http_server_options {
 	 * constant time. */
 	const unsigned char *token_digest; /* SHA256_LEN bytes; NULL: none */
 	const char *base_path; /* path of appservice.url, "" for none (AS-06) */
+	bool no_legacy;        /* ROUTE_LEGACY rows do not exist, AS-98 */
+	bool no_query_token;   /* not without the header as well, AS-44 */
 	int threads;           /* 0: 4 */
 	int deadline_ms;       /* of a whole request; 0: 30,000 */
 	void *arg;

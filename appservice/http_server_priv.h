@@ -1,16 +1,22 @@
 /*
- * appservice/http_server_priv.h: what the listener is made of. Routing and
- * sockets know nothing of the HTTP library; http_server.c joins them to it.
+ * appservice/http_server_priv.h: what the listener is made of. Routes, headers
+ * and sockets know nothing of the HTTP library; http_loop.c and http_request.c
+ * join them to it.
  */
 #ifndef APPSERVICE_HTTP_SERVER_PRIV_H
 #define APPSERVICE_HTTP_SERVER_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "appservice/http_server.h"
 #include "base/arena.h"
+#include "base/limits.h"
 
-/* --- http_route.c: paths, credentials; pure ------------------------------- */
+struct MHD_Daemon;
+struct MHD_Response;
+
+/* --- http_route.c: paths; pure -------------------------------------------- */
 
 #define ROUTE_PARAMS ARRAY_LEN(((struct http_call *)NULL)->params)
 
@@ -18,6 +24,7 @@ struct route_table {
 	const struct route *routes;
 	size_t n;
 	const char *base_path; /* "" or "/x/y" */
+	bool no_legacy;        /* without the rows that are ROUTE_LEGACY */
 };
 
 struct route_match {
@@ -34,9 +41,29 @@ struct route_match route_find(
 void route_allow(
 	const struct route_table *t, const char *path, struct buf *out);
 
+/* The path of "http://server/path?query" and the rest; empty when it is none. */
+struct str origin_form(struct str target);
+
 /* Decodes %XX once; NULL for a bad escape, %00 or what is not UTF-8. Out of
  * memory shows in the arena. */
 char *percent_decode(struct arena *a, struct str s);
+
+/* --- http_gate.c: the shape of a request's head; pure --------------------- */
+
+/* A request line and headers; what homeservers send has under 1 KiB. */
+#define HEAD_MAX (16 * KIB)
+
+/* How far it has come; zeroed at first. */
+struct gate {
+	size_t seen, begun; /* bytes looked at; where their last line begins */
+	size_t lines, cost;
+	unsigned hosts;
+	bool http_1_1;
+};
+/* The first n bytes of a connection, each time from the first one on. 0: more
+ * must come; 200: there is a whole head; else the status to refuse it with. */
+int gate_check(struct gate *g, const char *p, size_t n);
+
 /* --- http_heads.c: framing and credentials; pure -------------------------- */
 
 struct heads {
@@ -66,44 +93,104 @@ MUST_CHECK enum rc listen_tcp(
 	const char *address, int *ret_fd, int *ret_port, struct err *e);
 MUST_CHECK enum rc listen_unix(const char *path, int *ret_fd, struct err *e);
 
-/* --- http_watch.c: connections and their deadlines ------------------------ */
+/* --- http_loop.c: connections --------------------------------------------- */
 
-/*
- * Every connection has one moment at which it is cut off: the library's own
- * timeout starts again with each byte, so a client that sends one byte now and
- * then would stay for ever. Also counts the requests that run, for an orderly
- * stop. Any thread.
- */
-struct watched;
-struct watch {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	pthread_t thread;
-	struct watched *connections;
-	size_t active; /* requests between watch_begin() and watch_end() */
-	int64_t deadline_ms;
-	int64_t wake_ms; /* when the thread looks again */
-	bool running;    /* lock, changed and thread exist */
-	bool stopping, ending;
+struct loop;
+
+/* One connection. It belongs to the thread of its loop. */
+struct conn {
+	struct conn *prev, *next; /* the oldest first */
+	struct loop *loop;
+	int64_t deadline_ms; /* monotonic: when it is cut off */
+	struct gate gate;
+	size_t drained;
+	int fd;
+	int linger_fd; /* keeps the socket when the library closes it; or -1 */
+	enum {
+		CONN_WAITS,  /* its first head is not whole yet */
+		CONN_HANDED, /* the HTTP library has it */
+		CONN_LINGERS /* answered: what still comes is dropped */
+	} state;
+	bool polled; /* fd is in the loop's epoll set */
+	bool known;  /* has shown the right token */
+	bool served; /* its first request has begun */
 };
 
-MUST_CHECK enum rc watch_start(
-	struct watch *w, int64_t deadline_ms, struct err *e);
-/* A connection came; NULL when out of memory. */
-struct watched *watch_open(struct watch *w, int fd);
-/* It goes; before its descriptor is closed. NULL is fine. */
-void watch_close(struct watch *w, struct watched *c);
-/* Its next request has begun: a new deadline. False (and not counted) once
- * stopping. */
-bool watch_begin(struct watch *w, struct watched *c);
-/* The request is with its handler (no deadline), or back from it (a new one
- * for the answer). */
-void watch_handler(struct watch *w, struct watched *c, bool in);
-/* A request that watch_begin() counted is over. */
-void watch_end(struct watch *w, struct watched *c);
-/* Refuses further requests and waits until none runs, at most wait_ms. */
-void watch_drain(struct watch *w, int64_t wait_ms);
-/* Ends the thread; no connection may be left. */
-void watch_finish(struct watch *w);
+/*
+ * A thread that serves connections: its own instance of the HTTP library, and
+ * what waits before it and lingers after it.
+ */
+struct loop {
+	struct http_server *server;
+	struct MHD_Daemon *daemon;
+	struct conn *first, *last;
+	struct conn *handing; /* while the library takes it */
+	size_t n;
+	int64_t look_ms; /* when a deadline may have passed */
+	pthread_t thread;
+	int epoll_fd;
+	bool deaf;    /* not accepting: out of descriptors */
+	bool pending; /* the library has something to do */
+	bool started; /* the thread exists */
+	char peek[HEAD_MAX];
+};
+
+MUST_CHECK enum rc loop_start(
+	struct loop *l, struct http_server *s, struct err *e);
+/* After http_server.ending: joins the thread and closes its connections. */
+void loop_finish(struct loop *l);
+/* Cuts it off in ms from now, and not earlier. */
+void conn_deadline(struct conn *c, int64_t ms);
+/* Sends an answer that does not come from the library. */
+void conn_answer(struct conn *c, int status, const char *body);
+/* When the library closes it, the socket stays until the client has read the
+ * answer: closed with unread bytes in it, the answer might be lost. */
+void conn_linger(struct conn *c);
+/* The library has closed it. */
+void conn_closed(struct conn *c);
+
+/* --- http_request.c: what the HTTP library calls -------------------------- */
+
+/* The library's instance for one loop; NULL when it does not start. */
+struct MHD_Daemon *request_daemon(struct loop *l);
+/* What every request is answered that has nothing to say. */
+struct MHD_Response *request_plain_answer(void);
+
+/* --- http_answer.c -------------------------------------------------------- */
+
+/* A log line for a refusal, at most one a second. */
+void log_refusal(struct http_server *s, const char *route, int status,
+	const char *answer);
+
+/* --- http_server.c -------------------------------------------------------- */
+
+struct http_server {
+	struct route_table table;
+	struct secret token_digest;
+	struct MHD_Response *plain;
+	char *base_path;
+	char *unix_path; /* NULL until it is bound */
+	void *arg;
+	struct loop *loops;
+	size_t n_loops;
+	size_t loop_max; /* connections of one loop */
+	int64_t deadline_ms;
+	int port;
+	int fd;     /* listens; -1: not yet */
+	int end_fd; /* readable when the loops shall end; -1: not yet */
+	bool no_query_token;
+	_Atomic int64_t refusal_logged_ms;
+	atomic_bool stopping, ending;
+	/* Requests between their begin and their end. */
+	atomic_int active;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	bool lock_made;
+};
+
+/* Counts a request; false, and not counted, once stopping. */
+bool server_begin(struct http_server *s);
+/* One that was counted is over. */
+void server_end(struct http_server *s);
 
 #endif

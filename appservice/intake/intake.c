@@ -168,37 +168,42 @@ static void get_thirdparty_location(struct http_call *c)
 	reverse_lookup(c, "alias");
 }
 
-#define ROUTE(verb, path, limit, fn)                                           \
+#define ROUTE(verb, path, limit, more, fn)                                     \
 	{                                                                      \
-		.method = (verb), .pattern = (path), .auth = ROUTE_HS_TOKEN,   \
-		.max_body = (limit), .handler = (fn)                           \
+		.method = (verb), .pattern = (path),                           \
+		.flags = ROUTE_HS_TOKEN | (more), .max_body = (limit),         \
+		.handler = (fn)                                                \
 	}
-#define PUT_ROUTE(path, fn) ROUTE("PUT", path, LIMIT_TRANSACTION, fn)
-#define POST_ROUTE(path, fn) ROUTE("POST", path, LIMIT_SMALL_BODY, fn)
-#define GET_ROUTE(path, fn) ROUTE("GET", path, LIMIT_SMALL_BODY, fn)
+#define OLD ROUTE_LEGACY
+#define PUT_ROUTE(path, more, fn)                                              \
+	ROUTE("PUT", path, LIMIT_TRANSACTION, more, fn)
+#define POST_ROUTE(path, more, fn)                                             \
+	ROUTE("POST", path, LIMIT_SMALL_BODY, more, fn)
+#define GET_ROUTE(path, more, fn)                                              \
+	ROUTE("GET", path, LIMIT_SMALL_BODY, (more) | ROUTE_LOOKUP, fn)
 
 /* Each path as it is now, and as older homeservers call it. */
 #define NOW "/_matrix/app/v1"
 #define THEN "/_matrix/app/unstable"
 
 const struct route intake_routes[] = {
-	PUT_ROUTE(NOW "/transactions/{txn}", put_transaction),
-	PUT_ROUTE("/transactions/{txn}", put_transaction),
-	POST_ROUTE(NOW "/ping", post_ping),
-	POST_ROUTE(THEN "/fi.mau.msc2659/ping", post_ping),
-	GET_ROUTE(NOW "/users/{user*}", get_user),
-	GET_ROUTE("/users/{user*}", get_user),
-	GET_ROUTE(NOW "/rooms/{alias*}", get_room),
-	GET_ROUTE("/rooms/{alias*}", get_room),
-	GET_ROUTE(NOW "/thirdparty/protocol/{protocol}", get_thirdparty),
-	GET_ROUTE(THEN "/thirdparty/protocol/{protocol}", get_thirdparty),
-	GET_ROUTE(NOW "/thirdparty/user/{protocol}", get_thirdparty),
-	GET_ROUTE(THEN "/thirdparty/user/{protocol}", get_thirdparty),
-	GET_ROUTE(NOW "/thirdparty/location/{protocol}", get_thirdparty),
-	GET_ROUTE(THEN "/thirdparty/location/{protocol}", get_thirdparty),
-	GET_ROUTE(NOW "/thirdparty/user", get_thirdparty_user),
-	GET_ROUTE(THEN "/thirdparty/user", get_thirdparty_user),
-	GET_ROUTE(NOW "/thirdparty/location", get_thirdparty_location),
-	GET_ROUTE(THEN "/thirdparty/location", get_thirdparty_location),
+	PUT_ROUTE(NOW "/transactions/{txn}", 0, put_transaction),
+	PUT_ROUTE("/transactions/{txn}", OLD, put_transaction),
+	POST_ROUTE(NOW "/ping", 0, post_ping),
+	POST_ROUTE(THEN "/fi.mau.msc2659/ping", OLD, post_ping),
+	GET_ROUTE(NOW "/users/{user*}", 0, get_user),
+	GET_ROUTE("/users/{user*}", OLD, get_user),
+	GET_ROUTE(NOW "/rooms/{alias*}", 0, get_room),
+	GET_ROUTE("/rooms/{alias*}", OLD, get_room),
+	GET_ROUTE(NOW "/thirdparty/protocol/{protocol}", 0, get_thirdparty),
+	GET_ROUTE(THEN "/thirdparty/protocol/{protocol}", OLD, get_thirdparty),
+	GET_ROUTE(NOW "/thirdparty/user/{protocol}", 0, get_thirdparty),
+	GET_ROUTE(THEN "/thirdparty/user/{protocol}", OLD, get_thirdparty),
+	GET_ROUTE(NOW "/thirdparty/location/{protocol}", 0, get_thirdparty),
+	GET_ROUTE(THEN "/thirdparty/location/{protocol}", OLD, get_thirdparty),
+	GET_ROUTE(NOW "/thirdparty/user", 0, get_thirdparty_user),
+	GET_ROUTE(THEN "/thirdparty/user", OLD, get_thirdparty_user),
+	GET_ROUTE(NOW "/thirdparty/location", 0, get_thirdparty_location),
+	GET_ROUTE(THEN "/thirdparty/location", OLD, get_thirdparty_location),
 };
 const size_t intake_n_routes = ARRAY_LEN(intake_routes);

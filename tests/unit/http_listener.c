@@ -53,6 +53,14 @@ static void slow(struct http_call *c)
 	atomic_store(&listener_slow, 2);
 }
 
+static void big(struct http_call *c)
+{
+	static const char line[1000] = "";
+
+	while (c->answer.n < LISTENER_BIG)
+		buf_addn(&c->answer, line, sizeof(line));
+}
+
 static void metrics(struct http_call *c)
 {
 	c->content_type = "text/plain";
@@ -77,6 +85,7 @@ static const struct route routes[] = {
 	{ "DELETE", "/open/{x}", ROUTE_OPEN, 100, echo },
 	{ "GET", "/nothing", ROUTE_OPEN, 0, nothing },
 	{ "GET", "/slow", ROUTE_OPEN, 0, slow },
+	{ "GET", "/big", ROUTE_OPEN, 0, big },
 	{ "GET", "/metrics", ROUTE_OPEN, 0, metrics },
 	{ "GET", "/fails", ROUTE_OPEN, 0, fails },
 };

@@ -20,6 +20,8 @@
 
 /* How many requests the handlers saw. */
 extern atomic_int listener_handled;
+/* GET /big has so many bytes: more than sockets hold. */
+#define LISTENER_BIG 64000000
 /* GET /slow takes this long; 1 while it does, 2 afterwards. */
 extern int listener_slow_ms;
 extern atomic_int listener_slow;

@@ -60,7 +60,7 @@ static void test_allow(void **state)
 		client_ask(*state, REQ("POST /open/a", HOST CLOSE "\r\n"));
 
 	assert_int_equal(client_status(answer), 405);
-	assert_non_null(strstr(answer, "\r\nAllow: GET, DELETE\r\n"));
+	assert_non_null(strstr(answer, "\r\nAllow: GET, HEAD, DELETE\r\n"));
 	answer = client_ask(*state, REQ("GET /no", HOST CLOSE "\r\n"));
 	assert_null(strstr(answer, "Allow"));
 }

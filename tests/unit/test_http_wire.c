@@ -175,47 +175,85 @@ static bool say_chunk(int fd, const char *body, size_t n)
 		client_say(fd, "\r\n");
 }
 
-/* With chunks it shows only later; up to a limit the answer still comes. */
+/* With chunks it shows only later, and is answered then, AS-31. */
 static void test_too_large_chunked(void **state)
 {
 	char *body = filler(100000);
 	int before = atomic_load(&listener_handled);
 	int fd = client_connect(*state);
 
-	client_say(fd, TXN CLOSE "Transfer-Encoding: chunked\r\n\r\n");
+	client_say(fd, TXN "Transfer-Encoding: chunked\r\n\r\n");
 	for (int i = 0; i < 4; i++)
 		assert_true(say_chunk(fd, body, 100000));
 	client_say(fd, "0\r\n\r\n");
 	client_hear_all(fd, heard, sizeof(heard));
 	assert_int_equal(client_status(heard), 413);
+	assert_int_equal(count(heard, "HTTP/1."), 1);
 	assert_error_body(heard, "M_TOO_LARGE");
 	close(fd);
 
 	/* One that does not end is cut off. */
 	fd = client_connect(*state);
-	client_say(fd, TXN CLOSE "Transfer-Encoding: chunked\r\n\r\n");
+	client_say(fd, TXN "Transfer-Encoding: chunked\r\n\r\n");
 	int sent = 0;
 	while (sent < 1000 && say_chunk(fd, body, 100000))
 		sent++;
 	assert_in_range(sent, 3, 999);
-	assert_int_equal(client_hear_all(fd, heard, sizeof(heard)), 0);
 	assert_int_equal(atomic_load(&listener_handled), before);
 	close(fd);
 	free(body);
 }
 
-/* A small refused body is read, and the connection goes on. */
+/* Of who has shown the token a small refused body is read, and the connection
+ * goes on; the same on a connection that has shown it before. */
 static void test_refused_goes_on(void **state)
 {
 	const char *answer = client_ask(*state,
-		"POST " V1 "/ping HTTP/1.1\r\n" HOST
-		"Content-Length: 5\r\n\r\nhello"
-		"PUT /no HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello"
-		"GET /nothing HTTP/1.1\r\n" HOST CLOSE "\r\n");
+		TXN "Content-Length: 2\r\n\r\n{}"
+		    "PUT /no HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello"
+		    "PUT " V1 "/transactions/%zz HTTP/1.1\r\n" HOST AUTH
+		    "Content-Length: 5\r\n\r\nhello"
+		    "GET /nothing HTTP/1.1\r\n" HOST CLOSE "\r\n");
 
-	assert_int_equal(count(answer, "HTTP/1.1 401"), 1);
 	assert_int_equal(count(answer, "HTTP/1.1 404"), 1);
-	assert_int_equal(count(answer, "HTTP/1.1 200"), 1);
+	assert_int_equal(count(answer, "HTTP/1.1 400"), 1);
+	assert_int_equal(count(answer, "HTTP/1.1 200"), 2);
+}
+
+/* A stranger has one answer, and the end: also where that is no refusal, and
+ * on a connection that was the homeserver's, when the token is wrong. */
+static void test_stranger_has_one(void **state)
+{
+#define GET_MORE "GET /nothing HTTP/1.1\r\n" HOST "\r\n"
+	static const struct {
+		const char *request;
+		int status;
+	} cases[] = {
+		{ "GET /nothing HTTP/1.1\r\n" HOST "\r\n" GET_MORE, 200 },
+		{ "GET /no HTTP/1.1\r\n" HOST "\r\n" GET_MORE, 404 },
+		{ "POST /nothing HTTP/1.1\r\n" HOST
+		  "Content-Length: 2\r\n\r\n{}" GET_MORE,
+			405 },
+		{ "PUT " V1 "/transactions/1 HTTP/1.1\r\n" HOST
+		  "Content-Length: 2\r\n\r\n{}" GET_MORE,
+			401 },
+		{ "GET /nothing\r\n\r\n" GET_MORE, 400 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *answer = client_ask(*state, cases[i].request);
+
+		if (client_status(answer) != cases[i].status ||
+			count(answer, "HTTP/1.1") != 1 ||
+			!strstr(answer, "\r\nConnection: close\r\n"))
+			fail_msg("%s: %s", cases[i].request, answer);
+	}
+	const char *answer = client_ask(*state,
+		TXN "Content-Length: 2\r\n\r\n{}"
+		    "PUT " V1 "/transactions/2 HTTP/1.1\r\n" HOST
+		    "Authorization: Bearer x\r\nContent-Length: "
+		    "2\r\n\r\n{}" GET_MORE);
+	assert_int_equal(count(answer, "HTTP/1.1"), 2);
+	assert_int_equal(count(answer, "HTTP/1.1 403"), 1);
 }
 
 static void test_keep_alive(void **state)
@@ -465,7 +503,7 @@ static void wait_for(const atomic_int *what, int value)
 	assert_int_equal(atomic_load(what), value);
 }
 
-/* What runs gets its answer; what comes now is sent away. */
+/* AS-161: what runs gets its answer; what comes now is sent away. */
 static void test_stop_waits(void **state)
 {
 	struct http_server_options o = listener_options();
@@ -482,18 +520,18 @@ static void test_stop_waits(void **state)
 	/* Connected now, so not to the thread that is busy. */
 	for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
 		idle[i] = client_connect(s);
-		assert_true(
-			client_say(idle[i], REQ("GET /nothing", HOST "\r\n")));
-		client_hear_until(idle[i], "{}", heard, sizeof(heard));
+		assert_true(client_say(idle[i], TXN "\r\n"));
+		client_hear_until(idle[i], "\"q\":null}", heard, sizeof(heard));
 	}
 	assert_int_equal(pthread_create(&thread, NULL, stop_main, &st), 0);
 	clock_sleep_ms(100);
 	bool early = atomic_load(&st.done);
 	size_t sent_away = 0;
 	for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
-		client_say(idle[i], REQ("GET /nothing", HOST "\r\n"));
+		client_say(idle[i], TXN "\r\n");
 		client_hear_all(idle[i], heard, sizeof(heard));
 		sent_away += client_status(heard) == 503;
+		assert_error_body(heard, "M_UNKNOWN");
 		close(idle[i]);
 	}
 	client_hear_all(running, heard, sizeof(heard));
@@ -561,6 +599,7 @@ int main(void)
 		WITH_LISTENER(test_largest),
 		WITH_LISTENER(test_too_large_chunked),
 		WITH_LISTENER(test_refused_goes_on),
+		WITH_LISTENER(test_stranger_has_one),
 		WITH_LISTENER(test_keep_alive),
 		WITH_LISTENER(test_expect),
 		WITH_LISTENER(test_no_host),
