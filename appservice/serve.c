@@ -97,6 +97,9 @@ static enum rc listen_intake(struct service *s, struct err *e)
 		.n_routes = intake_n_routes,
 		.token_digest = s->token_digest,
 		.base_path = app_base_path(app),
+		.no_legacy = !config_bool(&app->config, SET_AS_LEGACY_PATHS),
+		.no_query_token =
+			!config_bool(&app->config, SET_AS_QUERY_TOKEN),
 		.arg = &s->intake,
 	};
 	enum rc rc = http_server_start(&o, &s->intake_server, e);

@@ -62,6 +62,10 @@ enum setting_type {
 		"how the homeserver reaches it")                               \
 	X(AS_REGISTRATION, "appservice.registration", PATH,                    \
 		"registration.yaml", NULL, "the registration file")            \
+	X(AS_LEGACY_PATHS, "appservice.legacy_paths", BOOL, "true", NULL,      \
+		"also serve it where older homeservers look for it")           \
+	X(AS_QUERY_TOKEN, "appservice.query_token", BOOL, "true", NULL,        \
+		"take the homeserver's token from the query alone")            \
 	X(NAMESPACE, "namespace", WORD, "declared", "declared",                \
 		"every agent by name; or {prefix: agent-}: see "               \
 		"namespace.prefix")                                            \

@@ -66,6 +66,9 @@ static enum rc answer_pings(struct app *app, struct intake *intake,
 		.n_routes = intake_n_routes,
 		.token_digest = digest,
 		.base_path = app_base_path(app),
+		.no_legacy = !config_bool(&app->config, SET_AS_LEGACY_PATHS),
+		.no_query_token =
+			!config_bool(&app->config, SET_AS_QUERY_TOKEN),
 		.arg = intake,
 	};
 	return http_server_start(&o, ret, e);
