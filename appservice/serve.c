@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "appservice/http_server.h"
@@ -149,10 +150,21 @@ static enum rc first_contact(struct app *app, struct err *e)
 	return RC_OK;
 }
 
+/* Strangers who connect take some: as many as the system lets us have. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static enum rc start(struct service *s, struct err *e)
 {
 	struct app *app = &s->app;
 	bool other = false;
+	raise_descriptors();
 	enum rc rc = app_load_registration(app, &other, NULL, e);
 	if (other)
 		log_warn("the registration is behind the fleet's files: run "

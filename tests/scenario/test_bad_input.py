@@ -652,7 +652,8 @@ def test_store_that_is_none(ready, what):
 
 
 def test_second_service_on_one_store(ready):
-    """AS-163."""
+    """AS-163: two that share an address would have to share the ids that they
+    have seen; one store has one service."""
     muster, hs = ready
     muster.start()
     small.wait_settled(muster, hs)
@@ -685,7 +686,8 @@ def test_somebody_else_listens_there(ready):
 
 
 def test_unreachable_homeserver(conduit_fake, muster_on):
-    """The service goes on, says so, and becomes ready when it comes up."""
+    """AS-160: the service listens first, goes on, says so, and becomes ready
+    when it comes up."""
     hs = conduit_fake
     muster = muster_on(hs, org=small.org())
     muster.run("registration", expect=0)

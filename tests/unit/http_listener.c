@@ -36,6 +36,7 @@ static void echo(struct http_call *c)
 	jb_str(&b, "p1", c->params[1]);
 	jb_int(&b, "n", (int64_t)c->body_n);
 	jb_str(&b, "body", c->body_n < 100 ? c->body : "long");
+	jb_str(&b, "token", http_call_query(c, "access_token"));
 	jb_str(&b, "q", q);
 	jb_end_obj(&b);
 }

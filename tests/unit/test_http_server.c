@@ -97,6 +97,7 @@ static void test_base_path(void **state)
 	http_server_stop(s, 1000);
 }
 
+/* AS-28, AS-29: decoded once, and after the path was cut at its slashes. */
 static void test_decoding(void **state)
 {
 	static const struct client_case cases[] = {
@@ -106,6 +107,10 @@ static void test_decoding(void **state)
 		{ REQ("GET /open/a%2Bb", ""), 200, "\"p0\":\"a+b\"" },
 		{ REQ("GET /open/a%2fb", ""), 200, "\"p0\":\"a/b\"" },
 		{ REQ("GET /open/%252F", ""), 200, "\"p0\":\"%2F\"" },
+		{ REQ("GET /open/%2e%2E", ""), 200, "\"p0\":\"..\"" },
+		{ REQ("GET /open/%2525", ""), 200, "\"p0\":\"%25\"" },
+		{ REQ("GET /open/a;b=c", ""), 200, "\"p0\":\"a;b=c\"" },
+		{ REQ("GET /open/%23r%3Ahs", ""), 200, "\"p0\":\"#r:hs\"" },
 		{ REQ("GET /open/%E2%82%AC", ""), 200,
 			"\"p0\":\"\xe2\x82\xac\"" },
 		{ REQ("GET /open/a%20b", ""), 200, "\"p0\":\"a b\"" },
@@ -130,6 +135,7 @@ static void test_decoding(void **state)
 	client_cases(*state, cases, ARRAY_LEN(cases));
 }
 
+/* AS-30: in a query `+` is a space; of repeated keys the first one counts. */
 static void test_query(void **state)
 {
 	static const struct client_case cases[] = {
@@ -144,6 +150,9 @@ static void test_query(void **state)
 		{ REQ("GET /open/a?q=", ""), 200, "\"q\":\"\"" },
 		{ REQ("GET /open/a?q=%zz", ""), 200, "\"q\":null" },
 		{ REQ("GET /open/a?q=a%26b", ""), 200, "\"q\":\"a&b\"" },
+		/* AS-48: a handler does not see the token */
+		{ REQ("GET " V1 "/two/a/x/b?q=c&access_token=" TOKEN, ""), 200,
+			"\"token\":null,\"q\":\"c\"" },
 	};
 
 	client_cases(*state, cases, ARRAY_LEN(cases));
@@ -153,6 +162,7 @@ static void test_query(void **state)
 
 #define PING(query, heads) REQ("POST " V1 "/ping" query, heads)
 
+/* AS-40 to AS-45 */
 static void test_auth(void **state)
 {
 	static const struct client_case cases[] = {
@@ -212,7 +222,8 @@ static void test_auth(void **state)
 	client_cases(*state, cases, ARRAY_LEN(cases));
 }
 
-/* Refused before the body is looked at, and without a word of the token. */
+/* AS-46, AS-47: refused before the body is looked at, and without a word of the
+ * token. */
 static void test_auth_before_body(void **state)
 {
 	int before = atomic_load(&listener_handled);
@@ -289,6 +300,7 @@ static void test_intake_routes(void **state)
 	http_server_stop(s, 1000);
 }
 
+/* AS-32 */
 static void test_errors(void **state)
 {
 	static const struct {

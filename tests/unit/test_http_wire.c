@@ -1,6 +1,6 @@
 /*
- * The listener on the wire: where a request ends, how large and how slow it
- * may be, on which sockets, and what happens to it at the end.
+ * The listener on the wire: how slow a request may be, on which sockets it
+ * comes, and what happens to it at the end.
  */
 #include "tests/unit/http_listener.h"
 
@@ -21,283 +21,7 @@
 
 static char heard[10000];
 
-static size_t count(const char *text, const char *word)
-{
-	size_t n = 0;
-
-	for (; (text = strstr(text, word)); text += strlen(word))
-		n++;
-	return n;
-}
-
-/* --- bodies --------------------------------------------------------------- */
-
 #define TXN REQ("PUT " V1 "/transactions/1", HOST AUTH)
-
-static void test_bodies(void **state)
-{
-	static const struct {
-		const char *request;
-		const char *want;
-	} cases[] = {
-		{ TXN CLOSE "Content-Length: 5\r\n\r\nhello",
-			"\"n\":5,\"body\":\"hello\"" },
-		{ TXN CLOSE "Content-Length: 005\r\n\r\nhello",
-			"\"n\":5,\"body\":\"hello\"" },
-		{ TXN CLOSE "Content-Length: 0\r\n\r\n",
-			"\"n\":0,\"body\":\"\"" },
-		{ TXN CLOSE "\r\n", "\"n\":0,\"body\":\"\"" },
-		{ TXN CLOSE "Content-Type: text/plain\r\n"
-			    "Content-Length: 2\r\n\r\n{}",
-			"\"body\":\"{}\"" },
-		{ TXN CLOSE "Transfer-Encoding: chunked\r\n\r\n"
-			    "5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n",
-			"\"n\":6,\"body\":\"hello!\"" },
-		{ TXN CLOSE "transfer-encoding: CHUNKED\r\n\r\n0\r\n\r\n",
-			"\"n\":0" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const char *answer = client_ask(*state, cases[i].request);
-
-		if (client_status(answer) != 200 ||
-			!strstr(answer, cases[i].want))
-			fail_msg("%s: expected %s, heard %s", cases[i].request,
-				cases[i].want, answer);
-	}
-}
-
-/* What two servers may take for different requests is answered once, with a
- * refusal, and the connection ends. */
-static void test_smuggling(void **state)
-{
-	static const char *const requests[] = {
-		TXN "Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello",
-		TXN "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-		TXN "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-		    "0\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
-		TXN "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
-		    "0\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
-		TXN "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		TXN "Transfer-Encoding: identity\r\n\r\n",
-		TXN "Transfer-Encoding: chunked\r\n"
-		    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		TXN "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-		TXN "Content-Length : 38\r\n\r\n"
-		    "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
-		"GET /open/a HTTP/1.1\r\n" HOST
-		"Content-Length: 38\r\nTransfer-Encoding: chunked\r\n\r\n"
-		"0\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
-		"PUT " V1 "/transactions/1 HTTP/1.0\r\n" HOST AUTH
-		"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-	};
-
-	int before = atomic_load(&listener_handled);
-
-	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
-		const char *answer = client_ask(*state, requests[i]);
-
-		if (client_status(answer) != 400 ||
-			count(answer, "HTTP/1.") != 1)
-			fail_msg("%s\nheard: %s", requests[i], answer);
-		assert_error_body(answer, "M_UNKNOWN");
-	}
-	assert_int_equal(atomic_load(&listener_handled), before);
-}
-
-/* Who has no right to ask learns nothing else, but the connection ends too. */
-static void test_smuggling_unauthorized(void **state)
-{
-	const char *answer = client_ask(*state,
-		REQ("PUT " V1 "/transactions/1",
-			HOST "Content-Length: 5\r\n"
-			     "Transfer-Encoding: chunked\r\n\r\n"
-			     "0\r\n\r\nGET /nothing HTTP/1.1\r\n" HOST "\r\n"));
-
-	assert_int_equal(client_status(answer), 401);
-	assert_int_equal(count(answer, "HTTP/1."), 1);
-	answer = client_ask(*state,
-		REQ("PUT /no",
-			HOST "Content-Length: 5\r\n"
-			     "Transfer-Encoding: chunked\r\n\r\n"
-			     "0\r\n\r\nGET /nothing HTTP/1.1\r\n" HOST "\r\n"));
-	assert_int_equal(client_status(answer), 404);
-	assert_int_equal(count(answer, "HTTP/1."), 1);
-}
-
-static char *filler(size_t n)
-{
-	char *p = malloc(n);
-
-	assert_non_null(p);
-	memset(p, 'x', n);
-	return p;
-}
-
-/* Refused by its headers; nobody waits for a large body. */
-static void test_too_large_declared(void **state)
-{
-	const char *answer =
-		client_ask(*state, TXN "Content-Length: 300001\r\n\r\n");
-
-	assert_int_equal(client_status(answer), 413);
-	assert_error_body(answer, "M_TOO_LARGE");
-	answer = client_ask(
-		*state, TXN "Content-Length: 9223372036854775807\r\n\r\n");
-	assert_int_equal(client_status(answer), 413);
-	answer = client_ask(*state,
-		REQ("GET /open/a", HOST CLOSE "Content-Length: 1\r\n\r\nx"));
-	assert_int_equal(client_status(answer), 413);
-}
-
-/* As large as allowed, in many pieces. */
-static void test_largest(void **state)
-{
-	char *body = filler(300000);
-	int fd = client_connect(*state);
-
-	assert_true(client_say(fd, TXN CLOSE "Content-Length: 300000\r\n\r\n"));
-	assert_true(client_say_n(fd, body, 300000));
-	client_hear_all(fd, heard, sizeof(heard));
-	assert_int_equal(client_status(heard), 200);
-	assert_non_null(strstr(heard, "\"n\":300000,\"body\":\"long\""));
-	close(fd);
-	free(body);
-}
-
-/* One chunk of n bytes. */
-static bool say_chunk(int fd, const char *body, size_t n)
-{
-	char head[32];
-
-	snprintf(head, sizeof(head), "%zx\r\n", n);
-	return client_say(fd, head) && client_say_n(fd, body, n) &&
-		client_say(fd, "\r\n");
-}
-
-/* With chunks it shows only later, and is answered then, AS-31. */
-static void test_too_large_chunked(void **state)
-{
-	char *body = filler(100000);
-	int before = atomic_load(&listener_handled);
-	int fd = client_connect(*state);
-
-	client_say(fd, TXN "Transfer-Encoding: chunked\r\n\r\n");
-	for (int i = 0; i < 4; i++)
-		assert_true(say_chunk(fd, body, 100000));
-	client_say(fd, "0\r\n\r\n");
-	client_hear_all(fd, heard, sizeof(heard));
-	assert_int_equal(client_status(heard), 413);
-	assert_int_equal(count(heard, "HTTP/1."), 1);
-	assert_error_body(heard, "M_TOO_LARGE");
-	close(fd);
-
-	/* One that does not end is cut off. */
-	fd = client_connect(*state);
-	client_say(fd, TXN "Transfer-Encoding: chunked\r\n\r\n");
-	int sent = 0;
-	while (sent < 1000 && say_chunk(fd, body, 100000))
-		sent++;
-	assert_in_range(sent, 3, 999);
-	assert_int_equal(atomic_load(&listener_handled), before);
-	close(fd);
-	free(body);
-}
-
-/* Of who has shown the token a small refused body is read, and the connection
- * goes on; the same on a connection that has shown it before. */
-static void test_refused_goes_on(void **state)
-{
-	const char *answer = client_ask(*state,
-		TXN "Content-Length: 2\r\n\r\n{}"
-		    "PUT /no HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello"
-		    "PUT " V1 "/transactions/%zz HTTP/1.1\r\n" HOST AUTH
-		    "Content-Length: 5\r\n\r\nhello"
-		    "GET /nothing HTTP/1.1\r\n" HOST CLOSE "\r\n");
-
-	assert_int_equal(count(answer, "HTTP/1.1 404"), 1);
-	assert_int_equal(count(answer, "HTTP/1.1 400"), 1);
-	assert_int_equal(count(answer, "HTTP/1.1 200"), 2);
-}
-
-/* A stranger has one answer, and the end: also where that is no refusal, and
- * on a connection that was the homeserver's, when the token is wrong. */
-static void test_stranger_has_one(void **state)
-{
-#define GET_MORE "GET /nothing HTTP/1.1\r\n" HOST "\r\n"
-	static const struct {
-		const char *request;
-		int status;
-	} cases[] = {
-		{ "GET /nothing HTTP/1.1\r\n" HOST "\r\n" GET_MORE, 200 },
-		{ "GET /no HTTP/1.1\r\n" HOST "\r\n" GET_MORE, 404 },
-		{ "POST /nothing HTTP/1.1\r\n" HOST
-		  "Content-Length: 2\r\n\r\n{}" GET_MORE,
-			405 },
-		{ "PUT " V1 "/transactions/1 HTTP/1.1\r\n" HOST
-		  "Content-Length: 2\r\n\r\n{}" GET_MORE,
-			401 },
-		{ "GET /nothing\r\n\r\n" GET_MORE, 400 },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const char *answer = client_ask(*state, cases[i].request);
-
-		if (client_status(answer) != cases[i].status ||
-			count(answer, "HTTP/1.1") != 1 ||
-			!strstr(answer, "\r\nConnection: close\r\n"))
-			fail_msg("%s: %s", cases[i].request, answer);
-	}
-	const char *answer = client_ask(*state,
-		TXN "Content-Length: 2\r\n\r\n{}"
-		    "PUT " V1 "/transactions/2 HTTP/1.1\r\n" HOST
-		    "Authorization: Bearer x\r\nContent-Length: "
-		    "2\r\n\r\n{}" GET_MORE);
-	assert_int_equal(count(answer, "HTTP/1.1"), 2);
-	assert_int_equal(count(answer, "HTTP/1.1 403"), 1);
-}
-
-static void test_keep_alive(void **state)
-{
-	int fd = client_connect(*state);
-
-	for (int i = 0; i < 3; i++) {
-		assert_true(client_say(fd, TXN "Content-Length: 2\r\n\r\n{}"));
-		client_hear_until(fd, "\"q\":null}", heard, sizeof(heard));
-		assert_int_equal(client_status(heard), 200);
-	}
-	close(fd);
-}
-
-static void test_expect(void **state)
-{
-	int fd = client_connect(*state);
-
-	client_say(fd,
-		TXN CLOSE "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	client_hear_until(fd, "\r\n\r\n", heard, sizeof(heard));
-	assert_string_equal(heard, "HTTP/1.1 100 Continue\r\n\r\n");
-	client_say(fd, "{}");
-	client_hear_all(fd, heard, sizeof(heard));
-	assert_int_equal(client_status(heard), 200);
-	close(fd);
-
-	/* Refused: no invitation to send the body. */
-	fd = client_connect(*state);
-	client_say(fd,
-		"PUT " V1 "/transactions/1 HTTP/1.1\r\n" HOST
-		"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	client_hear_all(fd, heard, sizeof(heard));
-	assert_int_equal(client_status(heard), 401);
-	assert_null(strstr(heard, "100 Continue"));
-	close(fd);
-}
-
-static void test_no_host(void **state)
-{
-	assert_int_equal(client_status(client_ask(
-				 *state, REQ("GET /nothing", CLOSE "\r\n"))),
-		400);
-}
 
 /* --- deadlines ------------------------------------------------------------ */
 
@@ -352,6 +76,52 @@ static void test_deadline(void **state)
 
 	http_server_stop(s, 1000);
 	listener_slow_ms = 300;
+}
+
+/* Head and body of a first request have one deadline together: the body has
+ * only what the head has left. */
+static void test_one_deadline(void **state)
+{
+	struct http_server_options o = listener_options();
+
+	(void)state;
+	o.deadline_ms = 2000;
+	struct http_server *s = listener_start(&o);
+	int64_t begun = clock_mono_ms();
+	int fd = client_connect(s);
+
+	client_say(fd, TXN "Content-Length: 1000\r\nX: ");
+	while (clock_mono_ms() - begun < 1500) {
+		assert_true(client_say(fd, "a"));
+		clock_sleep_ms(50);
+	}
+	client_say(fd, "\r\n\r\n");
+	dribble(fd, "a");
+	assert_in_range(clock_mono_ms() - begun, 1900, 3300);
+	close(fd);
+	http_server_stop(s, 1000);
+}
+
+/* Who has shown the token may be idle for longer, and not for ever. */
+static void test_idle_deadline(void **state)
+{
+	struct http_server_options o = listener_options();
+	char c;
+
+	(void)state;
+	o.deadline_ms = 400;
+	struct http_server *s = listener_start(&o);
+	int fd = client_connect(s);
+
+	for (int i = 0; i < 2; i++) {
+		assert_true(client_say(fd, TXN "\r\n"));
+		client_hear_until(fd, "\"q\":null}", heard, sizeof(heard));
+		assert_int_equal(client_status(heard), 200);
+		clock_sleep_ms(700);
+	}
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+	close(fd);
+	http_server_stop(s, 1000);
 }
 
 /* --- sockets -------------------------------------------------------------- */
@@ -592,18 +362,9 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_LISTENER(test_bodies),
-		WITH_LISTENER(test_smuggling),
-		WITH_LISTENER(test_smuggling_unauthorized),
-		WITH_LISTENER(test_too_large_declared),
-		WITH_LISTENER(test_largest),
-		WITH_LISTENER(test_too_large_chunked),
-		WITH_LISTENER(test_refused_goes_on),
-		WITH_LISTENER(test_stranger_has_one),
-		WITH_LISTENER(test_keep_alive),
-		WITH_LISTENER(test_expect),
-		WITH_LISTENER(test_no_host),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_one_deadline),
+		cmocka_unit_test(test_idle_deadline),
 		WITH_LISTENER(test_addresses),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_stop_waits),
