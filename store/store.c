@@ -405,7 +405,7 @@ enum rc store_commit(struct store *s, struct err *e)
 
 enum rc store_check(struct store *s, struct err *e)
 {
-	char now[25];
+	char now[25], text[64];
 	enum rc rc = store_begin(s, e);
 
 	if (rc != RC_OK)
@@ -418,9 +418,12 @@ enum rc store_check(struct store *s, struct err *e)
 		store_unlock(s);
 		return RC_OK;
 	}
-	/* SQLite writes nothing when nothing is different. */
+	/* SQLite writes nothing when nothing is different; two looks may fall
+	 * into one millisecond. */
 	clock_format(clock_wall_ms(), now);
-	rc = store_note_set(s, "checked", now, e);
+	snprintf(
+		text, sizeof(text), "%s %lld", now, (long long)clock_mono_us());
+	rc = store_note_set(s, "checked", text, e);
 	if (rc == RC_OK)
 		return store_commit(s, e);
 	store_rollback(s);

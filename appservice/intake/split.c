@@ -173,39 +173,60 @@ static bool skip_member_value(struct str *s, struct str *inside)
 		is_json_word((struct str){ from, (size_t)(s->p - from) });
 }
 
-/* Of two members of the name the last one counts, as in every parser. */
-static bool skip_member(
-	struct str *s, struct str *events, struct extras *extras)
+/* What was found of a transaction. */
+struct found {
+	struct str events; /* .p NULL: no array of the name */
+	bool twice;        /* then which of them counts is anybody's guess */
+	bool any;
+	struct extras *extras;
+};
+
+/* A key, quotes included, stands for a name. It may do so with escapes. */
+static bool key_is(struct str key, const char *name)
 {
-	static const char wanted[] = "\"events\"";
+	struct json_pick pick = { .path = "" };
+	struct arena a = { 0 };
+
+	if (!memchr(key.p, '\\', key.n))
+		return str_eq((struct str){ key.p + 1, key.n - 2 }, name);
+	bool is = json_pick(key.p, key.n, &pick, 1, NULL) == RC_OK &&
+		text_eq(json_pick_str(&pick, &a), name);
+	arena_free(&a);
+	return is;
+}
+
+static bool skip_member(struct str *s, struct found *f)
+{
 	struct str inside;
 
 	skip_space(s);
-	const char *key = s->p;
+	struct str key = { s->p, 0 };
 	if (!at(s, '"') || !skip_string(s))
 		return false;
-	size_t n = (size_t)(s->p - key);
+	key.n = (size_t)(s->p - key.p);
 	if (!take(s, ':'))
 		return false;
 	const char *value = s->p;
 	if (!skip_member_value(s, &inside))
 		return false;
-	extras_take(extras, (struct str){ key, n },
-		(struct str){ value, (size_t)(s->p - value) });
-	if (n == sizeof(wanted) - 1 && !memcmp(key, wanted, n))
-		*events = inside;
+	extras_take(
+		f->extras, key, (struct str){ value, (size_t)(s->p - value) });
+	if (key_is(key, "events")) {
+		f->events = inside;
+		f->twice = f->any;
+		f->any = true;
+	}
 	return true;
 }
 
-static bool skip_object(
-	struct str *s, struct str *events, struct extras *extras)
+static bool skip_object(struct str *s, struct found *f)
 {
 	if (!take(s, '{'))
 		return false;
 	if (take(s, '}'))
 		return true;
 	do {
-		if (!skip_member(s, events, extras))
+		if (!skip_member(s, f))
 			return false;
 	} while (take(s, ','));
 	return take(s, '}');
@@ -232,15 +253,15 @@ static bool is_whole(struct str *rest)
 enum rc split_begin(struct str body, struct str *events, struct extras *extras,
 	bool *not_json, struct err *e)
 {
-	struct str found = { NULL, 0 }, ignored;
-	struct str rest = body;
+	struct found f = { .extras = extras };
+	struct str rest = body, ignored;
 
 	*not_json = false;
 	skip_space(&rest);
 	bool object = at(&rest, '{');
-	bool good = (object ? skip_object(&rest, &found, extras)
+	bool good = (object ? skip_object(&rest, &f)
 			    : skip_member_value(&rest, &ignored)) &&
-		is_whole(&rest) && is_utf8_around(body, found);
+		is_whole(&rest) && is_utf8_around(body, f.events);
 	if (!good) {
 		*not_json = true;
 		return err_set(e, RC_INVALID,
@@ -251,9 +272,12 @@ enum rc split_begin(struct str body, struct str *events, struct extras *extras,
 	if (!object)
 		return err_set(
 			e, RC_INVALID, "expected an object with \"events\"");
-	if (!found.p)
+	if (f.twice)
+		return err_set(e, RC_INVALID,
+			"events: found a second time, expected each key once");
+	if (!f.events.p)
 		return err_set(e, RC_INVALID, "events: expected an array");
-	*events = found;
+	*events = f.events;
 	return RC_OK;
 }
 

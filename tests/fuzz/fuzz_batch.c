@@ -36,8 +36,11 @@ static void check_whole(struct str body, enum rc rc, bool not_json, size_t seen)
 		return;
 	}
 	struct js events = js_get(json_root(doc), "events");
+	struct json_pick twice = { .path = "events" };
+	HOLDS(json_pick(body.p, body.n, &twice, 1, NULL) == RC_OK);
 	HOLDS(!not_json);
-	HOLDS((rc == RC_OK) == (js_type(events) == JS_ARR));
+	HOLDS((rc == RC_OK) ==
+		(js_type(events) == JS_ARR && !twice.twice));
 	HOLDS(rc != RC_OK || seen == js_len(events));
 	json_free(doc);
 }
@@ -85,10 +88,11 @@ static void read_alone(struct str event, size_t *good, size_t *bad)
 static void check_alone(struct str body, const struct batch *b)
 {
 	struct str events, event;
+	struct extras extras = { 0 };
 	bool not_json = false;
 	size_t n = 0, good = 0, bad = 0;
 
-	HOLDS(split_begin(body, &events, &not_json, NULL) == RC_OK);
+	HOLDS(split_begin(body, &events, &extras, &not_json, NULL) == RC_OK);
 	check_around(body, events);
 	for (; split_next(&events, &event); n++) {
 		HOLDS(event.n > 0 && event.p >= body.p &&

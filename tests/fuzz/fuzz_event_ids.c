@@ -24,6 +24,7 @@ static void write_event(struct buf *out, char *const ids[3])
 	jb_obj(&b, NULL);
 	jb_str(&b, "type", "m.room.member");
 	jb_str(&b, "room_id", ids[0]);
+	jb_str(&b, "sender", "@s:hs");
 	jb_str(&b, "state_key", ids[1]);
 	jb_str(&b, "event_id", ids[2]);
 	jb_int(&b, "origin_server_ts", 1);

@@ -48,12 +48,13 @@ static void on_ping(void *arg, const char *txn)
 	atomic_fetch_add(&asked, 1);
 }
 
-static bool on_name(void *arg, const char *name)
+static enum rc on_name(void *arg, const char *name, struct err *e)
 {
 	(void)arg;
+	(void)e;
 	HOLDS(*name && utf8_valid(name, strlen(name), NULL));
 	atomic_fetch_add(&asked, 1);
-	return text_eq(name, "@known:hs");
+	return text_eq(name, "@known:hs") ? RC_OK : RC_NOT_FOUND;
 }
 
 static void stop(void)
@@ -65,7 +66,7 @@ static void start(void)
 {
 	static struct intake in = { .changed = on_change,
 		.pinged = on_ping,
-		.has_user = on_name,
+		.need_user = on_name,
 		.has_alias = on_name };
 	static unsigned char digest[SHA256_LEN];
 	struct http_server_options o = {

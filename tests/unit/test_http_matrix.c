@@ -214,8 +214,8 @@ static void test_unknown(void **state)
 			assert_error_body(answer, "M_UNRECOGNIZED");
 		}
 	static const struct client_case found[] = {
-		{ REQ("GET " V1 "/users/x", AUTH), 404, "M_NOT_FOUND" },
-		{ REQ("GET " V1 "/rooms/x", AUTH), 404, "M_NOT_FOUND" },
+		{ REQ("GET " V1 "/users/x", AUTH), 503, "M_UNKNOWN" },
+		{ REQ("GET " V1 "/rooms/x", AUTH), 503, "M_UNKNOWN" },
 		{ REQ("GET " V1 "/thirdparty/protocol/x", AUTH), 404,
 			"M_NOT_FOUND" },
 	};

@@ -348,6 +348,9 @@ static void test_bad_bodies(void **state)
 		{ "{\"events\":1}", false },
 		{ "{\"events\":\"x\"}", false },
 		{ "{\"events\":[],\"events\":{}}", false },
+		{ "{\"events\":[],\"events\":[]}", false },
+		{ "{\"events\":[],\"event\\u0073\":[]}", false },
+		{ "{\"events\":1,\"events\":[]}", false },
 		{ "{\"a\":{\"events\":[]}}", false },
 	};
 	struct store_fixture *f = *state;
@@ -380,7 +383,6 @@ static void test_good_bodies(void **state)
 		{ "{\"x\":{\"events\":1},\"events\":[{\"type\":\"a\"}],"
 		  "\"y\":[1,\"]\",{}],\"z\":-1.5e3,\"w\":null}",
 			1 },
-		{ "{\"events\":1,\"events\":[{\"type\":\"a\"}]}", 1 },
 		{ "{\"events\":[{\"type\":\"a\"},{\"type\":\"]}\\\\\"}]}", 2 },
 		{ "{\"events\":[ {\"type\":\"\\\"\"} , {\"type\":\"b\"} ]}",
 			2 },
