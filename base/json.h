@@ -84,6 +84,10 @@ bool js_each(struct js v, bool (*fn)(const char *key, struct js v, void *arg),
 /* Appends v, compact, as UTF-8, slashes not escaped. */
 void js_write(struct js v, struct buf *out);
 
+/* The text is JSON, whatever our limits are: it may have NUL, any number of
+ * values, and anything at all behind the level of nesting that we follow. */
+bool json_valid(const char *p, size_t n);
+
 /* --- a few values of a text, without a document of it --------------------- */
 
 #define JSON_PICKS 32

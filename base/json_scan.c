@@ -30,6 +30,8 @@ struct scan {
 	const char *expected; /* what should have been; NULL: who knows */
 	json_take *take;      /* NULL: only the place is wanted */
 	void *arg;
+	bool loose; /* NUL and any number of values are JSON as well, */
+	bool deep;  /* and so is what nests deeper than we follow */
 	/* The deepest value on the path looked for. */
 	const char *path;
 	size_t place;
@@ -107,7 +109,7 @@ static bool scan_escape(struct scan *s)
 		if (k >= left || !is_hex((unsigned char)at[k]))
 			return problem(s, "\\u without four hex digits",
 				"four of them, as in \\u00e9");
-	if (memcmp(at + 2, "0000", 4) == 0)
+	if (!s->loose && memcmp(at + 2, "0000", 4) == 0)
 		return problem(s, "\\u0000", "text without a NUL");
 	s->i += 6;
 	return true;
@@ -307,6 +309,7 @@ static bool scan_container(struct scan *s, const char *path)
 	int close = object ? '}' : ']';
 	size_t count = 0;
 
+	s->deep = s->depth >= LIMIT_JSON_DEPTH;
 	if (++s->depth > LIMIT_JSON_DEPTH)
 		return problem(s, "too many levels of nesting",
 			"at most " TEXT_OF(LIMIT_JSON_DEPTH));
@@ -337,7 +340,7 @@ static bool scan_container(struct scan *s, const char *path)
 /* At a value; path is what is left of the path looked for, NULL off it. */
 static bool scan_value(struct scan *s, const char *path)
 {
-	if (++s->values > LIMIT_JSON_VALUES)
+	if (++s->values > LIMIT_JSON_VALUES && !s->loose)
 		return problem(s, "more values than are read at once",
 			"at most " TEXT_OF(LIMIT_JSON_VALUES));
 	/* As deep as the last: of two equal keys, the last one counts. */
@@ -403,6 +406,13 @@ enum rc json_scan(const char *p, size_t n, const char *where, json_take *take,
 	return err_set(e, RC_INVALID, "%s%s%d:%d: found %s%s%s", where, colon,
 		line, column, s.problem ? s.problem : found,
 		s.expected ? ", expected " : "", s.expected ? s.expected : "");
+}
+
+bool json_valid(const char *p, size_t n)
+{
+	struct scan s = { .p = p, .n = n, .loose = true };
+
+	return scan_text(&s) || s.deep;
 }
 
 bool json_locate(

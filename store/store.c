@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "store/store_priv.h"
@@ -20,6 +21,9 @@
 #define BUSY_MS 5000
 /* For how long what was written shows that it can be. */
 #define WRITTEN_MS 30000
+/* What is written to see whether there is room again: more than what most
+ * transactions of the homeserver need. */
+#define CHECK_BYTES (128 * 1024)
 
 static const struct {
 	const char *name;
@@ -403,9 +407,29 @@ enum rc store_commit(struct store *s, struct err *e)
 	return rc;
 }
 
+/* Another text each time, since SQLite writes nothing when nothing is
+ * different. After a failure it is a long one: on a full disk a short one may
+ * still have its place where the log was before. */
+static enum rc touch(struct store *s, bool failed, struct err *e)
+{
+	char now[25];
+	struct buf text;
+
+	buf_init(&text, CHECK_BYTES);
+	clock_format(clock_wall_ms(), now);
+	buf_addf(&text, "%s %lld %*s", now, (long long)clock_mono_us(),
+		failed ? CHECK_BYTES / 2 : 0, "");
+	enum rc rc = buf_rc(&text);
+	if (rc == RC_OK)
+		rc = store_note_set(s, "checked", buf_str(&text), e);
+	else
+		err_nomem(e);
+	buf_free(&text);
+	return rc;
+}
+
 enum rc store_check(struct store *s, struct err *e)
 {
-	char now[25], text[64];
 	enum rc rc = store_begin(s, e);
 
 	if (rc != RC_OK)
@@ -418,12 +442,7 @@ enum rc store_check(struct store *s, struct err *e)
 		store_unlock(s);
 		return RC_OK;
 	}
-	/* SQLite writes nothing when nothing is different; two looks may fall
-	 * into one millisecond. */
-	clock_format(clock_wall_ms(), now);
-	snprintf(
-		text, sizeof(text), "%s %lld", now, (long long)clock_mono_us());
-	rc = store_note_set(s, "checked", text, e);
+	rc = touch(s, !written_ms, e);
 	if (rc == RC_OK)
 		return store_commit(s, e);
 	store_rollback(s);

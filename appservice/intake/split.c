@@ -2,8 +2,9 @@
  * Where the events stand in a transaction's text. The parser is given one
  * event at a time: one that it refuses (nested too deep, \u0000, no UTF-8) then
  * spoils only itself, and a large body never becomes a large tree in memory. What
- * stands inside an element is not looked at here, but for where it ends: a
- * body that was cut off is noticed, since its brackets do not close.
+ * stands inside an event is not looked at here, but for where it ends: a body
+ * that was cut off is noticed, since its brackets do not close. What stands
+ * around the events must be JSON.
  */
 #include <string.h>
 
@@ -144,35 +145,6 @@ static bool skip_elements(struct str *s)
 	return take(s, ']');
 }
 
-/* A word is what it looks like. */
-static bool is_json_word(struct str s)
-{
-	struct json *doc = NULL;
-	bool good = json_parse_any(s.p, s.n, NULL, &doc, NULL) == RC_OK;
-
-	json_free(doc);
-	return good;
-}
-
-/* A member's value; where it is an array, *inside is what it holds. */
-static bool skip_member_value(struct str *s, struct str *inside)
-{
-	*inside = (struct str){ NULL, 0 };
-	if (take(s, '[')) {
-		const char *from = s->p;
-		if (!skip_elements(s))
-			return false;
-		*inside = (struct str){ from, (size_t)(s->p - from) - 1 };
-		return true;
-	}
-	bool word = !at(s, '"') && !at(s, '{');
-	const char *from = s->p;
-	if (!skip_value(s))
-		return false;
-	return !word ||
-		is_json_word((struct str){ from, (size_t)(s->p - from) });
-}
-
 /* What was found of a transaction. */
 struct found {
 	struct str events; /* .p NULL: no array of the name */
@@ -195,27 +167,51 @@ static bool key_is(struct str key, const char *name)
 	return is;
 }
 
+static void note_events(struct found *f)
+{
+	f->twice = f->any;
+	f->any = true;
+}
+
+/* At a value: all of it. */
+static bool take_value(struct str *s, struct str *ret)
+{
+	skip_space(s);
+	*ret = (struct str){ s->p, 0 };
+	bool good = skip_value(s);
+	ret->n = (size_t)(s->p - ret->p);
+	return good;
+}
+
+/* The same of the events: what is in their array. What is in the events is
+ * looked at one by one. */
+static bool take_events(struct str *s, struct found *f)
+{
+	note_events(f);
+	if (!take(s, '['))
+		return false;
+	f->events.p = s->p;
+	bool good = skip_elements(s);
+	f->events.n = good ? (size_t)(s->p - f->events.p) - 1 : 0;
+	return good;
+}
+
 static bool skip_member(struct str *s, struct found *f)
 {
-	struct str inside;
+	struct str key, value;
 
+	if (!take_value(s, &key) || key.p[0] != '"' ||
+		!json_valid(key.p, key.n) || !take(s, ':'))
+		return false;
+	bool events = key_is(key, "events");
 	skip_space(s);
-	struct str key = { s->p, 0 };
-	if (!at(s, '"') || !skip_string(s))
+	if (events && at(s, '['))
+		return take_events(s, f);
+	if (!take_value(s, &value) || !json_valid(value.p, value.n))
 		return false;
-	key.n = (size_t)(s->p - key.p);
-	if (!take(s, ':'))
-		return false;
-	const char *value = s->p;
-	if (!skip_member_value(s, &inside))
-		return false;
-	extras_take(
-		f->extras, key, (struct str){ value, (size_t)(s->p - value) });
-	if (key_is(key, "events")) {
-		f->events = inside;
-		f->twice = f->any;
-		f->any = true;
-	}
+	if (events)
+		note_events(f);
+	extras_take(f->extras, key, value);
 	return true;
 }
 
@@ -232,18 +228,6 @@ static bool skip_object(struct str *s, struct found *f)
 	return take(s, '}');
 }
 
-/* What is around the events; each of them is looked at by itself. */
-static bool is_utf8_around(struct str body, struct str events)
-{
-	const char *end = body.p + body.n;
-
-	if (!events.p)
-		return utf8_valid(body.p, body.n, NULL);
-	return utf8_valid(body.p, (size_t)(events.p - body.p), NULL) &&
-		utf8_valid(events.p + events.n,
-			(size_t)(end - events.p) - events.n, NULL);
-}
-
 static bool is_whole(struct str *rest)
 {
 	skip_space(rest);
@@ -254,14 +238,13 @@ enum rc split_begin(struct str body, struct str *events, struct extras *extras,
 	bool *not_json, struct err *e)
 {
 	struct found f = { .extras = extras };
-	struct str rest = body, ignored;
+	struct str rest = body;
 
 	*not_json = false;
 	skip_space(&rest);
 	bool object = at(&rest, '{');
-	bool good = (object ? skip_object(&rest, &f)
-			    : skip_member_value(&rest, &ignored)) &&
-		is_whole(&rest) && is_utf8_around(body, f.events);
+	bool good = object ? skip_object(&rest, &f) && is_whole(&rest)
+			   : json_valid(body.p, body.n);
 	if (!good) {
 		*not_json = true;
 		return err_set(e, RC_INVALID,

@@ -528,10 +528,6 @@ static void test_extras(void **state)
 		{ "\"device_lists\":[1,2]", 0, 0, 0, 0 },
 		{ "\"device_lists\":{\"changed\":{\"a\":1},\"left\":5}", 0, 0,
 			0, 0 },
-		/* not quite an object: as far as it can be read */
-		{ "\"device_lists\":{\"left\":[1,2],\"changed\" [1]}", 0, 0, 2,
-			0 },
-		{ "\"device_lists\":{5:[1]}", 0, 0, 0, 0 },
 		{ "\"device_one_time_keys_count\":{\"@a:hs\":{\"D\":"
 		  "{\"curve25519\":5}},\"@b:hs\":{}}",
 			0, 0, 0, 2 },
