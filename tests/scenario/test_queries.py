@@ -226,6 +226,23 @@ def test_it_takes_too_long(absent):
     assert len(registers(hs)) == 1
 
 
+def test_what_it_needs_fails(fresh):
+    """AS-91c: nobody is registered before the service's own user; that is
+    known at once."""
+    muster, hs = fresh
+    hs.fault("POST", r"/register$", answer(500, {
+        "errcode": "M_UNKNOWN", "error": "x"}), times=None)
+    muster.start(ready=False)
+    muster.daemon.wait_for(
+        lambda: small.status(muster)["journal"]["failed"] == 1, 20,
+        "the first step fails")
+    assert errcode(user(muster, full("ben.man"))) == (502, "M_UNKNOWN")
+    assert hs.user("ben.man") is None
+    hs.clear_faults()
+    small.wait_settled(muster, hs)
+    assert user(muster, full("ben.man")) == (200, {})
+
+
 def test_a_name_that_somebody_has(fakehs, muster_on):
     """The account is not ours: we do not say that it is."""
     hs = fakehs
