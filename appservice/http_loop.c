@@ -52,6 +52,7 @@ static struct conn *conn_new(struct loop *l, int fd)
 		l->first = c;
 	l->last = c;
 	l->n++;
+	atomic_fetch_add(&l->server->connections, 1);
 	return c;
 }
 
@@ -68,6 +69,7 @@ static void conn_free(struct conn *c)
 	else
 		l->last = c->prev;
 	l->n--;
+	atomic_fetch_sub(&l->server->connections, 1);
 	free(c);
 }
 
@@ -285,6 +287,15 @@ static void look(struct conn *c, bool ended)
 		drop(c);
 }
 
+/* A loop cuts off only its own, and so has room for some always. */
+static bool is_full(const struct loop *l)
+{
+	const struct http_server *s = l->server;
+
+	return l->n >= s->loop_room &&
+		atomic_load(&s->connections) >= s->max_connections;
+}
+
 /* One at a time: others may come to threads that have less to do. */
 static void accept_one(struct loop *l)
 {
@@ -299,7 +310,7 @@ static void accept_one(struct loop *l)
 			listen_later(l);
 		return;
 	}
-	if (l->n >= l->server->loop_max && !cut_oldest(l, false))
+	if (is_full(l) && !cut_oldest(l, false))
 		cut_oldest(l, true);
 	c = conn_new(l, fd);
 	if (!c) {

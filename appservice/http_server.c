@@ -19,7 +19,9 @@
  * they may have. */
 #define CONNECTIONS 1024
 #define DESCRIPTORS_PART 4
-#define LOOP_CONNECTIONS_MIN 16
+/* What a thread has of them at least, whatever the others have. */
+#define ROOM_PART 8
+#define ROOM_MIN 16
 
 /* --- requests that run ---------------------------------------------------- */
 
@@ -144,9 +146,10 @@ static enum rc start_loops(struct http_server *s, size_t n, struct err *e)
 {
 	enum rc rc = RC_OK;
 
-	s->loop_max = max_connections() / n;
-	if (s->loop_max < LOOP_CONNECTIONS_MIN)
-		s->loop_max = LOOP_CONNECTIONS_MIN;
+	s->max_connections = max_connections();
+	s->loop_room = s->max_connections / ROOM_PART;
+	if (s->loop_room < ROOM_MIN)
+		s->loop_room = ROOM_MIN;
 	s->loops = calloc(n, sizeof(*s->loops));
 	if (!s->loops)
 		return err_nomem(e);

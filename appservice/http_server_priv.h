@@ -173,7 +173,9 @@ struct http_server {
 	void *arg;
 	struct loop *loops;
 	size_t n_loops;
-	size_t loop_max; /* connections of one loop */
+	size_t max_connections; /* of all loops, where each has its room */
+	size_t loop_room;
+	atomic_size_t connections;
 	int64_t deadline_ms;
 	int port;
 	int fd;     /* listens; -1: not yet */

@@ -27,8 +27,9 @@ def room_for_crowds():
 
 
 def ended(connection):
+    connection.setblocking(False)
     try:
-        return connection.recv(1, socket.MSG_DONTWAIT) == b""
+        return connection.recv(1) == b""
     except BlockingIOError:
         return False
     except OSError:
