@@ -16,15 +16,12 @@
 #define RECORD 80
 #define COST_MAX (HEAD_MAX + 10 * KIB)
 
-#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#define TOKEN LETTERS "0123456789!#$%&'*+-.^_`|~"
-
 /* Cuts a token off that this character follows. */
 static bool cut_token(struct str *rest, char after, struct str *token)
 {
 	size_t n = 0;
 
-	while (n < rest->n && rest->p[n] && strchr(TOKEN, rest->p[n]))
+	while (n < rest->n && is_token(rest->p[n]))
 		n++;
 	if (!n || n == rest->n || rest->p[n] != after)
 		return false;

@@ -369,7 +369,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
 		server_end(s);
 	conn_deadline(r->conn,
 		s->deadline_ms * (r->conn->known ? IDLE_DEADLINES : 1));
-	buf_wipe(&r->body);
+	buf_free(&r->body);
 	buf_free(&r->call.answer);
 	buf_free(&r->allow);
 	arena_free(&r->arena);

@@ -77,6 +77,9 @@ bool framing_ok(const struct heads *h, bool http_1_1);
 /* INT64_MAX when it is beyond counting; 0 when not said. */
 int64_t declared_length(const struct heads *h);
 
+/* The characters of a method or of a header's name. */
+bool is_token(char c);
+
 /* The tokens of a request, each compared as it is found. */
 struct presented {
 	const struct secret *digest; /* of the right one */

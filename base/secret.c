@@ -54,7 +54,7 @@ bool secret_equal(const struct secret *a, const char *p, size_t n)
 	if (!a->bytes || !p)
 		return false;
 	bool equal = sha256(a->bytes, a->n, ours) && sha256(p, n, theirs) &&
-		CRYPTO_memcmp(ours, theirs, SHA256_LEN) == 0;
+		sha256_equal(ours, theirs);
 	wipe(ours, sizeof(ours));
 	return equal;
 }
@@ -124,6 +124,11 @@ bool sha256(const void *p, size_t n, unsigned char out[SHA256_LEN])
 		return true;
 	memset(out, 0, SHA256_LEN);
 	return false;
+}
+
+bool sha256_equal(const void *a, const void *b)
+{
+	return CRYPTO_memcmp(a, b, SHA256_LEN) == 0;
 }
 
 bool sha256_hex(const void *p, size_t n, char out[SHA256_HEX])

@@ -41,6 +41,8 @@ void wipe(void *p, size_t n);
 
 /* False, and zeros, when OpenSSL could not (it allocates). */
 bool sha256(const void *p, size_t n, unsigned char out[SHA256_LEN]);
+/* In constant time. */
+bool sha256_equal(const void *a, const void *b);
 bool sha256_hex(const void *p, size_t n, char out[SHA256_HEX]);
 
 /* SHA-256 of a sequence of parts. */

@@ -428,6 +428,12 @@ static void secrets(void **state)
 	assert_false(secret_equal(&s, "abcd", 4));
 	assert_false(secret_equal(&s, "ab", 2));
 	assert_false(secret_equal(&s, NULL, 0));
+	assert_true(sha256_equal("abcdefghijklmnopqrstuvwxyz012345",
+		"abcdefghijklmnopqrstuvwxyz012345"));
+	assert_false(sha256_equal("abcdefghijklmnopqrstuvwxyz012345",
+		"abcdefghijklmnopqrstuvwxyz012346"));
+	assert_false(sha256_equal("abcdefghijklmnopqrstuvwxyz012345",
+		"bbcdefghijklmnopqrstuvwxyz012345"));
 	secret_fingerprint(&s, mark);
 	assert_string_equal(mark, "ba7816bf");
 	/* From its own bytes. */
