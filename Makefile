@@ -91,7 +91,16 @@ $(B)/fuzz/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-units: $(UNITS)
+# The load generator, and the limit that what it measures is compared with.
+MEASURE := $(B)/tests/bench/load $(B)/tests/bench/bare
+$(B)/tests/bench/load: $(B)/tests/bench/events.o
+$(MEASURE): $(B)/tests/bench/%: $(B)/tests/bench/%.o \
+    $(B)/tests/bench/common.o $(B)/libbase.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(sort $(filter %.o,$^)) \
+	    $(B)/libbase.a $(LDLIBS)
+
+bench-programs: $(MEASURE)
+units: $(UNITS) bench-programs
 fuzzers: $(FUZZ:%=$(B)/fuzz/%)
 
 # --- what people call --------------------------------------------------------
@@ -158,6 +167,6 @@ install: all
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all units fuzzers help demo test soak fuzz lint install clean
+.PHONY: all bench-programs units fuzzers help demo test soak fuzz lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
