@@ -130,7 +130,7 @@ test:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
 	@+$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all units
-	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all
+	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all bench-programs
 	@$(PYTHON) examples/make-org.py --check
 	@build/venv/bin/python tests/run build/asan build/tsan
 

@@ -1,0 +1,139 @@
+"""The programs that measure: what the load generator says it sent is in the
+store, and it takes no answer for another."""
+
+import contextlib
+import http.server
+import json
+import os
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+
+from support import small
+from support.muster import binary
+
+
+def program(name):
+    return os.path.join(os.path.dirname(binary()), "tests", "bench", name)
+
+
+def run(name, *options, expect=0):
+    done = subprocess.run(
+        [program(name), *map(str, options)], capture_output=True, text=True,
+        timeout=120, check=False)
+    assert done.returncode == expect, done
+    return json.loads(done.stdout)
+
+
+def load(muster, *options):
+    """(what it says, {(room, user): membership} that must be stored)."""
+    token = muster.write("hs-token", muster.registration["hs_token"] + "\n")
+    agents = muster.write("agents", "".join(
+        f"{small.full(agent)}\n" for agent in small.AGENTS))
+    said = run("load", "--port", muster.port, "--token-file", token,
+               "--agents", agents, "--expect", muster.path("expected"),
+               *options)
+    return said, {(room, user): membership for room, user, membership in
+                  map(str.split, muster.read("expected").splitlines())}
+
+
+@pytest.mark.parametrize("kind, per, connection", [
+    ("others", 30, "kept"), ("agents", 30, "kept"), ("mixed", 1, "new"),
+    ("messages", 30, "new")])
+def test_what_was_sent_is_stored(declared_on_conduit, kind, per, connection):
+    muster, _ = declared_on_conduit
+    before = small.stored_memberships(muster)
+    counted = small.status(muster)["transactions"]
+    said, expected = load(
+        muster, "--kind", kind, "--per", per, "--transactions", 200,
+        *["--new"] * (connection == "new"))
+    assert said["transactions"] == 200 and said["errors"] == 0
+    assert said["connection"] == connection
+    assert 5 <= said["repeated"] <= 40
+    assert said["events"] == (200 - said["repeated"]) * per
+    assert {"messages": said["members"] == 0,
+            "mixed": 0 < said["members"] < said["events"]}.get(
+        kind, said["members"] == said["events"])
+    after = small.stored_memberships(muster)
+    assert {k: v for k, v in after.items() if k not in before} == expected
+    assert bool(expected) == (kind != "messages")
+    now = small.status(muster)["transactions"]
+    assert now["repeated"] - counted["repeated"] == said["repeated"]
+    assert now["events"] - counted["events"] == said["events"]
+
+
+def test_fill(declared_on_conduit):
+    """Everybody joins each room once."""
+    muster, _ = declared_on_conduit
+    said, expected = load(muster, "--kind", "fill", "--rooms", 2, "--per", 100,
+                          "--events", 2000, "--repeats", 0)
+    assert said["events"] == len(expected) == 2000
+    assert set(expected.values()) == {"join"}
+    stored = small.stored_memberships(muster)
+    assert all(stored.get(key) == "join" for key in expected)
+
+
+@pytest.mark.parametrize("status, body", [
+    (500, b"{}"), (200, b"{ }"), (200, b'{"errcode":"M_UNKNOWN"}'),
+    (200, b"{}{}"), (200, b""), (204, b"")])
+def test_wrong_answers_are_noticed(tmp_path, status, body):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            said = run("load", "--port", server.server_port, "--token-file",
+                       token, "--transactions", 3, expect=1)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert said["errors"] == 10
+    assert said["transactions"] == said["events"] == 0
+
+
+def random_numbers(state):
+    """splitmix64"""
+    mask = 2 ** 64 - 1
+    while True:
+        state = (state + 0x9e3779b97f4a7c15) & mask
+        z = ((state ^ (state >> 30)) * 0xbf58476d1ce4e5b9) & mask
+        z = ((z ^ (z >> 27)) * 0x94d049bb133111eb) & mask
+        yield (z ^ (z >> 31)) >> 32
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_bare_loop_commits_what_it_counts(tmp_path, ids):
+    store = tmp_path / "bare.db"
+    said = run("bare", "--store", store, "--per", 1 if ids else 30,
+               "--transactions", 200, "--seed", 7, *["--ids"] * ids)
+    assert said["transactions"] == 200
+    numbers = random_numbers(7)
+    expected = {}
+    for _ in range(200 * (1 if ids else 30)):
+        room, user, word = ((next(numbers) * n) >> 32 for n in (200, 1000, 5))
+        expected[room << 32 | user] = word
+        if ids:
+            for _ in range(4):
+                next(numbers)
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        assert dict(db.execute("SELECT key, word FROM membership")) == expected
+        assert db.execute("SELECT count(*) FROM seen").fetchone() == (
+            200 if ids else 0,)
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert said["rows"] == len(expected)
