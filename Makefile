@@ -111,6 +111,7 @@ help:
 	@echo "make test       installs, builds and runs everything"
 	@echo "make soak       kills it 3,000 times under load (KILLS=3000 SEED=1)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS=60 (FUZZ='json yaml': these)"
+	@echo "make bench      measures; writes docs/performance.md (BENCH=quick: shorter)"
 	@echo "make lint       formatting, warnings, analyzers, layers"
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"
@@ -153,6 +154,12 @@ fuzz:
 	    CFLAGS='-O1 -g' FUZZ='$(FUZZ)' fuzzers
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh scripts/fuzz.sh build/fuzz $(FUZZ)
 
+bench:
+	@sh scripts/ensure-packages.sh build test bench
+	@sh scripts/ensure-venv.sh
+	@+$(COMPILE) B=build/bench CFLAGS=-O2 all bench-programs
+	@build/venv/bin/python tests/bench/run
+
 lint:
 	@sh scripts/ensure-packages.sh build test lint
 	@B=$(B) sh scripts/lint.sh
@@ -167,6 +174,7 @@ install: all
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all bench-programs units fuzzers help demo test soak fuzz lint install clean
+.PHONY: all bench-programs units fuzzers help demo test soak fuzz bench lint install clean
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name node_modules -prune -o -name '*.d' -type f \
+    -print 2>/dev/null)

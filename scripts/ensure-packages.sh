@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to it that the Debian packages of a task are there.
 #
-#   scripts/ensure-packages.sh [build|test|fuzz|lint]...      (default: build)
+#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench]...  (default: build)
 #
 # Quick and silent when they are. Installs what is missing as root, or by sudo
 # where that asks for no password; otherwise says what to install and exits 1.
@@ -15,6 +15,10 @@ test='libcmocka-dev python3 python3-venv sqlite3 strace'
 fuzz='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc
 yamllint'
+bench='valgrind'
+# Whoever has these may have them from elsewhere, and newer.
+command -v go >/dev/null 2>&1 || bench="$bench golang"
+command -v npm >/dev/null 2>&1 || bench="$bench nodejs npm"
 
 wanted=
 for task in "${@:-build}"; do
@@ -23,8 +27,9 @@ for task in "${@:-build}"; do
 	test) wanted="$wanted $test" ;;
 	fuzz) wanted="$wanted $fuzz" ;;
 	lint) wanted="$wanted $lint" ;;
+	bench) wanted="$wanted $bench" ;;
 	*)
-		echo "usage: ${0##*/} [build|test|fuzz|lint]..." >&2
+		echo "usage: ${0##*/} [build|test|fuzz|lint|bench]..." >&2
 		exit 2
 		;;
 	esac

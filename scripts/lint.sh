@@ -48,7 +48,8 @@ cpp() {
 }
 shell() { shellcheck $(git ls-files '*.sh') .ci/run; }
 python() {
-	/usr/bin/python3 - $(git ls-files '*.py' tests/run) <<-'EOF'
+	/usr/bin/python3 - $(git ls-files '*.py' tests/run tests/bench/run \
+		tests/bench/one) <<-'EOF'
 		import ast, sys
 		for name in sys.argv[1:]:
 		    ast.parse(open(name).read(), name)
