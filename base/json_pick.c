@@ -21,6 +21,7 @@ struct picking {
 	/* Paths that lead to the object at a depth, and picks that are it. */
 	set through[LIMIT_JSON_DEPTH + 1], whole[LIMIT_JSON_DEPTH + 1];
 	set here; /* paths that lead to the value that comes next */
+	uint8_t first[JSON_PICKS]; /* bytes of a path's first segment */
 };
 
 /* The first of a set that is not empty. */
@@ -46,15 +47,24 @@ static bool begins_with(const char *rest, struct str key)
 		(rest[key.n] == '.' || rest[key.n] == '\0');
 }
 
+/* Most keys are those of the outermost object, and none of the wanted ones. */
+static bool leads_to(const struct picking *k, size_t i, struct str key)
+{
+	const char *path = k->picks[i].path;
+
+	if (k->depth > 1)
+		return begins_with(rest_at(path, k->depth - 1), key);
+	return k->first[i] == key.n && key.n > 0 && path[0] == key.p[0] &&
+		memcmp(path, key.p, key.n) == 0;
+}
+
 static set paths_with(const struct picking *k, struct str key)
 {
 	set ret = 0;
 
-	for (size_t i = 0; i < k->n; i++)
-		if (k->through[k->depth] >> i & 1 &&
-			begins_with(
-				rest_at(k->picks[i].path, k->depth - 1), key))
-			ret |= (set)1 << i;
+	for (set left = k->through[k->depth]; left; left &= left - 1)
+		if (leads_to(k, lowest(left), key))
+			ret |= left & -left;
 	return ret;
 }
 
@@ -156,8 +166,10 @@ enum rc json_pick(const char *p, size_t n, struct json_pick *picks,
 {
 	struct picking k = { .picks = picks, .n = n_picks };
 
-	for (size_t i = 0; i < n_picks; i++)
+	for (size_t i = 0; i < n_picks; i++) {
 		k.here |= (set)1 << i;
+		k.first[i] = (uint8_t)strcspn(picks[i].path, ".");
+	}
 	return json_scan(p, n, NULL, take, &k, e);
 }
 
