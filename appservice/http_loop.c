@@ -126,7 +126,7 @@ static void unpoll_fd(struct loop *l, int fd)
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &e);
 }
 
-/* One thread is woken for a connection, and it one that is not busy. */
+/* One thread is woken for a connection: one that is not busy. */
 static bool listen_on(struct loop *l)
 {
 	l->deaf = !poll_fd(
@@ -228,11 +228,12 @@ static const struct refusal {
 
 static void refuse(struct conn *c, int status)
 {
-	const struct refusal *r = refusals;
+	const struct refusal *r = &refusals[0];
 	char body[200];
 
-	while (r->status != status)
-		r++;
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
+		if (refusals[i].status == status)
+			r = &refusals[i];
 	snprintf(body, sizeof(body), "{\"errcode\":\"%s\",\"error\":\"%s\"}",
 		r->errcode, r->text);
 	log_refusal(c->loop->server, NULL, status, body);
@@ -296,6 +297,17 @@ static bool is_full(const struct loop *l)
 		atomic_load(&s->connections) >= s->max_connections;
 }
 
+static void accept_failed(struct loop *l, int error)
+{
+	bool used_up = error == EMFILE || error == ENFILE || error == ENOBUFS ||
+		error == ENOMEM;
+
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	if (!used_up || !cut_oldest(l, false))
+		listen_later(l);
+}
+
 /* One at a time: others may come to threads that have less to do. */
 static void accept_one(struct loop *l)
 {
@@ -304,10 +316,7 @@ static void accept_one(struct loop *l)
 	struct conn *c;
 
 	if (fd < 0) {
-		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-			return;
-		if (!cut_oldest(l, false))
-			listen_later(l);
+		accept_failed(l, errno);
 		return;
 	}
 	if (is_full(l) && !cut_oldest(l, false))
