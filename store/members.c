@@ -13,6 +13,11 @@ struct verdict {
 	bool another; /* and says something else than before */
 };
 
+static int64_t hash_of(const char *event_id)
+{
+	return (int64_t)text_hash(event_id);
+}
+
 /*
  * An event may be older than our own word for the same thing, since that is
  * timed by our clock and the event by the homeserver's: what the homeserver
@@ -25,8 +30,8 @@ static struct verdict judge_membership(
 	const char *was = (const char *)sqlite3_column_text(q, 0);
 	int64_t origin_ts = sqlite3_column_int64(q, 1);
 	const char *source = (const char *)sqlite3_column_text(q, 2);
-	const char *event_id = (const char *)sqlite3_column_text(q, 3);
-	bool again = m->event_id && text_eq(event_id, m->event_id);
+	bool again = m->event_id && sqlite3_column_type(q, 3) != SQLITE_NULL &&
+		sqlite3_column_int64(q, 3) == hash_of(m->event_id);
 	bool same = text_eq(was, m->membership);
 	bool by_event = text_eq(m->source, "event");
 	bool was_event = text_eq(source, "event");
@@ -72,6 +77,8 @@ static enum rc membership_judge(struct store *s, struct place at,
 static enum rc set(struct store *s, const struct store_membership *m, bool news,
 	bool *changed, struct err *e)
 {
+	const struct arg event =
+		m->event_id ? N(hash_of(m->event_id)) : T(NULL);
 	struct verdict v = { 0 };
 	struct place at = { 0 };
 
@@ -81,8 +88,8 @@ static enum rc set(struct store *s, const struct store_membership *m, bool news,
 		rc = membership_judge(s, at, m, &v, e);
 	if (rc == RC_OK && v.apply && (v.another || !news))
 		rc = store_write(s, SQL_MEMBERSHIP_SET,
-			ARGS(N(at.room), N(at.user), T(m->membership),
-				T(m->event_id), N(m->origin_ts), T(m->source)),
+			ARGS(N(at.room), N(at.user), T(m->membership), event,
+				N(m->origin_ts), T(m->source)),
 			e);
 	store_unlock(s);
 	if (rc == RC_OK && changed)

@@ -66,9 +66,8 @@ static void read_membership(sqlite3_stmt *q, void *element, struct intern *t)
 		.room_id = column_intern(q, 0, t),
 		.user_id = column_intern(q, 1, t),
 		.membership = column_intern(q, 2, t),
-		.event_id = column_text(q, 3, t->a),
-		.origin_ts = sqlite3_column_int64(q, 4),
-		.source = column_intern(q, 5, t),
+		.origin_ts = sqlite3_column_int64(q, 3),
+		.source = column_intern(q, 4, t),
 	};
 }
 

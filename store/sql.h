@@ -21,9 +21,12 @@
  * bytes to the disk than in SQLite's pages of 4 KiB. */
 #define SQL_PAGES "PRAGMA page_size = 1024"
 #define SQL_PAGE_SIZE "SELECT page_size FROM pragma_page_size"
-/* A commit is on disk when it returns; what a checkpoint does is keeper.c's. */
+/* A commit is on disk when it returns; when there is a checkpoint says
+ * keeper.c. The operating system keeps more of the file in memory than we
+ * would. */
 #define SQL_DURABLE                                                            \
 	"PRAGMA synchronous = FULL;"                                           \
+	"PRAGMA cache_size = -1024;"                                           \
 	"PRAGMA journal_size_limit = 67108864;"
 #define SQL_FOREIGN_KEYS "PRAGMA foreign_keys = ON"
 #define SQL_BACKUP "VACUUM INTO ?1"
@@ -159,13 +162,13 @@
 	X(ID_GET, "SELECT no FROM identifier WHERE id = ?1")                   \
 	X(ID_ADD, "INSERT INTO identifier (id) VALUES (?1)")                   \
 	X(MEMBERSHIP_GET,                                                      \
-	  "SELECT membership, origin_ts, source, event_id FROM member "        \
+	  "SELECT membership, origin_ts, source, event FROM member "           \
 	  "WHERE room = ?1 AND user = ?2")                                     \
 	X(MEMBERSHIP_SET,                                                      \
-	  "INSERT INTO member (room, user, membership, event_id, origin_ts, "  \
+	  "INSERT INTO member (room, user, membership, event, origin_ts, "     \
 	  "source) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "                           \
 	  "ON CONFLICT DO UPDATE SET membership = excluded.membership, "       \
-	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, source = excluded.source")          \
+	  "event = excluded.event, origin_ts = excluded.origin_ts, source = excluded.source")          \
 	X(JOINED,                                                              \
 	  "SELECT user_id FROM membership "                                    \
 	  "WHERE room_id = ?1 AND membership = 'join' ORDER BY user_id")       \
@@ -178,7 +181,7 @@
 	  "SELECT count(*) FROM member WHERE room IN (SELECT no FROM room "    \
 	  "JOIN identifier ON id = room_id)")                                  \
 	X(MEMBERSHIP_LIST,                                                     \
-	  "SELECT room_id, user_id, membership, event_id, origin_ts, source "  \
+	  "SELECT room_id, user_id, membership, origin_ts, source "            \
 	  "FROM membership WHERE room_id IN "                                  \
 	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL) "              \
 	  "ORDER BY room_id, user_id")                                         \

@@ -144,7 +144,7 @@ struct store_room {
 
 struct store_membership {
 	const char *room_id, *user_id, *membership;
-	const char *event_id; /* NULL: not from an event */
+	const char *event_id; /* NULL: not from an event; never read back */
 	int64_t origin_ts;
 	const char *source; /* "event", "poll", "action" */
 };

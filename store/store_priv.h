@@ -48,7 +48,9 @@ struct window {
 struct keeper {
 	pthread_t thread;
 	pthread_cond_t due; /* with the store's mutex */
-	int every, next;    /* pages of log between, and to the next */
+	int every, next;    /* pages of log between checkpoints, to the next */
+	int64_t page;       /* bytes */
+	int64_t used, room; /* bytes of log that count, and that there are */
 	bool running, asked, ending;
 };
 

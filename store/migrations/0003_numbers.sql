@@ -1,5 +1,6 @@
--- Room and user ids of memberships, once each: a row of member is then half as
--- long, and found by numbers.
+-- Room and user ids of memberships, once each, and of an event's id a hash, by
+-- which it is known again: a row of member is a quarter as long as it was, and
+-- found by numbers.
 CREATE TABLE identifier (
 	no INTEGER PRIMARY KEY,
 	id TEXT NOT NULL UNIQUE
@@ -11,7 +12,7 @@ CREATE TABLE member (
 	membership TEXT NOT NULL CHECK (membership = 'join'
 		OR membership = 'invite' OR membership = 'leave'
 		OR membership = 'ban' OR membership = 'knock'),
-	event_id TEXT,
+	event INTEGER,
 	origin_ts INTEGER NOT NULL,
 	source TEXT NOT NULL
 		CHECK (source = 'event' OR source = 'poll' OR source = 'action'),
@@ -21,7 +22,7 @@ CREATE TABLE member (
 INSERT INTO identifier (id)
 	SELECT room_id FROM membership UNION SELECT user_id FROM membership;
 INSERT INTO member
-	SELECT r.no, u.no, membership, event_id, origin_ts, source
+	SELECT r.no, u.no, membership, NULL, origin_ts, source
 	FROM membership
 	JOIN identifier AS r ON r.id = room_id
 	JOIN identifier AS u ON u.id = user_id;
@@ -30,7 +31,7 @@ DROP TABLE membership;
 -- Other programs read it.
 CREATE VIEW membership AS
 	SELECT r.id AS room_id, u.id AS user_id,
-		membership, event_id, origin_ts, source
+		membership, origin_ts, source
 	FROM member
 	JOIN identifier AS r ON r.no = room
 	JOIN identifier AS u ON u.no = user;

@@ -35,10 +35,10 @@ def join_everybody(fleet):
 
 
 def member_event(fleet, room_id, user_id, asked=None):
-    """(membership, event id), as the homeserver has it."""
+    """(membership, time of its event), as the homeserver has it."""
     events = fleet.service(asked or fleet.sender).ok(
         "GET", f"{V3}/rooms/{quote(room_id)}/members")["chunk"]
-    return next((e["content"]["membership"], e["event_id"])
+    return next((e["content"]["membership"], e["origin_server_ts"])
                 for e in events if e["state_key"] == user_id)
 
 
@@ -46,7 +46,7 @@ def wait_back(fleet, room_id, user_id, since, asked=None):
     """Until the agent has joined anew, and an event of it was delivered."""
     def back():
         row = fleet.muster.query(
-            "SELECT membership, event_id FROM membership WHERE room_id = ? "
+            "SELECT membership, origin_ts FROM membership WHERE room_id = ? "
             "AND user_id = ? AND source = 'event'", room_id, user_id)
         return row and row[0][0] == "join" and row[0][1] not in (
             since, None) and row[0]
@@ -67,14 +67,14 @@ def test_all_rows_are_what_the_homeserver_says(settled):
         "membership = 'join'", fleet.room_id(EVERYBODY))[0][0] >= 11
 
 
-def test_rows_have_the_homeserver_s_event_ids(settled):
+def test_rows_have_the_homeserver_s_times(settled):
     fleet = settled
     room_id = fleet.room_id("#spare-parts-team:fleet.example")
     events = fleet.service(fleet.sender).ok(
         "GET", f"{V3}/rooms/{quote(room_id)}/members")["chunk"]
     assert dict(fleet.muster.query(
-        "SELECT user_id, event_id FROM membership WHERE room_id = ?",
-        room_id)) == {e["state_key"]: e["event_id"] for e in events}
+        "SELECT user_id, origin_ts FROM membership WHERE room_id = ?",
+        room_id)) == {e["state_key"]: e["origin_server_ts"] for e in events}
 
 
 def test_agent_that_leaves_comes_back(settled):

@@ -255,9 +255,9 @@ class Fleet:
         """Until the store has this membership, from where it must be."""
         def there():
             row = self.muster.query(
-                "SELECT membership, source, event_id FROM membership "
+                "SELECT membership, source FROM membership "
                 "WHERE room_id = ? AND user_id = ?", room_id, user_id)
-            return row and row[0][:2] == (membership, source) and row[0][2]
+            return row == [(membership, source)]
         return wait_until(
             there, bound, f"{user_id} is {membership} by {source}")
 
