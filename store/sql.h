@@ -28,6 +28,9 @@
 	"PRAGMA synchronous = FULL;"                                           \
 	"PRAGMA cache_size = -1024;"                                           \
 	"PRAGMA journal_size_limit = 67108864;"
+/* Between transactions: a commit is on the disk, or with the system alone. */
+#define SQL_SYNC "PRAGMA synchronous = FULL"
+#define SQL_NO_SYNC "PRAGMA synchronous = NORMAL"
 #define SQL_FOREIGN_KEYS "PRAGMA foreign_keys = ON"
 #define SQL_BACKUP "VACUUM INTO ?1"
 /* The migrations of a start stand between these, each with its stamp. */

@@ -337,7 +337,19 @@ static enum rc check_place(const struct store *s, struct err *e)
 		s->path);
 }
 
-enum rc store_begin(struct store *s, struct err *e)
+/* Whether commits wait for the disk. Nothing is said to SQLite while it is as
+ * it should be. */
+static enum rc wait_for_disk(struct store *s, bool wait, struct err *e)
+{
+	if (s->no_sync == !wait)
+		return RC_OK;
+	enum rc rc = exec(s, wait ? SQL_SYNC : SQL_NO_SYNC, e);
+	if (rc == RC_OK)
+		s->no_sync = !wait;
+	return rc;
+}
+
+static enum rc begin(struct store *s, bool sync, struct err *e)
 {
 	if (s->lock_fd < 0)
 		return err_set(e, RC_FORBIDDEN,
@@ -348,6 +360,8 @@ enum rc store_begin(struct store *s, struct err *e)
 	if (rc == RC_OK && s->window.stale)
 		rc = window_load(s, e);
 	if (rc == RC_OK)
+		rc = wait_for_disk(s, sync, e);
+	if (rc == RC_OK)
 		rc = stmt_run(s, SQL_BEGIN, NO_ARGS, e);
 	if (rc == RC_OK) {
 		s->writing = true;
@@ -356,6 +370,16 @@ enum rc store_begin(struct store *s, struct err *e)
 		store_unlock(s);
 	}
 	return rc;
+}
+
+enum rc store_begin(struct store *s, struct err *e)
+{
+	return begin(s, true, e);
+}
+
+enum rc store_begin_light(struct store *s, struct err *e)
+{
+	return begin(s, false, e);
 }
 
 /* Ends this thread's transaction: locked twice here, unlocked for good. */

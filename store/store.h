@@ -4,7 +4,7 @@
  * into the caller's arena. Writes happen between store_begin() and
  * store_commit(), which hold the mutex for this thread: nothing slow, and
  * never the network, in between. A commit is on disk when it returns
- * (WAL, synchronous=FULL).
+ * (WAL, synchronous=FULL), but for that of store_begin_light().
  *
  * No access token and no password is ever stored.
  */
@@ -36,6 +36,10 @@ void store_close(struct store *s);
  * and is undone with it. RC_CORRUPT: the file was removed or replaced, and what
  * would be written would be lost. */
 MUST_CHECK enum rc store_begin(struct store *s, struct err *e);
+/* The same for what nobody would miss after a power cut: its commit does not
+ * wait for the disk. The death of the process loses nothing of it, and what is
+ * committed after it is on the disk only together with it. */
+MUST_CHECK enum rc store_begin_light(struct store *s, struct err *e);
 MUST_CHECK enum rc store_commit(struct store *s, struct err *e);
 /* Undoes it; does nothing when no transaction is open. */
 void store_rollback(struct store *s);
@@ -309,8 +313,8 @@ MUST_CHECK enum rc store_journal_counts(
  * one would do for it; a day of a lively fleet does no harm. */
 #define STORE_TXN_WINDOW 10000
 
-/* Remembered with this digest (of the ordered event ids); within a store
- * transaction, in which nobody else adds one. */
+/* Remembered with this digest (of the ordered event ids). Within a store
+ * transaction nobody else adds one. */
 bool store_txn_seen(struct store *s, const char *txn_id,
 	const unsigned char digest[SHA256_LEN]);
 /* Remembers it; of the window the oldest leaves. */

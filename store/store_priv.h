@@ -68,6 +68,7 @@ struct store {
 	 */
 	pthread_mutex_t mutex;
 	bool writing;
+	bool no_sync; /* commits do not wait for the disk just now */
 	struct ids ids;
 	struct window window;
 	struct keeper keeper;

@@ -219,6 +219,21 @@ out:
 	return rc;
 }
 
+/*
+ * Of a transaction without anything to keep only the id is written, and of one
+ * that was repeated only that it was. After a power cut, which takes them away,
+ * it may come once more, and again has no effect. So nobody has to wait for the
+ * disk: most of what a homeserver sends is messages.
+ */
+static enum rc begin(struct store *s, const char *txn_id, const struct batch *b,
+	struct err *e)
+{
+	bool light =
+		(!b->n && !b->bad_seen) || store_txn_seen(s, txn_id, b->digest);
+
+	return light ? store_begin_light(s, e) : store_begin(s, e);
+}
+
 /* A body that cannot be used is refused, so that one that was cut off comes
  * again whole; but not for ever. */
 static enum rc refuse(struct store *s, const char *txn_id, struct str body,
@@ -249,7 +264,7 @@ enum rc intake_transaction(struct intake *in, const char *txn_id,
 		goto out;
 	}
 	if (!rc)
-		rc = store_begin(in->store, e);
+		rc = begin(in->store, txn_id, &b, e);
 	if (rc)
 		goto out;
 	rc = write_batch(in->store, txn_id, &b, &result, e);

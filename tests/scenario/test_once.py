@@ -226,3 +226,55 @@ def test_killed_before_it_is_answered(alone, strace, calls, least, kept):
         assert now == whole
         assert now.repeated == found.repeated + (1 if found == before else 2)
     assert status == 200 and nth > least
+
+
+# -- on the disk before it is answered
+
+
+def calls_of(muster, strace_log, txn):
+    """What the service asked of the system for one transaction, in order:
+    "sync" and "answer"."""
+    pid = muster.daemon.process.pid
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", strace_log, "-p", str(pid), "-e",
+         f"trace={AT_SYNC},{AT_ANSWER}"])
+    try:
+        wait_until(lambda: tracer.poll() is not None or traced(pid), 20,
+                   "it to be traced", every=0.01)
+        if tracer.poll() is not None:
+            pytest.skip("strace may trace nobody who runs already")
+        assert put(muster, txn) == 200
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    with open(strace_log, encoding="utf-8", errors="replace") as f:
+        calls = ["sync" if "sync(" in line else "answer" for line in f
+                 if "(" in line and "resumed" not in line]
+    return calls[:calls.index("answer") + 1]
+
+
+def message(n):
+    return {"type": "m.room.message", "room_id": ROOM, "event_id": f"$m{n}",
+            "sender": "@a:load.test", "origin_server_ts": 1,
+            "content": {"body": "x"}}
+
+
+def test_what_is_kept_is_on_the_disk_first(alone, strace, tmp_path):
+    """Of messages nothing is kept, and of a repetition nothing new: nobody
+    waits for the disk because of them."""
+    log = str(tmp_path / "calls")
+    txn = transaction("kept", 1)
+    for what, expected in [
+            (txn, ["sync", "answer"]),
+            (txn, ["answer"]),
+            (Transaction("messages", [message(1), message(2)]), ["answer"]),
+            (Transaction("aside", [message(3), "null"]), ["sync", "answer"]),
+            (transaction("kept-2", 2), ["sync", "answer"])]:
+        assert calls_of(alone, log, what) == expected, what.id
+    # A kill takes none of it.
+    before = Seen(alone)
+    alone.kill()
+    serve(alone)
+    assert Seen(alone) == before and before.new == 4
+    assert put(alone, Transaction("messages", [message(1), message(2)])) == 200
+    assert Seen(alone) == before
