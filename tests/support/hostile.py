@@ -27,6 +27,7 @@ class Row(NamedTuple):
     aside: tuple = ()         # ((index, a part of the reason), ...),
     rises: dict = {}          # and what is counted more
     txn: str = "t<n>"         # the transaction's id, where that is put aside
+    page: bool = False        # the HTTP library's own answer, which is HTML
 
 
 def raw(octets):
@@ -899,7 +900,8 @@ WIRE = [
     unclear("length that is negative", wire("Content-Length: -1\r\n")),
     unclear("length that is a word", wire("Content-Length: all\r\n")),
     unclear("length in hexadecimal", wire("Content-Length: 0x10\r\n")),
-    unclear("chunk whose size is a word", wire(CHUNKED, "all\r\n")),
+    unclear("chunk whose size is a word", wire(CHUNKED, "all\r\n"))._replace(
+        page=True),
     # Too large (AS-31).
     unclear("32 MiB and a byte", wire("Content-Length: 33554433\r\n", ""),
             413, "M_TOO_LARGE"),
