@@ -15,6 +15,15 @@
 
 #define ROUTES 64
 
+/* What needs no token, beside something that does. */
+static const struct route open_routes[] = {
+	{ .method = "GET", .pattern = "/health" },
+	{ .method = "POST", .pattern = "/health", .flags = ROUTE_HS_TOKEN },
+	{ .method = "GET", .pattern = "/o/{a}/{b*}" },
+	{ .method = "HEAD", .pattern = "/head" },
+};
+static const char *const methods[] = { "GET", "HEAD", "PUT", "POST", "DELETE" };
+
 /* A pattern as a regular expression. */
 static void to_regex(const char *base, const char *pattern, char *out, size_t n)
 {
@@ -37,32 +46,38 @@ static void to_regex(const char *base, const char *pattern, char *out, size_t n)
 }
 
 struct asked {
-	const char *base, *path, *method;
+	struct route_table table;
+	const char *path, *method;
 	void **compiled; /* one for each route */
 };
 
 static bool has_path(const struct asked *a, size_t i)
 {
+	const struct route *r = &a->table.routes[i];
 	char regex[2048];
 
+	if (a->table.no_legacy && r->flags & ROUTE_LEGACY)
+		return false;
 	regex[0] = '\0';
 	if (!a->compiled[i])
-		to_regex(a->base, intake_routes[i].pattern, regex,
-			sizeof(regex));
+		to_regex(a->table.base_path, r->pattern, regex, sizeof(regex));
 	return fuzz_matches(&a->compiled[i], regex, a->path);
 }
 
+/* Of what anybody can read there is a HEAD. */
 static bool has_method(const struct asked *a, size_t i)
 {
-	return !strcmp(intake_routes[i].method, a->method) ||
-		(!strcmp(a->method, "HEAD") &&
-			!strcmp(intake_routes[i].method, "GET"));
+	const struct route *r = &a->table.routes[i];
+
+	if (!strcmp(a->method, "HEAD") && !strcmp(r->method, "GET"))
+		return !(r->flags & ROUTE_HS_TOKEN);
+	return !strcmp(r->method, a->method);
 }
 
 /* The pattern with the parameters put in is the path. */
 static void check_params(const struct asked *a, const struct route_match *m)
 {
-	const char *at = a->path + strlen(a->base);
+	const char *at = a->path + strlen(a->table.base_path);
 	const char *want = m->route->pattern;
 	size_t n = 0;
 
@@ -104,29 +119,41 @@ static bool is_listed(const char *list, const char *word)
 	return false;
 }
 
+/* What a client is told is what there is. */
+static void check_allow(const struct asked *a, bool known)
+{
+	struct asked other = *a;
+	struct buf allow;
+
+	buf_init(&allow, 255);
+	route_allow(&a->table, a->path, &allow);
+	HOLDS(buf_rc(&allow) == RC_OK && !allow.n == !known);
+	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
+		bool has = false;
+		other.method = methods[m];
+		for (size_t i = 0; i < a->table.n; i++)
+			has |= has_path(&other, i) && has_method(&other, i);
+		HOLDS(is_listed(buf_str(&allow), methods[m]) == has);
+	}
+	buf_free(&allow);
+}
+
 static void check(const struct asked *a)
 {
-	struct route_table t = { intake_routes, intake_n_routes, a->base };
-	struct buf allow;
 	const struct route *want = NULL;
 	bool known = false;
 
-	HOLDS(intake_n_routes <= ROUTES);
-	for (size_t i = 0; i < intake_n_routes && !want; i++) {
+	HOLDS(a->table.n <= ROUTES);
+	for (size_t i = 0; i < a->table.n && !want; i++) {
 		if (!has_path(a, i))
 			continue;
 		known = true;
 		if (has_method(a, i))
-			want = &intake_routes[i];
+			want = &a->table.routes[i];
 	}
-	struct route_match m = route_find(&t, a->path, a->method);
+	struct route_match m = route_find(&a->table, a->path, a->method);
 	HOLDS(m.route == want && m.path_known == known);
-	buf_init(&allow, 255);
-	route_allow(&t, a->path, &allow);
-	HOLDS(buf_rc(&allow) == RC_OK && !allow.n == !known);
-	if (known && !want)
-		HOLDS(!is_listed(buf_str(&allow), a->method));
-	buf_free(&allow);
+	check_allow(a, known);
 	if (!want)
 		return;
 	check_params(a, &m);
@@ -136,16 +163,23 @@ static void check(const struct asked *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	static void *compiled[2][ROUTES];
+	static const struct route_table tables[] = {
+		{ open_routes, ARRAY_LEN(open_routes), "", false },
+		{ intake_routes, 0, "", false },
+		{ intake_routes, 0, "/base/path", true },
+	};
+	static void *compiled[ARRAY_LEN(tables)][ROUTES];
 	char *text = fuzz_text(p, n);
-	struct asked a = { "", strchr(text, ' '), text, compiled[0] };
+	char *space = strchr(text, ' ');
+	struct asked a = { .method = text };
 
-	if (a.path) {
-		text[a.path - text] = '\0';
-		a.path++;
-		check(&a);
-		a.base = "/base/path";
-		a.compiled = compiled[1];
+	for (size_t i = 0; space && i < ARRAY_LEN(tables); i++) {
+		*space = '\0';
+		a.path = space + 1;
+		a.table = tables[i];
+		if (a.table.routes == intake_routes)
+			a.table.n = intake_n_routes;
+		a.compiled = compiled[i];
 		check(&a);
 	}
 	free(text);
