@@ -209,6 +209,22 @@ static bool is_state(const char *type)
 		type);
 }
 
+/* A member's text. Half of a surrogate pair is U+FFFD in a document, and no
+ * text. */
+static const char *text_of(struct js v, const char *key)
+{
+	const char *s = js_get_str(v, key);
+
+	return s && !strstr(s, "\xef\xbf\xbd") ? s : NULL;
+}
+
+/* It may have a U+FFFD of its own. */
+static bool is_unclear(struct str event)
+{
+	return count(event, "\\uf") || count(event, "\\uF") ||
+		count(event, "\xef\xbf\xbd");
+}
+
 enum outlook { IGNORED, USED, SET_ASIDE };
 
 /* The members that all kinds need. */
@@ -217,9 +233,9 @@ static bool is_whole(struct js event)
 	int64_t time;
 
 	return js_type(js_get(event, "content")) == JS_OBJ &&
-		is_id(js_get_str(event, "room_id"), '!') &&
-		is_id(js_get_str(event, "event_id"), '$') &&
-		is_user(js_get_str(event, "sender")) &&
+		is_id(text_of(event, "room_id"), '!') &&
+		is_id(text_of(event, "event_id"), '$') &&
+		is_user(text_of(event, "sender")) &&
 		js_i64(js_get(event, "origin_server_ts"), -JSON_INT_MAX,
 			JSON_INT_MAX, &time);
 }
@@ -228,15 +244,14 @@ static const char *find_redacted(struct js event)
 {
 	struct js content = js_get(event, "content");
 
-	return js_get_str(
-		js_has(content, "redacts") ? content : event, "redacts");
+	return text_of(js_has(content, "redacts") ? content : event, "redacts");
 }
 
 /* What a document of it says; none: it cannot be read. */
 static enum outlook expect(const struct json *doc)
 {
 	struct js event = json_root(doc);
-	const char *type = js_get_str(event, "type");
+	const char *type = text_of(event, "type");
 	const char *key = js_get_str(event, "state_key");
 	struct js content = js_get(event, "content");
 	bool good = is_whole(event);
@@ -244,8 +259,8 @@ static enum outlook expect(const struct json *doc)
 	if (!type)
 		return SET_ASIDE;
 	if (text_eq(type, "m.room.member")) {
-		good &= is_user(key) &&
-			is_membership(js_get_str(content, "membership"));
+		good &= is_user(text_of(event, "state_key")) &&
+			is_membership(text_of(content, "membership"));
 	} else if (text_eq(type, "m.room.redaction")) {
 		good &= is_id(find_redacted(event), '$');
 	} else {
@@ -283,13 +298,6 @@ static void compare(const struct batch_event *ev, struct js event)
 	buf_free(&content);
 }
 
-/* Halves of surrogate pairs are escapes; a document has something in their
- * place. */
-static bool may_have_half(struct str event)
-{
-	return count(event, "\\ud") || count(event, "\\uD");
-}
-
 /* A key that is there twice is for nobody to interpret. */
 static void check_expected(const struct batch *b, struct str event)
 {
@@ -297,7 +305,7 @@ static void check_expected(const struct batch *b, struct str event)
 	struct err e = { 0 };
 
 	enum rc rc = json_parse_unique(event.p, event.n, NULL, &doc, &e);
-	if (may_have_half(event) || strstr(e.text, "a second time"))
+	if (is_unclear(event) || strstr(e.text, "a second time"))
 		goto out;
 	if (rc != RC_OK || expect(doc) == SET_ASIDE) {
 		HOLDS(b->bad_seen == 1);
@@ -324,12 +332,12 @@ static void add_id(struct alone *a, struct str event)
 	const char *id = NULL;
 
 	if (json_parse_any(event.p, event.n, NULL, &doc, NULL) == RC_OK)
-		id = js_get_str(json_root(doc), "event_id");
+		id = text_of(json_root(doc), "event_id");
 	if (!id)
 		id = "?";
 	sha256_add(&a->digest, id, strlen(id));
 	sha256_add(&a->digest, "\n", 1);
-	a->unsure |= may_have_half(event);
+	a->unsure |= is_unclear(event);
 	json_free(doc);
 }
 
