@@ -16,7 +16,7 @@ import pytest
 from support import small
 from support.appservice import AppService
 from support.client import Client, V3
-from support.fakehs import answer, delay
+from support.fakehs import answer, delay, hold
 from support.process import wait_until
 from support.small import AGENTS, HUMAN, SENDER, full
 
@@ -112,18 +112,21 @@ def test_asked_twice_at_once_and_by_the_loop(absent):
     """AS-91b: one registration. Two may wait for it; a third is told to come
     again, and transactions are taken meanwhile."""
     muster, hs, who = absent
-    hs.fault("POST", r"/register$", delay(1.5))
+    go_on = threading.Event()
+    hs.fault("POST", r"/register$", hold(go_on))
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         two = [pool.submit(user, muster, full(who), path) for path in PATHS]
         wait_until(lambda: registers(hs), 20, "it registers")
         # Something that the loop has to look at as well.
         got = hs.push([{
-            "type": "m.room.name", "event_id": "$x", "sender": full(HUMAN),
-            "room_id": "!x:fleet.test", "state_key": "",
-            "origin_server_ts": 1, "content": {"name": "X"}}])
+            "type": "m.room.join_rules", "event_id": "$x",
+            "sender": full(HUMAN), "state_key": "", "origin_server_ts": 1,
+            "room_id": muster.json("rooms")[0]["room_id"],
+            "content": {"join_rule": "invite", "x": 1}}])
         assert got.status == 200
         third = user(muster, full(who))
         assert not any(f.done() for f in two)
+        go_on.set()
         assert errcode(third) == (503, "M_UNKNOWN")
         assert [f.result() for f in two] == [(200, {}), (200, {})]
     small.wait_settled(muster, hs)

@@ -27,7 +27,7 @@ from .accounts import Accounts
 from .admin import AdminRoom
 from .errors import Bare, Body, Missing, Refusal
 from .faults import (  # noqa: F401, what tests import from here
-    answer, cut_off, delay, garbage, limited, reset_after, reset_before)
+    answer, cut_off, delay, garbage, hold, limited, reset_after, reset_before)
 from .push import Appservice
 from .rooms import Rooms
 from .routing import find, route

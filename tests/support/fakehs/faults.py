@@ -33,15 +33,16 @@ class Action:
     """process: is the request carried out? answer: (status, body, headers)
     in place of the true one, with process=True of what was really done.
     reset: the connection breaks instead of an answer. cut: only half of the
-    answer comes. wait: seconds before anything."""
+    answer comes. wait: seconds before anything; until: an event before it."""
 
     def __init__(self, process=True, answer=None, reset=False, cut=False,
-                 wait=0.0):
+                 wait=0.0, until=None):
         self.process = process
         self.answer = answer
         self.reset = reset
         self.cut = cut
         self.wait = wait
+        self.until = until
 
 
 def answer(status, body=None, headers=None, processed=False):
@@ -61,6 +62,11 @@ def limited(retry_after_ms=None, retry_after=None):
 
 def delay(seconds):
     return Action(wait=seconds)
+
+
+def hold(event):
+    """Not before this threading.Event is set; at most a minute."""
+    return Action(until=event)
 
 
 def reset_before():

@@ -166,6 +166,8 @@ class Server:
         try:
             self._tell(request, "before")
             fault = request.fault = self._fault_for(request)
+            if fault and fault.until:
+                fault.until.wait(60)
             if fault and fault.wait:
                 time.sleep(fault.wait)
             got = None
