@@ -314,7 +314,8 @@ MUST_CHECK enum rc store_journal_counts(
 #define STORE_TXN_WINDOW 10000
 
 /* Remembered with this digest (of the ordered event ids). Within a store
- * transaction nobody else adds one. */
+ * transaction nobody else adds one. Before one it may be false after something
+ * was undone, never true of what was. */
 bool store_txn_seen(struct store *s, const char *txn_id,
 	const unsigned char digest[SHA256_LEN]);
 /* Remembers it; of the window the oldest leaves. */

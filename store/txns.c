@@ -14,7 +14,8 @@ bool store_txn_seen(struct store *s, const char *txn_id,
 	const unsigned char digest[SHA256_LEN])
 {
 	store_lock(s);
-	bool seen = window_has(&s->window, txn_id, digest);
+	/* Of a stale one some entries were undone: store_begin() loads it. */
+	bool seen = !s->window.stale && window_has(&s->window, txn_id, digest);
 	store_unlock(s);
 	return seen;
 }

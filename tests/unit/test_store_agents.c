@@ -376,6 +376,7 @@ static void test_txn_undone(void **state)
 	add_txn(f, "2", 0);
 	assert_true(seen(f, "2", 0));
 	store_rollback(f->s);
+	assert_false(seen(f, "2", 0));
 	assert_ok(store_begin(f->s, &f->e), f->e);
 	assert_false(seen(f, "2", 0));
 	assert_true(seen(f, "1", 0));
