@@ -17,8 +17,9 @@
 /* At this attempt it is set aside, or the queue would stand still for ever. */
 #define LAST_ATTEMPT 3
 
-/* An event that we keep state from may be redacted later; its row stays its
- * own, with what is left of it. */
+/* An event that we keep state from may be redacted later; its row stays, with
+ * what is left of it, and is nobody's from then on: redacted once more it would
+ * be the same, and a transaction has room for 200,000 redactions. */
 static enum rc apply_redaction(struct store *s, const struct batch_event *ev,
 	bool *changed, struct err *e)
 {
@@ -33,7 +34,7 @@ static enum rc apply_redaction(struct store *s, const struct batch_event *ev,
 		rc = redact_content(state.type, state.content, &left, e);
 	if (!rc)
 		rc = store_state_set(s, ev->room_id, state.type, buf_str(&left),
-			ev->redacts, state.origin_ts, changed, e);
+			NULL, state.origin_ts, changed, e);
 	buf_free(&left);
 	arena_free(&a);
 	return rc == RC_NOT_FOUND ? RC_OK : rc;

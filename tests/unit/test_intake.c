@@ -296,7 +296,8 @@ static void test_redaction(void **state)
 			"{\"users\":{\"@a:hs\":100}}" },
 	};
 	struct store_fixture *f = *state;
-	char body[1000], sql[1000], txn[20];
+	char body[1000], sql[1000], txn[20], id[24];
+	struct store_state state_of;
 
 	intake_own_room(f);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -319,6 +320,11 @@ static void test_redaction(void **state)
 			cases[i].type, cases[i].left);
 		if (store_fixture_sql(f, sql) != 1)
 			fail_msg("%s is not redacted", cases[i].type);
+		/* It is not looked at again, however often it is redacted. */
+		snprintf(id, sizeof(id), "$e%zu", i);
+		assert_rc(store_state_of_event(
+				  f->s, R, id, &f->a, &state_of, NULL),
+			RC_NOT_FOUND);
 	}
 	/* Of an event that is not ours to know, and one that is replaced. */
 	assert_int_equal(
