@@ -14,6 +14,9 @@
 /* What is kept of an event that could not be used, and the content of a room's
  * state: an event has at most 64 KiB. */
 #define LIMIT_EVENT (64 * KIB)
+/* The text of such a content, of which a document is made: spaces, and escapes of
+ * what is no ASCII, make three times as much of it. */
+#define LIMIT_CONTENT_TEXT (4 * LIMIT_EVENT)
 /* Events kept aside of one transaction: as many as the store keeps in all. */
 #define LIMIT_QUARANTINE 1000
 /* The bytes of all that is kept aside: 250 of the largest, and not 64 MiB of

@@ -172,6 +172,10 @@ static void read_content(struct reading *r, struct batch *b, const char **ret)
 	struct json *doc = NULL;
 	struct err why = { 0 };
 
+	if (text.n > LIMIT_CONTENT_TEXT) {
+		wrong(r, "content: over %zu bytes", LIMIT_CONTENT_TEXT);
+		return;
+	}
 	enum rc rc = json_parse_unique(text.p, text.n, "content", &doc, &why);
 	if (rc == RC_NOMEM)
 		r->arena->failed = true;

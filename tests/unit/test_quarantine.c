@@ -231,24 +231,43 @@ static void test_bad_text(void **state)
 	}
 }
 
-/* Content that is larger than any event. */
+static void add_name(struct buf *b, const char *id, size_t spaces, size_t bytes)
+{
+	buf_addf(b,
+		"{\"type\":\"m.room.name\",\"state_key\":\"\",\"room_id\":"
+		"\"!r\",\"event_id\":\"%s\",\"sender\":\"@s:b\","
+		"\"origin_server_ts\":1,\"content\":{%*s\"name\":\"",
+		id, (int)spaces, "");
+	for (size_t i = 0; i < bytes; i++)
+		buf_addc(b, 'n');
+	buf_add(b, "\"}}");
+}
+
+/* Content that is larger than any event, in itself or as it is written. */
 static void test_large_content(void **state)
 {
 	struct store_fixture *f = *state;
+	struct store_quarantined *q = NULL;
 	struct buf b;
 
 	buf_init(&b, LIMIT_TRANSACTION);
 	buf_add(&b, "{\"events\":[");
-	buf_add(&b,
-		"{\"type\":\"m.room.name\",\"state_key\":\"\",\"room_id\":"
-		"\"!r\",\"event_id\":\"$1\",\"origin_server_ts\":1,"
-		"\"content\":{\"name\":\"");
-	for (size_t i = 0; i < 70000; i++)
-		buf_addc(&b, 'n');
-	buf_add(&b, "\"}}," STATE("m.room.name", "$2", "2", "{}") "]}");
+	add_name(&b, "$1", 0, 65536);
+	buf_addc(&b, ',');
+	add_name(&b, "$2", 262144, 1);
+	buf_addc(&b, ',');
+	add_name(&b, "$3", 190000, 65000);
+	buf_add(&b, "]}");
 	struct intake_result r = intake_take(f, "large", buf_str(&b));
-	assert_int_equal(r.quarantined, 1);
+	assert_int_equal(r.quarantined, 2);
 	assert_int_equal(r.applied, 1);
+	assert_int_equal(intake_quarantined(f, &q), 2);
+	assert_string_equal(q[0].reason, "content: over 65536 bytes");
+	assert_string_equal(q[1].reason, "content: over 262144 bytes");
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT length(content ->> '$.name') FROM "
+				 "room_state WHERE event_id = '$3'"),
+		65000);
 	buf_free(&b);
 }
 
