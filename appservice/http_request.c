@@ -52,6 +52,15 @@ static enum MHD_Result head_seen(
 	return MHD_YES;
 }
 
+/* Names of parameters are decoded too, AS-30; hardly any has to be. The library
+ * has made its pluses spaces. */
+static bool is_named(struct request *r, const char *got, const char *name)
+{
+	if (strchr(got, '%'))
+		got = percent_decode(&r->arena, str_of(got));
+	return text_eq(got, name);
+}
+
 struct query_tokens {
 	struct request *request;
 	struct presented *presented;
@@ -64,7 +73,7 @@ static enum MHD_Result query_token_seen(
 	char *token;
 
 	(void)kind;
-	if (!text_eq(name, "access_token"))
+	if (!is_named(q->request, name, "access_token"))
 		return MHD_YES;
 	token = percent_decode(&q->request->arena, str_of(value ? value : ""));
 	present_token(q->presented, str_of(token ? token : ""));
@@ -423,6 +432,7 @@ static void on_panic(
 /* --- queries -------------------------------------------------------------- */
 
 struct wanted {
+	struct request *request;
 	const char *name, *value;
 	bool found;
 };
@@ -433,7 +443,7 @@ static enum MHD_Result query_seen(
 	struct wanted *w = arg;
 
 	(void)kind;
-	if (w->found || !text_eq(name, w->name))
+	if (w->found || !is_named(w->request, name, w->name))
 		return MHD_YES;
 	w->found = true;
 	w->value = value ? value : "";
@@ -443,8 +453,8 @@ static enum MHD_Result query_seen(
 /* The token is nobody's business behind this, AS-48. */
 const char *http_call_query(struct http_call *c, const char *name)
 {
-	struct wanted w = { .name = name };
 	struct request *r = c->connection;
+	struct wanted w = { .request = r, .name = name };
 
 	if (text_eq(name, "access_token"))
 		return NULL;

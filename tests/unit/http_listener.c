@@ -38,6 +38,7 @@ static void echo(struct http_call *c)
 	jb_str(&b, "body", c->body_n < 100 ? c->body : "long");
 	jb_str(&b, "token", http_call_query(c, "access_token"));
 	jb_str(&b, "q", q);
+	jb_str(&b, "two words", http_call_query(c, "two words"));
 	jb_end_obj(&b);
 }
 

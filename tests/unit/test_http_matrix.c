@@ -90,6 +90,7 @@ static void test_token_everywhere(void **state)
 		{ "", "Authorization: Bearer wrong\r\n", 403, "M_FORBIDDEN" },
 		{ "?access_token=wrong", "", 403, "M_FORBIDDEN" },
 		{ "?access_token=wrong", AUTH, 403, "M_FORBIDDEN" },
+		{ "?access%5Ftoken=wrong", AUTH, 403, "M_FORBIDDEN" },
 		{ "?access_token=" TOKEN, "Authorization: Bearer wrong\r\n",
 			403, "M_FORBIDDEN" },
 	};

@@ -135,7 +135,8 @@ static void test_decoding(void **state)
 	client_cases(*state, cases, ARRAY_LEN(cases));
 }
 
-/* AS-30: in a query `+` is a space; of repeated keys the first one counts. */
+/* AS-30: in a query names and values are decoded, and `+` is a space; of repeated
+ * keys the first one counts. */
 static void test_query(void **state)
 {
 	static const struct client_case cases[] = {
@@ -150,9 +151,24 @@ static void test_query(void **state)
 		{ REQ("GET /open/a?q=", ""), 200, "\"q\":\"\"" },
 		{ REQ("GET /open/a?q=%zz", ""), 200, "\"q\":null" },
 		{ REQ("GET /open/a?q=a%26b", ""), 200, "\"q\":\"a&b\"" },
+		/* names */
+		{ REQ("GET /open/a?%71=x", ""), 200, "\"q\":\"x\"" },
+		{ REQ("GET /open/a?%71=1&q=2", ""), 200, "\"q\":\"1\"" },
+		{ REQ("GET /open/a?%2571=x", ""), 200, "\"q\":null" },
+		{ REQ("GET /open/a?%51=x", ""), 200, "\"q\":null" },
+		{ REQ("GET /open/a?q%00=1&q%zz=2&q%ff=3&%=4&q=5", ""), 200,
+			"\"q\":\"5\"" },
+		{ REQ("GET /open/a?two+words=a%2Bb", ""), 200,
+			"\"two words\":\"a+b\"" },
+		{ REQ("GET /open/a?two%20words=x", ""), 200,
+			"\"two words\":\"x\"" },
+		{ REQ("GET /open/a?two%2Bwords=x", ""), 200,
+			"\"two words\":null" },
 		/* AS-48: a handler does not see the token */
 		{ REQ("GET " V1 "/two/a/x/b?q=c&access_token=" TOKEN, ""), 200,
 			"\"token\":null,\"q\":\"c\"" },
+		{ REQ("GET " V1 "/two/a/x/b?q=c&access%5Ftoken=" TOKEN, AUTH),
+			200, "\"token\":null,\"q\":\"c\"" },
 	};
 
 	client_cases(*state, cases, ARRAY_LEN(cases));
@@ -171,6 +187,8 @@ static void test_auth(void **state)
 		{ PING("?access_token=" TOKEN, AUTH), 200, "\"n\":0" },
 		{ PING("?access_token=hs%2Dtoken-for-tests", ""), 200,
 			"\"n\":0" },
+		{ PING("?access%5Ftoken=" TOKEN, ""), 200, "\"n\":0" },
+		{ PING("?%61ccess_token=" TOKEN, AUTH), 200, "\"n\":0" },
 		{ PING("", "authorization: bEARER " TOKEN "\r\n"), 200,
 			"\"n\":0" },
 		{ PING("", "Authorization: Bearer  " TOKEN "\r\n"), 200,
@@ -178,6 +196,9 @@ static void test_auth(void **state)
 		/* none, or none that can be read */
 		{ PING("", ""), 401, "M_MISSING_TOKEN" },
 		{ PING("?Access_Token=" TOKEN, ""), 401, "M_MISSING_TOKEN" },
+		{ PING("?access%255Ftoken=" TOKEN, ""), 401,
+			"M_MISSING_TOKEN" },
+		{ PING("?access+token=" TOKEN, ""), 401, "M_MISSING_TOKEN" },
 		{ PING("?access_token", ""), 401, "M_MISSING_TOKEN" },
 		{ PING("?access_token=", ""), 401, "M_MISSING_TOKEN" },
 		{ PING("", "Authorization: \r\n"), 401, "M_MISSING_TOKEN" },
@@ -209,6 +230,10 @@ static void test_auth(void **state)
 		{ PING("?access_token=" TOKEN "&access_token=x", ""), 403,
 			"M_FORBIDDEN" },
 		{ PING("?access_token=" TOKEN "&access_token=x", AUTH), 403,
+			"M_FORBIDDEN" },
+		{ PING("?access%5ftoken=x", ""), 403, "M_FORBIDDEN" },
+		{ PING("?access%5Ftoken=x", AUTH), 403, "M_FORBIDDEN" },
+		{ PING("?access_token=" TOKEN "&access_toke%6E=x", AUTH), 403,
 			"M_FORBIDDEN" },
 		/* an open route looks at none */
 		{ REQ("GET /nothing?access_token=x",
