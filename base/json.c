@@ -342,10 +342,14 @@ const char *js_get_str(struct js v, const char *key)
 	return js_str(js_get(v, key));
 }
 
+const char *js_large(struct js v)
+{
+	return js_type(v) == JS_INT ? json_object_get_userdata(v.v) : NULL;
+}
+
 bool js_i64(struct js v, int64_t min, int64_t max, int64_t *ret)
 {
-	/* A spelling beside it: too large for an int64_t. */
-	if (js_type(v) != JS_INT || json_object_get_userdata(v.v))
+	if (js_type(v) != JS_INT || js_large(v))
 		return false;
 	int64_t n = json_object_get_int64(v.v);
 	if (n < min || n > max)

@@ -74,6 +74,9 @@ const char *js_str(struct js v);
 const char *js_get_str(struct js v, const char *key);
 bool js_i64(struct js v, int64_t min, int64_t max, int64_t *ret);
 bool js_get_i64(struct js v, const char *key, int64_t *ret);
+/* A whole number that is no int64_t, as it is spelled; NULL for anything else.
+ * Borrowed. */
+const char *js_large(struct js v);
 bool js_get_bool(struct js v, const char *key, bool *ret);
 
 /* Calls fn for each member of an object, in order; stops when fn says false

@@ -96,7 +96,8 @@ bool snapshot_marked(const struct store_snapshot *now, const char *room_id,
 bool room_version_has_creators(const char *version);
 void room_power_users(const struct fleet *f, const char *sender,
 	const char *version, struct buf *out);
-/* These power_levels with the fleet's humans raised to 100. */
+/* These power_levels with the fleet's humans raised to 100; levels in strings
+ * (AS-155) as the numbers that they mean. */
 void room_power_raised(
 	const struct fleet *f, struct js content, struct buf *out);
 /* Every human of the fleet has 100 in this power_levels content. */

@@ -358,6 +358,15 @@ class Walk:
         self.note("human raises above himself", human.put(
             at + "/state/m.room.power_levels",
             {**powers, "users_default": 120}))
+        old = self.note("create of version 9", service.post(
+            "/createRoom", {"room_version": "9"}))
+        at = f"/rooms/{quote(old.body['room_id'])}"
+        powers = service.get(at + "/state/m.room.power_levels").body
+        self.note("powers in words", service.put(
+            at + "/state/m.room.power_levels",
+            {**powers, "users": {SENDER: " +100 "}, "state_default": "050"}))
+        self.note("by the power of words", service.put(
+            at + "/state/m.room.name", {"name": "Words"}))
         direct = self.note("direct", self.as_user(AGENT).post("/createRoom", {
             "preset": "trusted_private_chat", "is_direct": True,
             "invite": [OTHER]}))

@@ -292,6 +292,41 @@ def test_room_version_of_the_old_kind(muster_on):
     hs.stop()
 
 
+@pytest.mark.parametrize("manner", ["conduit", "synapse"])
+def test_power_in_words(muster_on, manner):
+    """AS-155: rooms of before version 10 have levels in strings. What is right
+    is left alone; what is mended is told in numbers."""
+    from support.fakehs import FakeHS
+    hs = FakeHS(SERVER, manner, room_version="9").start()
+    muster = muster_on(hs, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    muster, hs, _ = come_in(muster, hs)
+    room = hs.room(ALL)
+
+    def set_levels(**users):
+        """As they may come from another server."""
+        with hs.lock:
+            hs.world.append(room, full(HUMAN), "m.room.power_levels", {
+                **room.content("m.room.power_levels"), "invite": " 050 ",
+                "users": {full(SENDER): " 100", **users}}, "")
+        small.wait_settled(muster, hs)
+
+    set_levels(**{full(HUMAN): " +100 ", full("anna.vp"): "10"})
+    assert hs.writes() == []
+    set_levels(**{full(HUMAN): "50", full("anna.vp"): "10"})
+    assert len(hs.writes()) == 1
+    levels = room.content("m.room.power_levels")
+    assert levels["users"] == {
+        full(SENDER): 100, full(HUMAN): 100, full("anna.vp"): 10}
+    assert levels["invite"] == 50
+    muster.stop()
+    hs.stop()
+    assert hs.errors == []
+
+
 def test_an_alias_that_is_taken_is_taken_over(fakehs, muster_on):
     """The room of before, whose maker left us in it, is used on."""
     hs = fakehs

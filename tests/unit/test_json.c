@@ -434,6 +434,11 @@ static void checks_the_range_of_integers(void **state)
 		if (strlen(cases[i].text) > 18)
 			assert_false(js_i64(js_get(json_root(doc), "v"),
 				INT64_MIN, INT64_MAX, &v));
+		const char *large = js_large(js_get(json_root(doc), "v"));
+		if (strlen(cases[i].text) > 18)
+			assert_string_equal(large, cases[i].text);
+		else
+			assert_null(large);
 		json_free(doc);
 	}
 	struct json *doc = parse("5");

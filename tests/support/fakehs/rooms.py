@@ -365,6 +365,8 @@ class Rooms:
     def set_keyed_state(self, r, room, kind, key):
         room = self._room(room)
         self._check_content(r.body)
+        if kind == "m.room.power_levels" and not self.conduit:
+            self._check_levels(r.body)
         if kind == "m.room.canonical_alias":
             self._check_canonical(room, r.body)
         before = room.state.get((kind, key))
@@ -380,6 +382,17 @@ class Rooms:
             raise self.pick((400, "M_INVALID_PARAM",
                              "Event content provided is invalid"),
                             (400, "M_BAD_JSON", "Bad JSON value: float"))
+
+    @staticmethod
+    def _check_levels(content):
+        """From clients Synapse takes numbers only, in rooms of any version."""
+        for name, value in [(k, v) for part in (
+                content, *(content.get(k, {}) for k in (
+                    "events", "notifications", "users")))
+                            for k, v in part.items()]:
+            if isinstance(value, str):
+                raise Refusal(400, "M_BAD_JSON", f'"{name}": {value!r} is not '
+                              "of type 'integer'")
 
     def _check_canonical(self, room, content):
         named = [content.get("alias"), *content.get("alt_aliases", [])]

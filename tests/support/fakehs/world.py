@@ -86,21 +86,21 @@ class Room:
         if levels is None:
             return 100 if user_id in self.creators() else 0
         content = levels["content"]
-        return content.get("users", {}).get(
-            user_id, content.get("users_default", 0))
+        return level(content.get("users", {}).get(
+            user_id, content.get("users_default", 0)))
 
     def needed(self, action):
         """invite, kick, ban, redact"""
         default = 0 if action == "invite" else 50
-        return self.content("m.room.power_levels").get(action, default)
+        return level(self.content("m.room.power_levels").get(action, default))
 
     def needed_to_send(self, kind, is_state):
         levels = self.content("m.room.power_levels")
         if kind in levels.get("events", {}):
-            return levels["events"][kind]
+            return level(levels["events"][kind])
         if is_state:
-            return levels.get("state_default", 50) if levels else 0
-        return levels.get("events_default", 0)
+            return level(levels.get("state_default", 50)) if levels else 0
+        return level(levels.get("events_default", 0))
 
     def visible_to(self, user_id):
         return (user_id in self.joined or
@@ -109,6 +109,11 @@ class Room:
 
 
 # -- the rules
+
+
+def level(value):
+    """Before version 10 a string will do."""
+    return int(value) if isinstance(value, str) else value
 
 
 def check_event(world, room, event):
@@ -205,13 +210,15 @@ def check_levels(room, sender, new):
     old, mine = room.content("m.room.power_levels"), room.power(sender)
     defaults = {"users_default": 0, "events_default": 0, "state_default": 50,
                 "ban": 50, "redact": 50, "kick": 50, "invite": 0}
-    pairs = [(old.get(k, d), new.get(k, d)) for k, d in defaults.items()]
+    pairs = [(level(old.get(k, d)), level(new.get(k, d)))
+             for k, d in defaults.items()]
     for part in ("events", "notifications"):
         was, becomes = old.get(part, {}), new.get(part, {})
-        pairs += [(was.get(k), becomes.get(k)) for k in {*was, *becomes}]
+        pairs += [(level(was.get(k)), level(becomes.get(k)))
+                  for k in {*was, *becomes}]
     was = old.get("users", {})
     for user in {*was, *users}:
-        pair = (was.get(user), users.get(user))
+        pair = (level(was.get(user)), level(users.get(user)))
         if pair[0] != pair[1] and user != sender and (
                 pair[0] is not None and pair[0] >= mine):
             raise Denied("you cannot change the level of your equal")
