@@ -142,6 +142,17 @@ enum rc hs_default_room_version(
 	return RC_OK;
 }
 
+/* Whose the token is need not be asked again. */
+static enum rc remember(struct hs *hs, const char *user_id, struct err *e)
+{
+	char *copy = strdup(user_id);
+	if (copy == NULL)
+		return err_nomem(e);
+	free(hs->own_id);
+	hs->own_id = copy;
+	return RC_OK;
+}
+
 enum rc hs_whoami(
 	struct hs *hs, const char *as, struct hs_whoami *ret, struct err *e)
 {
@@ -165,8 +176,11 @@ enum rc hs_whoami(
 			who.device_id[0] = '\0';
 		if (!js_get_bool(root, "is_guest", &who.guest))
 			who.guest = false;
-		*ret = who;
+		if (as == NULL)
+			rc = remember(hs, who.user_id, e);
 	}
+	if (rc == RC_OK)
+		*ret = who;
 	json_free(doc);
 	return rc;
 }
@@ -178,9 +192,6 @@ enum rc hs_actor(struct hs *hs, const char *as, const char **ret, struct err *e)
 		enum rc rc = hs_whoami(hs, NULL, &who, e);
 		if (rc != RC_OK)
 			return rc;
-		hs->own_id = strdup(who.user_id);
-		if (hs->own_id == NULL)
-			return err_nomem(e);
 	}
 	*ret = as != NULL ? as : hs->own_id;
 	return RC_OK;

@@ -79,16 +79,15 @@ static enum rc digest_of(
 /* Whatever goes wrong here is only not to know. */
 static enum memo memo_read(const struct register_options *o)
 {
-	char own[LIMIT_ID + 1], now[SHA256_HEX];
+	char now[SHA256_HEX];
 	enum memo memo = MEMO_NONE;
 	const char *then;
 	struct json *doc = NULL;
 	struct buf text;
 
-	own_id(o, own);
 	buf_init(&text, LIMIT_SMALL_BODY);
 	if (digest_of(o->reg, now, NULL) == RC_OK &&
-		hs_account_data(o->as, own, MEMO_TYPE, &text, NULL) == RC_OK &&
+		hs_account_data(o->as, NULL, MEMO_TYPE, &text, NULL) == RC_OK &&
 		json_parse(buf_str(&text), text.n, NULL, &doc, NULL) == RC_OK) {
 		then = js_get_str(json_root(doc), "sha256");
 		if (then)
@@ -102,11 +101,10 @@ static enum memo memo_read(const struct register_options *o)
 static enum rc memo_set(
 	const struct register_options *o, const char *digest, struct err *e)
 {
-	char own[LIMIT_ID + 1], json[SHA256_HEX + 32];
+	char json[SHA256_HEX + 32];
 
-	own_id(o, own);
 	snprintf(json, sizeof(json), "{\"sha256\":\"%s\"}", digest);
-	return hs_set_account_data(o->as, own, MEMO_TYPE, json, e);
+	return hs_set_account_data(o->as, NULL, MEMO_TYPE, json, e);
 }
 
 static void memo_write(const struct register_options *o)

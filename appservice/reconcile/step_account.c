@@ -137,7 +137,8 @@ enum rc step_profile(struct work *w, struct err *e)
 		return rc;
 	if (text_eq(row.shown_name, name))
 		return work_nothing(w, e);
-	rc = hs_set_display_name(w->hs, who, who, name, e);
+	rc = hs_set_display_name(
+		w->hs, is_sender(w) ? NULL : who, who, name, e);
 	if (rc != RC_OK)
 		return rc;
 	rc = store_begin(w->app->store, e);

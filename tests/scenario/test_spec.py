@@ -291,10 +291,10 @@ NEVER = (r"/account/(password|deactivate|3pid)", r"/refresh$",
 
 def test_calls(fresh):
     """Of all calls from an empty homeserver to everything as declared: the
-    token stands in the header alone (AS-100); whoever acts is one of ours
-    (AS-101), and is who is acted for (AS-104); accounts and sessions are left
-    alone (AS-103, AS-139); no device (AS-106) and no time (AS-124) is given,
-    nothing is polled (AS-131)."""
+    token stands in the header alone (AS-100); an agent that acts is named, the
+    service's own user is not (AS-101); it is who is acted for (AS-104);
+    accounts and sessions are left alone (AS-103, AS-139); no device (AS-106)
+    and no time (AS-124) is given, nothing is polled (AS-131)."""
     muster, hs = fresh
     muster.start()
     small.wait_settled(muster, hs)
@@ -313,8 +313,22 @@ def test_calls(fresh):
         owner = re.search(r"/(?:profile|user)/(@[^/]*)/", r.path)
         if owner and r.write:
             assert owner[1] == r.query.get("user_id", full(SENDER)), r
-    assert acting - {full(SENDER)} == set(map(full, AGENTS))
+    assert acting == set(map(full, AGENTS))
     assert len(hs.requests) > 40
+
+
+def test_registers_as_itself(conduit_fake, muster_on):
+    """AS-101: also what is noted at the homeserver names nobody."""
+    hs = conduit_fake
+    muster = muster_on(hs, org=small.org())
+    hs.operator()
+    muster.run("register", expect=0)
+    note = r"/account_data/muster\.registration$"
+    assert [r.user for r in hs.find("PUT", note) if r.status == 200] == [
+        full(SENDER)]
+    muster.run("register", expect=0)
+    assert [r.user for r in hs.find("GET", note)] == [full(SENDER)]
+    assert full(SENDER) not in [r.query.get("user_id") for r in hs.requests]
 
 
 def test_a_message_is_sent_once(conduit_fake, muster_on):

@@ -410,6 +410,21 @@ static void the_own_user_is_asked_once(void **state)
 	assert_int_equal(script_requests(f->server), 3);
 	expect_sent(f, "GET " V3 "/user/%40own%3Ahs/account_data/m.x", "");
 
+	/* Or is told. */
+	struct hs_whoami who = { 0 };
+	say(f, 200, "{\"user_id\":\"@renamed:hs\"}");
+	say(f, 200, "{}");
+	assert_ok(hs_whoami(f->hs, NULL, &who, &f->e), f->e);
+	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
+	assert_int_equal(script_requests(f->server), 5);
+	expect_sent(f, "GET " V3 "/user/%40renamed%3Ahs/account_data/m.x", "");
+	/* Whom we stand for is somebody else. */
+	say(f, 200, "{\"user_id\":\"@a:hs\"}");
+	say(f, 200, "{}");
+	assert_ok(hs_whoami(f->hs, "@a:hs", &who, &f->e), f->e);
+	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
+	expect_sent(f, "GET " V3 "/user/%40renamed%3Ahs/account_data/m.x", "");
+
 	/* Another token is another user. */
 	assert_rc(hs_use_token(f->hs, &f->token), RC_OK);
 	say(f, 200, "{\"user_id\":\"@other:hs\"}");
