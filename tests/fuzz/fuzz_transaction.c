@@ -168,6 +168,25 @@ static void forget(struct store *s)
 
 /* --- the two ways --------------------------------------------------------- */
 
+/* What could not be read cannot be read by the same program later. */
+static void check_retry(struct sent *s, const struct holds *held)
+{
+	struct intake_retry r = { 0 };
+	struct arena a = { 0 };
+	struct err e = { 0 };
+	int64_t id = fuzz_sql(LAST_KEPT, 0), were = kept(s);
+	const struct store_txn_counts before = counts(s);
+
+	if (intake_retry(s->in.store, id, &a, &r, &e) != RC_OK)
+		fuzz_broken("retried", 0, e.text);
+	const struct store_txn_counts after = counts(s);
+	HOLDS(!r.left && !r.changed && !r.applied);
+	HOLDS(r.reason && *r.reason && fuzz_is_clean(r.reason));
+	HOLDS(is_as(held) && kept(s) == were);
+	HOLDS(!memcmp(&before, &after, sizeof(before)));
+	arena_free(&a);
+}
+
 /* A homeserver that counts from one again. */
 static void check_other(struct sent *s, const struct holds *held)
 {
@@ -236,6 +255,7 @@ static void check_taken(struct sent *s, const struct intake_result *first)
 	if (!may_redact(s))
 		HOLDS(!first->applied == !held.texts);
 	HOLDS(counted(s, 1, 0, first->events, bad));
+	HOLDS(counts(s).applied == s->before.applied + (int64_t)first->applied);
 	HOLDS(kept(s) == want);
 	for (int64_t again = 1; again <= 2; again++) {
 		HOLDS(take(s, &r) == RC_OK && r.repeated);
@@ -243,6 +263,8 @@ static void check_taken(struct sent *s, const struct intake_result *first)
 		HOLDS(counted(s, 1 + again, again, first->events, bad));
 		HOLDS(is_as(&held) && kept(s) == want);
 	}
+	if (bad)
+		check_retry(s, &held);
 	if (first->events > 1 && first->events <= ALONE_MAX)
 		check_alone(s, body, bad);
 	else
@@ -265,6 +287,7 @@ static void check_refused(struct sent *s, const struct holds *before)
 	HOLDS(take(s, &r) == RC_OK && r.repeated);
 	HOLDS(is_as(before) && counted(s, 2, 1, 0, 1));
 	HOLDS(kept(s) == 1);
+	check_retry(s, before);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
