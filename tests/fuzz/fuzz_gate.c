@@ -27,7 +27,7 @@ static bool has_control(struct str line)
 	for (size_t i = 0; i < line.n; i++)
 		if ((unsigned char)line.p[i] < ' ' && line.p[i] != '\t')
 			return true;
-	return memchr(line.p, 0x7f, line.n);
+	return false;
 }
 
 static void see_first(struct seen *s, const char *line)
@@ -64,7 +64,8 @@ static int see_line(struct seen *s, struct str line)
 {
 	char *text = fuzz_text((const uint8_t *)line.p, line.n);
 
-	s->wrong = has_control(line);
+	/* That one is refused when its line is whole. */
+	s->wrong = has_control(line) || memchr(line.p, 0x7f, line.n);
 	if (s->wrong)
 		;
 	else if (!s->lines)
