@@ -359,10 +359,14 @@ def test_direct_room_with_a_human_has_the_agent_s_name(fleet):
 def test_human_joins_and_the_transaction_says_so(fleet):
     room = fleet.room("#all-employees:fleet.example")
     fleet.human.join(room["room_id"])
-    event = fleet.wait_member(room["room_id"], fleet.human_id, "join")
-    theirs = fleet.human.get(f"/rooms/{quote(room['room_id'])}/event/"
-                             f"{quote(event)}")
-    assert theirs.body["content"]["membership"] == "join"
+    fleet.wait_member(room["room_id"], fleet.human_id, "join")
+    theirs, = [e for e in fleet.human.get(
+        f"/rooms/{quote(room['room_id'])}/members").body["chunk"]
+        if e["state_key"] == fleet.human_id]
+    assert theirs["content"]["membership"] == "join"
+    assert fleet.muster.query(
+        "SELECT origin_ts FROM membership WHERE room_id = ? AND user_id = ?",
+        room["room_id"], fleet.human_id) == [(theirs["origin_server_ts"],)]
     room = fleet.room("#all-employees:fleet.example")
     assert fleet.human_id in room["joined"]
     assert fleet.human_id not in room["invited"]
