@@ -61,15 +61,13 @@ static void checkpoint(struct store *s)
 
 /* Behind the log's end, and behind what there is already. What cannot be had
  * SQLite asks for itself, and says so. */
-static void make_room(struct store *s)
+static void write_room(struct store *s)
 {
 	static const unsigned char zeros[16 * KIB];
 	struct keeper *k = &s->keeper;
 	sqlite3_file *log = NULL;
 	sqlite3_int64 at = 0;
 
-	/* Not before there is a little more of it, whatever comes of this. */
-	k->room = k->used + ROOM_LEFT;
 	if (sqlite3_file_control(s->db, NULL, SQLITE_FCNTL_JOURNAL_POINTER,
 		    &log) != SQLITE_OK ||
 		!log || !log->pMethods ||
@@ -83,6 +81,23 @@ static void make_room(struct store *s)
 		at += (int64_t)sizeof(zeros);
 	if (at > k->room)
 		k->room = at;
+}
+
+/* As one who writes, so that nobody does: an operator's program appends to the
+ * log where it ends, as we do. It is not waited for. */
+static void make_room(struct store *s)
+{
+	struct keeper *k = &s->keeper;
+
+	/* Not before there is a little more of it, whatever comes of this. */
+	k->room = k->used + ROOM_LEFT;
+	sqlite3_busy_timeout(s->db, 0);
+	enum rc rc = stmt_run(s, SQL_BEGIN, NO_ARGS, NULL);
+	sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
+	if (rc != RC_OK)
+		return;
+	write_room(s);
+	(void)!stmt_run(s, SQL_ROLLBACK, NO_ARGS, NULL);
 }
 
 static void keep(struct store *s)

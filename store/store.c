@@ -17,8 +17,6 @@
 
 #include "base/poison.h"
 
-/* How long to wait for an operator's sqlite3 shell. */
-#define BUSY_MS 5000
 /* For how long what was written shows that it can be. */
 #define WRITTEN_MS 30000
 /* What is written to see whether there is room again: more than what most
@@ -147,7 +145,7 @@ static enum rc configure(struct store *s, struct err *e)
 		if (sqlite3_db_config(s->db, options[i].option,
 			    options[i].value, NULL) != SQLITE_OK)
 			return db_fail(s->db, s->path, e);
-	sqlite3_busy_timeout(s->db, BUSY_MS);
+	sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 	return RC_OK;
 }
 

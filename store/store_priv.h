@@ -12,6 +12,9 @@
 #include "store/sql.h"
 #include "store/store.h"
 
+/* How long to wait for an operator's sqlite3 shell. */
+#define STORE_BUSY_MS 5000
+
 enum sql {
 #define X(name, text) SQL_##name,
 	SQL_TABLE(X)

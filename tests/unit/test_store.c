@@ -325,6 +325,56 @@ static void test_log_is_kept_short(void **state)
 	assert_string_equal(note(f, "n1") + 1, text + 1);
 }
 
+static void wait_for_keeper(struct store_fixture *f)
+{
+	bool asked = true;
+
+	for (int i = 0; i < 10000 && asked; i++) {
+		store_lock(f->s);
+		asked = f->s->keeper.asked;
+		store_unlock(f->s);
+		if (asked)
+			clock_sleep_ms(1);
+	}
+	assert_false(asked);
+}
+
+/* Another program may write, too: where it does nobody makes room. */
+static void test_room_in_the_log(void **state)
+{
+	struct store_fixture *f = *state;
+	struct stat before, st;
+	sqlite3 *other = NULL;
+	char wal[300];
+
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	assert_int_equal(sqlite3_open(f->path, &other), SQLITE_OK);
+	/* It begins after our commit and before the thread gets its turn. */
+	store_lock(f->s);
+	WRITE(f, store_note_set(f->s, "a", "1", &f->e));
+	assert_true(f->s->keeper.asked);
+	assert_int_equal(
+		sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(stat(wal, &before), 0);
+	store_unlock(f->s);
+	wait_for_keeper(f);
+	assert_int_equal(stat(wal, &st), 0);
+	assert_int_equal(st.st_size, before.st_size);
+	assert_int_equal(sqlite3_close(other), SQLITE_OK);
+
+	/* Room is made later, and nothing is left open. */
+	for (int i = 0; i < 1000 && st.st_size < 1024 * 1024; i++) {
+		char text[2000];
+		snprintf(text, sizeof(text), "%01999d", i);
+		WRITE(f, store_note_set(f->s, "a", text, &f->e));
+		wait_for_keeper(f);
+		assert_int_equal(stat(wal, &st), 0);
+	}
+	assert_true(st.st_size >= 1024 * 1024);
+	assert_true(f->s->keeper.used < 512 * 1024);
+}
+
 static void test_newer_version(void **state)
 {
 	struct store_fixture *f = *state;
@@ -673,6 +723,7 @@ int main(void)
 		STORE_TEST(test_undone_in_the_middle),
 		STORE_TEST(test_second_open_names_the_holder),
 		STORE_TEST(test_log_is_kept_short),
+		STORE_TEST(test_room_in_the_log),
 		STORE_TEST(test_newer_version),
 		STORE_TEST(test_not_ours),
 		STORE_TEST(test_damaged),
