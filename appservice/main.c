@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "appservice/ops/verbs.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "matrix/http.h"
 
@@ -166,6 +167,8 @@ int main(int argc, char **argv)
 	/* Of the GNU library: one heap instead of one for each thread. They
 	 * wait for the disk and the network, not for each other's memory. */
 	mallopt(M_ARENA_MAX, 1);
+	/* Fixed, or what is large would come from the heap and leave holes. */
+	mallopt(M_MMAP_THRESHOLD, (int)MIB);
 #endif
 	/* A peer that goes away is an error of the write, not our end. */
 	struct sigaction ignore = { .sa_handler = SIG_IGN };

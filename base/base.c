@@ -1,8 +1,9 @@
 /*
- * base/base.c: the words of the result codes and the one error type.
+ * base/base.c: the words of the result codes, the one error type, and memory.
  */
 #include "base/base.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,4 +72,11 @@ enum rc err_wrap(struct err *e, enum rc rc, const char *fmt, ...)
 enum rc err_nomem(struct err *e)
 {
 	return err_set(e, RC_NOMEM, "out of memory");
+}
+
+void give_back_memory(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

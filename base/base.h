@@ -74,4 +74,8 @@ enum rc err_wrap(struct err *e, enum rc rc, const char *fmt, ...)
 /* Out of memory, in words. */
 enum rc err_nomem(struct err *e);
 
+/* Gives what is free back to the system: after something large and rare, whose
+ * room the C library would keep. */
+void give_back_memory(void);
+
 #endif

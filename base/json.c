@@ -171,11 +171,14 @@ static enum rc refuse_key(const struct builder *b, const char *p,
 		while ((key.p[key.n] & 0xC0) == 0x80)
 			key.n--;
 	}
+	/* What a terminal takes for an order is not shown. */
+	bool shown = utf8_printable(key.p, key.n);
 	return err_set(e, RC_INVALID,
-		"%s%s%d:%d: found the key \"%.*s\" a second time, expected "
-		"each key of an object once",
-		where ? where : "", where ? ":" : "", line, column, (int)key.n,
-		key.p);
+		"%s%s%d:%d: found %s%.*s%s a second time, expected each key of "
+		"an object once",
+		where ? where : "", where ? ":" : "", line, column,
+		shown ? "the key \"" : "a key", shown ? (int)key.n : 0, key.p,
+		shown ? "\"" : "");
 }
 
 void json_replace_nul(char *p, size_t n)

@@ -106,8 +106,9 @@ struct json_pick {
 /*
  * Finds at most JSON_PICKS values of a text, by members of objects; checks all
  * of the text as json_parse_any() does, and allocates nothing. Of a key that
- * its object has twice the last one counts, and `twice` is said. On failure
- * what was found before it is there.
+ * its object has twice the last one counts, and `twice` is said; of an object
+ * on the way that is there twice its own pick says it, if it is wanted. On
+ * failure what was found before it is there.
  */
 MUST_CHECK enum rc json_pick(const char *p, size_t n, struct json_pick *picks,
 	size_t n_picks, struct err *e);

@@ -52,6 +52,10 @@ static bool leads_to(const struct picking *k, size_t i, struct str key)
 {
 	const char *path = k->picks[i].path;
 
+	/* A dot is what stands between keys. */
+	if (memchr(key.p, '.', key.n))
+		return false;
+
 	if (k->depth > 1)
 		return begins_with(rest_at(path, k->depth - 1), key);
 	return k->first[i] == key.n && key.n > 0 && path[0] == key.p[0] &&

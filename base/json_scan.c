@@ -380,9 +380,9 @@ static void describe(const struct scan *s, char *out, size_t room)
 		snprintf(out, room, "text that is not UTF-8");
 	else if (cp == 0xFEFF)
 		snprintf(out, room, "a byte order mark");
-	else if (c < 0x20 || c == 0x7F)
-		snprintf(
-			out, room, "the control character 0x%02x", (unsigned)c);
+	else if (!utf8_printable(s->p + s->i, len))
+		snprintf(out, room, "the control character 0x%02x",
+			(unsigned)cp);
 	else
 		snprintf(out, room, "'%.*s'", (int)len, s->p + s->i);
 }

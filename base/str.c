@@ -173,6 +173,19 @@ static size_t utf8_length(unsigned char first)
 	return 0;
 }
 
+bool utf8_printable(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		uint32_t cp;
+		size_t len = utf8_next(p + i, n - i, &cp);
+
+		if (len == 0 || cp < 0x20 || (cp >= 0x7F && cp <= 0x9F))
+			return false;
+		i += len;
+	}
+	return true;
+}
+
 size_t utf8_next(const char *p, size_t n, uint32_t *cp)
 {
 	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };

@@ -39,6 +39,9 @@ bool str_duration(struct str s, int64_t max_ms, int64_t *ret_ms);
 /* n bytes are well-formed UTF-8 (no overlong form, no surrogate, nothing over
  * U+10FFFF); *bad (if not NULL) is the first wrong byte's offset. */
 bool utf8_valid(const char *p, size_t n, size_t *bad);
+/* n bytes of valid UTF-8 are for people to see: no control characters, which a
+ * terminal may take for orders. */
+bool utf8_printable(const char *p, size_t n);
 /* Decodes the code point at p (n > 0 bytes of valid UTF-8): its length in
  * bytes, 0 when invalid. */
 size_t utf8_next(const char *p, size_t n, uint32_t *cp);

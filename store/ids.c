@@ -134,6 +134,6 @@ void ids_fini(struct ids *t)
 {
 	for (size_t i = 0; i < ARRAY_LEN(t->known); i++) {
 		free(t->known[i].id);
-		t->known[i] = (struct known_id){ NULL };
+		t->known[i] = (struct known_id){ .id = NULL };
 	}
 }

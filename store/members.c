@@ -2,6 +2,7 @@
  * store/members.c: what is: memberships and state of rooms. News come late,
  * twice and out of order; the newest wins.
  */
+#include "base/clock.h"
 #include "base/str.h"
 #include "store/store_priv.h"
 
@@ -19,10 +20,12 @@ static int64_t hash_of(const char *event_id)
 }
 
 /*
- * An event may be older than our own word for the same thing, since that is
- * timed by our clock and the event by the homeserver's: what the homeserver
- * says counts then. It may also come before the answer to what we did: then
- * our word adds nothing to it.
+ * Events are timed by the homeserver's clock, and our own words (what a look
+ * found, what we did) by ours. An event may be older than our own word for the
+ * same thing: what the homeserver says counts then. It may also come before the
+ * answer to what we did: then our word adds nothing to it. And where its time
+ * is ahead of our clock it says nothing about which of the two is newer: then
+ * our word counts, since we have just looked.
  */
 static struct verdict judge_membership(
 	sqlite3_stmt *q, const struct store_membership *m)
@@ -30,17 +33,19 @@ static struct verdict judge_membership(
 	const char *was = (const char *)sqlite3_column_text(q, 0);
 	int64_t origin_ts = sqlite3_column_int64(q, 1);
 	const char *source = (const char *)sqlite3_column_text(q, 2);
-	bool again = m->event_id && sqlite3_column_type(q, 3) != SQLITE_NULL &&
+	bool known = m->event_id && sqlite3_column_type(q, 3) != SQLITE_NULL &&
 		sqlite3_column_int64(q, 3) == hash_of(m->event_id);
 	bool same = text_eq(was, m->membership);
 	bool by_event = text_eq(m->source, "event");
 	bool was_event = text_eq(source, "event");
-	bool takes_over = same && by_event && !was_event;
+	bool again = known && was_event;
+	bool takes_over = by_event && !was_event && (same || known);
 	bool stays = same && !by_event && was_event;
+	bool newer = m->origin_ts >= origin_ts ||
+		(!by_event && origin_ts > clock_wall_ms());
 
 	return (struct verdict){
-		.apply = !again &&
-			((m->origin_ts >= origin_ts && !stays) || takes_over),
+		.apply = !again && ((newer && !stays) || takes_over),
 		.another = !same,
 	};
 }
@@ -199,7 +204,10 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	if (rc == RC_OK && row) {
 		v.another = !text_eq(
 			(const char *)sqlite3_column_text(q, 0), content);
-		v.apply = origin_ts >= sqlite3_column_int64(q, 1);
+		v.apply = origin_ts >= sqlite3_column_int64(q, 1) &&
+			!(event_id &&
+				text_eq((const char *)sqlite3_column_text(q, 2),
+					event_id));
 	}
 	stmt_done(q);
 	store_unlock(s);
@@ -236,4 +244,11 @@ enum rc store_state_of_event(struct store *s, const char *room_id,
 	if (rc == RC_OK && !row)
 		return err_set(e, RC_NOT_FOUND, "no state of %s", event_id);
 	return rc == RC_OK && !arena_ok(a) ? err_nomem(e) : rc;
+}
+
+enum rc store_state_redact(struct store *s, const char *room_id,
+	const char *type, const char *content, struct err *e)
+{
+	return store_write(
+		s, SQL_STATE_REDACT, ARGS(T(room_id), T(type), T(content)), e);
 }

@@ -189,16 +189,20 @@
 	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL) "              \
 	  "ORDER BY room_id, user_id")                                         \
 	X(STATE_GET,                                                           \
-	  "SELECT content, origin_ts FROM room_state "                         \
+	  "SELECT content, origin_ts, event_id FROM room_state "               \
 	  "WHERE room_id = ?1 AND type = ?2")                                  \
 	X(STATE_OF_EVENT,                                                      \
 	  "SELECT type, content, origin_ts FROM room_state "                   \
-	  "WHERE room_id = ?1 AND event_id = ?2")                              \
+	  "WHERE room_id = ?1 AND event_id = ?2 AND redacted = 0")             \
+	X(STATE_REDACT,                                                        \
+	  "UPDATE room_state SET content = ?3, redacted = 1 "                  \
+	  "WHERE room_id = ?1 AND type = ?2")                                  \
 	X(STATE_SET,                                                           \
 	  "INSERT INTO room_state (room_id, type, content, event_id, "         \
 	  "origin_ts) VALUES (?1, ?2, ?3, ?4, ?5) "                            \
 	  "ON CONFLICT DO UPDATE SET content = excluded.content, "             \
-	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts")      \
+	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, "     \
+	  "redacted = 0")                                                      \
 	/* the journal */                                                      \
 	X(STEP_FIND,                                                           \
 	  "SELECT id, state, attempt, created_ms, updated_ms, "                \
@@ -250,10 +254,10 @@
 	  "applied = applied + ?4, quarantined = quarantined + ?5, "           \
 	  "ephemeral = ephemeral + ?6, to_device = to_device + ?7, "           \
 	  "device_lists = device_lists + ?8, key_counts = key_counts + ?9, "   \
-	  "last_ms = iif(?10 > 0, ?10, last_ms)")                              \
+	  "refused = refused + ?10, last_ms = iif(?11 > 0, ?11, last_ms)")     \
 	X(TXN_COUNTS,                                                          \
 	  "SELECT seen, repeated, events, applied, quarantined, ephemeral, "   \
-	  "to_device, device_lists, key_counts, last_ms "                      \
+	  "to_device, device_lists, key_counts, refused, last_ms "             \
 	  "FROM transaction_count")                                            \
 	X(QUARANTINE_ADD,                                                      \
 	  "INSERT INTO quarantine (txn_id, event_index, reason, "              \

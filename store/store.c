@@ -21,7 +21,7 @@
 #define WRITTEN_MS 30000
 /* What is written to see whether there is room again: more than what most
  * transactions of the homeserver need. */
-#define CHECK_BYTES (128 * 1024)
+#define CHECK_BYTES ((size_t)128 * 1024)
 
 static const struct {
 	const char *name;
@@ -440,7 +440,7 @@ static enum rc touch(struct store *s, bool failed, struct err *e)
 	buf_init(&text, CHECK_BYTES);
 	clock_format(clock_wall_ms(), now);
 	buf_addf(&text, "%s %lld %*s", now, (long long)clock_mono_us(),
-		failed ? CHECK_BYTES / 2 : 0, "");
+		failed ? (int)(CHECK_BYTES / 2) : 0, "");
 	enum rc rc = buf_rc(&text);
 	if (rc == RC_OK)
 		rc = store_note_set(s, "checked", buf_str(&text), e);

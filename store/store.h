@@ -206,10 +206,15 @@ struct store_state {
 	const char *type, *content;
 	int64_t origin_ts;
 };
-/* The state that this event made, if it is still there; else RC_NOT_FOUND. */
+/* The state that this event made, if it is still there and is not redacted;
+ * else RC_NOT_FOUND. */
 MUST_CHECK enum rc store_state_of_event(struct store *s, const char *room_id,
 	const char *event_id, struct arena *a, struct store_state *ret,
 	struct err *e);
+
+/* What is left of it after its redaction; its event does not come back. */
+MUST_CHECK enum rc store_state_redact(struct store *s, const char *room_id,
+	const char *type, const char *content, struct err *e);
 
 /* --- everything that is, for the plan ------------------------------------- */
 
@@ -360,6 +365,7 @@ struct store_txn_counts {
 	int64_t events, applied, quarantined;
 	/* Elements of what a transaction may have beside events. */
 	int64_t ephemeral, to_device, device_lists, key_counts;
+	int64_t refused; /* transactions that were none; not among seen */
 	int64_t last_ms;
 };
 /* Adds all of these, and sets last_ms where it is not 0; they survive

@@ -183,7 +183,7 @@ enum rc store_txn_count(
 			N(more->applied), N(more->quarantined),
 			N(more->ephemeral), N(more->to_device),
 			N(more->device_lists), N(more->key_counts),
-			N(more->last_ms)),
+			N(more->refused), N(more->last_ms)),
 		e);
 }
 
@@ -206,7 +206,8 @@ enum rc store_txn_counts(
 			.to_device = sqlite3_column_int64(q, 6),
 			.device_lists = sqlite3_column_int64(q, 7),
 			.key_counts = sqlite3_column_int64(q, 8),
-			.last_ms = sqlite3_column_int64(q, 9),
+			.refused = sqlite3_column_int64(q, 9),
+			.last_ms = sqlite3_column_int64(q, 10),
 		};
 	stmt_done(q);
 	store_unlock(s);

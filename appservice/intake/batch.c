@@ -14,6 +14,9 @@
 
 #include "base/poison.h"
 
+/* So much may a clock be ahead of ours. */
+#define AHEAD_MS ((int64_t)3600000)
+
 /* What is done with an event. */
 enum interest {
 	MEMBER,    /* who is in a room */
@@ -197,12 +200,13 @@ static void read_redaction(struct reading *r, struct batch_event *ev)
 }
 
 /*
- * A time in the future would win over everything that comes after it, and the
- * room's other servers choose it: what has arrived has happened.
+ * Events are ordered by the clocks of their servers, which may be ahead of
+ * ours. But a time far in the future would win over everything that comes after
+ * it, and anybody's server may choose it: what has arrived has happened.
  */
 static int64_t happened_ms(int64_t origin_ts, int64_t now_ms)
 {
-	return origin_ts > now_ms ? now_ms : origin_ts;
+	return origin_ts > now_ms + AHEAD_MS ? now_ms : origin_ts;
 }
 
 /* What all kinds have in common, then the rest. */
@@ -326,15 +330,15 @@ static void set_aside(struct batch *b, struct str text, const char *reason)
 	bad->bytes = batch_excerpt(&b->arena, text, &bad->partial);
 }
 
-/* An event without an id counts all the same. */
-static void add_to_digest(
-	struct batch *b, struct sha256 *digest, const struct json_pick *id)
+/* An event without an id is known by all of its text. */
+static void add_to_digest(struct batch *b, struct sha256 *digest,
+	const struct json_pick *id, struct str text)
 {
 	const char *s = json_pick_str(id, &b->arena);
 
-	if (!s)
-		s = "?";
-	sha256_add(digest, s, strlen(s));
+	if (s)
+		text = str_of(s);
+	sha256_add(digest, text.p, text.n);
 	sha256_add(digest, "\n", 1);
 }
 
@@ -354,7 +358,7 @@ static enum rc add_event(
 	} else {
 		read_event(&r, b);
 	}
-	add_to_digest(b, digest, &r.field[EVENT_ID]);
+	add_to_digest(b, digest, &r.field[EVENT_ID], text);
 	if (r.bad)
 		set_aside(b, text, r.reason);
 	b->seen++;

@@ -10,6 +10,9 @@
 
 #include "base/poison.h"
 
+/* Homeservers send some hundred KiB at the most, as a rule. */
+#define LARGE_BODY (1 * MIB)
+
 static void refuse_transaction(struct http_call *c, const char *txn,
 	const struct intake_result *r, const struct err *e)
 {
@@ -51,6 +54,8 @@ static void put_transaction(struct http_call *c)
 		LI("us", clock_mono_us() - begun_us));
 	if (r.changed && in->changed)
 		in->changed(in->arg);
+	if (c->body_n > LARGE_BODY)
+		give_back_memory();
 }
 
 /* Some homeservers send no body, some `null` for the id. */

@@ -9,6 +9,8 @@
 #ifndef APPSERVICE_INTAKE_INTAKE_H
 #define APPSERVICE_INTAKE_INTAKE_H
 
+#include <stdatomic.h>
+
 #include "appservice/http_server.h"
 #include "store/store.h"
 
@@ -30,6 +32,9 @@ struct intake {
 	/* The same of a room's alias, at once (GET rooms). */
 	enum rc (*has_alias)(void *arg, const char *alias, struct err *e);
 	void *arg;
+	/* No refused transaction is noted; false also when that is not known.
+	 * Ours alone. */
+	atomic_bool nothing_refused;
 };
 
 /* The routes: transactions, ping, users, rooms, thirdparty, and the legacy

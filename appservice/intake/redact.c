@@ -50,7 +50,7 @@ static bool leave_member(const char *key, struct js v, void *arg)
 enum rc redact_content(
 	const char *type, const char *content, struct buf *out, struct err *e)
 {
-	struct leaving l = { NULL };
+	struct leaving l = { .rule = NULL };
 	struct json *doc = NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)

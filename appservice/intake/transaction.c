@@ -12,14 +12,14 @@
 
 #include "base/poison.h"
 
-/* Which body was refused last, and how often in a row: "2 txn-id". */
+/* Which transaction was refused last, how often, and the digest of its body:
+ * "2 <hex> txn-id". */
 #define NOTE_REFUSED "transaction_refused"
 /* At this attempt it is set aside, or the queue would stand still for ever. */
 #define LAST_ATTEMPT 3
 
-/* An event that we keep state from may be redacted later; its row stays, with
- * what is left of it, and is nobody's from then on: redacted once more it would
- * be the same, and a transaction has room for 200,000 redactions. */
+/* An event that we keep state from may be redacted later. Once: a transaction
+ * has room for 200,000 redactions. */
 static enum rc apply_redaction(struct store *s, const struct batch_event *ev,
 	bool *changed, struct err *e)
 {
@@ -33,8 +33,10 @@ static enum rc apply_redaction(struct store *s, const struct batch_event *ev,
 	if (!rc)
 		rc = redact_content(state.type, state.content, &left, e);
 	if (!rc)
-		rc = store_state_set(s, ev->room_id, state.type, buf_str(&left),
-			NULL, state.origin_ts, changed, e);
+		rc = store_state_redact(
+			s, ev->room_id, state.type, buf_str(&left), e);
+	if (!rc)
+		*changed = !text_eq(buf_str(&left), state.content);
 	buf_free(&left);
 	arena_free(&a);
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
@@ -154,23 +156,46 @@ static enum rc end(struct store *s, enum rc rc, struct err *e)
 	return rc;
 }
 
-/* How often this transaction was refused before. */
-static enum rc refused_before(struct store *s, const char *txn_id,
-	struct arena *a, int64_t *ret, struct err *e)
+/* The note of the last refusal. */
+struct refusals {
+	const char *txn_id; /* NULL: nothing was refused */
+	int64_t times;
+	struct str digest; /* of the body, in hex */
+};
+
+static enum rc read_refusals(
+	struct store *s, struct arena *a, struct refusals *ret, struct err *e)
 {
 	const char *note = NULL;
-
 	enum rc rc = store_note_get(s, NOTE_REFUSED, a, &note, e);
-	if (rc)
+
+	*ret = (struct refusals){ NULL };
+	if (rc || !note)
 		return rc;
-	*ret = 0;
-	if (!note)
-		return RC_OK;
 	struct str rest = str_of(note);
-	struct str count = str_cut(&rest, ' ', NULL);
-	if (!str_eq(rest, txn_id) || !str_i64(count, 0, LAST_ATTEMPT, ret))
-		*ret = 0;
+	struct str times = str_cut(&rest, ' ', NULL);
+	ret->digest = str_cut(&rest, ' ', NULL);
+	if (str_i64(times, 1, LAST_ATTEMPT, &ret->times))
+		ret->txn_id = rest.p;
 	return RC_OK;
+}
+
+/* A transaction that comes whole at last begins to count anew. */
+static enum rc forget_refusals(
+	struct intake *in, const char *txn_id, struct err *e)
+{
+	struct refusals r = { NULL };
+	struct arena a = { 0 };
+
+	if (atomic_load(&in->nothing_refused))
+		return RC_OK;
+	enum rc rc = read_refusals(in->store, &a, &r, e);
+	if (!rc && text_eq(r.txn_id, txn_id))
+		rc = store_note_set(in->store, NOTE_REFUSED, NULL, e);
+	else if (!rc && !r.txn_id)
+		atomic_store(&in->nothing_refused, true);
+	arena_free(&a);
+	return rc;
 }
 
 static enum rc set_all_aside(struct store *s, const char *txn_id,
@@ -192,30 +217,54 @@ static enum rc set_all_aside(struct store *s, const char *txn_id,
 			    q.received_ms, e);
 }
 
+/* How often this transaction was refused before. Its body may differ a little
+ * each time (Synapse tells how old its events are), but when it was set aside
+ * already and our 200 did not arrive, it must be that one. */
+static int64_t times_before(const struct refusals *r, const char *txn_id,
+	const char *digest, bool *again)
+{
+	bool set_aside = r->times == LAST_ATTEMPT;
+
+	*again = false;
+	if (!text_eq(r->txn_id, txn_id))
+		return 0;
+	*again = set_aside && str_eq(r->digest, digest);
+	return set_aside ? 0 : r->times;
+}
+
+static enum rc note_refusal(struct store *s, const char *txn_id,
+	const char *digest, int64_t times, struct arena *a, struct err *e)
+{
+	const char *note =
+		arena_printf(a, "%d %s %s", (int)times, digest, txn_id);
+
+	return note ? store_note_set(s, NOTE_REFUSED, note, e) : err_nomem(e);
+}
+
 /* Everything between begin and commit for a body that cannot be used. */
 static enum rc write_refusal(struct store *s, const char *txn_id,
 	struct str body, const char *reason, struct intake_result *ret,
 	struct err *e)
 {
+	const struct store_txn_counts refused = { .refused = 1 };
+	struct refusals r = { NULL };
 	struct arena a = { 0 };
-	int64_t before = 0;
+	char digest[SHA256_HEX];
 
-	enum rc rc = refused_before(s, txn_id, &a, &before, e);
-	if (rc)
-		goto out;
-	if (before == LAST_ATTEMPT) {
-		/* Our 200 did not arrive. */
-		ret->repeated = true;
+	if (!sha256_hex(body.p, body.n, digest))
+		return err_nomem(e);
+	enum rc rc = read_refusals(s, &a, &r, e);
+	int64_t times = times_before(&r, txn_id, digest, &ret->repeated) + 1;
+	if (!rc && ret->repeated)
 		rc = count_repeated(s, clock_wall_ms(), e);
-		goto out;
-	}
-	const char *note = arena_printf(&a, "%d %s", (int)before + 1, txn_id);
-	rc = note ? store_note_set(s, NOTE_REFUSED, note, e) : err_nomem(e);
-	if (!rc && before + 1 == LAST_ATTEMPT) {
+	else if (!rc)
+		rc = note_refusal(s, txn_id, digest, times, &a, e);
+	if (!rc && !ret->repeated && times == LAST_ATTEMPT) {
 		ret->quarantined = 1;
 		rc = set_all_aside(s, txn_id, body, reason, &a, e);
+	} else if (!rc && !ret->repeated) {
+		rc = store_txn_count(s, &refused, e);
 	}
-out:
 	arena_free(&a);
 	return rc;
 }
@@ -237,14 +286,16 @@ static enum rc begin(struct store *s, const char *txn_id, const struct batch *b,
 
 /* A body that cannot be used is refused, so that one that was cut off comes
  * again whole; but not for ever. */
-static enum rc refuse(struct store *s, const char *txn_id, struct str body,
+static enum rc refuse(struct intake *in, const char *txn_id, struct str body,
 	struct intake_result *ret, struct err *e)
 {
+	struct store *s = in->store;
 	struct err why = e ? *e : (struct err){ .text = "not usable" };
 
 	enum rc rc = store_begin(s, e);
 	if (rc)
 		return rc;
+	atomic_store(&in->nothing_refused, false);
 	rc = write_refusal(s, txn_id, body, why.text, ret, e);
 	rc = end(s, rc, e);
 	if (rc || ret->quarantined || ret->repeated)
@@ -261,7 +312,7 @@ enum rc intake_transaction(struct intake *in, const char *txn_id,
 
 	enum rc rc = batch_read(&b, text, clock_wall_ms(), &result.not_json, e);
 	if (rc == RC_INVALID) {
-		rc = refuse(in->store, txn_id, text, &result, e);
+		rc = refuse(in, txn_id, text, &result, e);
 		goto out;
 	}
 	if (!rc)
@@ -269,6 +320,8 @@ enum rc intake_transaction(struct intake *in, const char *txn_id,
 	if (rc)
 		goto out;
 	rc = write_batch(in->store, txn_id, &b, &result, e);
+	if (!rc)
+		rc = forget_refusals(in, txn_id, e);
 	rc = end(in->store, rc, e);
 out:
 	batch_free(&b);

@@ -332,10 +332,11 @@ static void print_status(struct js doc)
 			(long long)unanswered, (long long)held);
 	print_counts("journal", doc, "journal");
 	struct js txn = js_get(doc, "transactions");
-	printf("transactions %lld, %lld of them repeated; %lld events, %lld "
-	       "applied, %lld quarantined\n",
+	printf("transactions %lld, %lld of them repeated, %lld refused; %lld "
+	       "events, %lld applied, %lld quarantined\n",
 		(long long)number(txn, "seen"),
 		(long long)number(txn, "repeated"),
+		(long long)number(txn, "refused"),
 		(long long)number(txn, "events"),
 		(long long)number(txn, "applied"),
 		(long long)number(txn, "quarantined"));

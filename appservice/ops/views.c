@@ -251,6 +251,7 @@ static void write_counters(struct jb *b, const struct figures *f)
 	jb_int(b, "to_device", f->txn.to_device);
 	jb_int(b, "device_lists", f->txn.device_lists);
 	jb_int(b, "key_counts", f->txn.key_counts);
+	jb_int(b, "refused", f->txn.refused);
 	jb_int(b, "last_ms", f->txn.last_ms);
 	jb_end_obj(b);
 	jb_obj(b, "quarantine");

@@ -36,6 +36,13 @@ CREATE VIEW membership AS
 	JOIN identifier AS r ON r.no = room
 	JOIN identifier AS u ON u.no = user;
 
+-- What of a redacted event is left is its row still: it is not to come back.
+ALTER TABLE room_state ADD COLUMN redacted INTEGER NOT NULL DEFAULT 0
+	CHECK (redacted = 0 OR redacted = 1);
+
+-- Transactions that were refused, by those who count them.
+ALTER TABLE transaction_count ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+
 -- A ring: a new transaction takes the place of the oldest. seq counts them.
 CREATE TABLE seen (
 	slot INTEGER PRIMARY KEY,

@@ -325,7 +325,8 @@ struct alone {
 	bool unsure;
 };
 
-/* The digest is of what the events are called, and nothing else. */
+/* The digest is of what the events are called; of one that is called nothing, of
+ * its text. */
 static void add_id(struct alone *a, struct str event)
 {
 	struct json *doc = NULL;
@@ -333,9 +334,7 @@ static void add_id(struct alone *a, struct str event)
 
 	if (json_parse_any(event.p, event.n, NULL, &doc, NULL) == RC_OK)
 		id = text_of(json_root(doc), "event_id");
-	if (!id)
-		id = "?";
-	sha256_add(&a->digest, id, strlen(id));
+	sha256_add(&a->digest, id ? id : event.p, id ? strlen(id) : event.n);
 	sha256_add(&a->digest, "\n", 1);
 	a->unsure |= is_unclear(event);
 	json_free(doc);

@@ -68,7 +68,8 @@ def documents(muster):
     has(now["transactions"], {
         "seen": int, "repeated": int, "events": int, "applied": int,
         "quarantined": int, "ephemeral": int, "to_device": int,
-        "device_lists": int, "key_counts": int, "last_ms": int})
+        "device_lists": int, "key_counts": int, "refused": int,
+        "last_ms": int})
     has(now["quarantine"], {"kept": int, "bytes": int, "dropped": int})
     has(now["homeserver"], {"kind": str, "version": (str, type(None)),
                             "requests": int, "writes": int})

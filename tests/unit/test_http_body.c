@@ -258,7 +258,8 @@ static void test_keep_alive(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		assert_true(client_say(fd, TXN "Content-Length: 2\r\n\r\n{}"));
-		client_hear_until(fd, "\"q\":null}", heard, sizeof(heard));
+		client_hear_until(
+			fd, "\"two words\":null}", heard, sizeof(heard));
 		assert_int_equal(client_status(heard), 200);
 	}
 	close(fd);

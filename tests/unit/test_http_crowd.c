@@ -65,7 +65,7 @@ static size_t crowd_size(void)
 static void transaction_on(int fd)
 {
 	assert_true(client_say(fd, TXN "Content-Length: 2\r\n\r\n{}"));
-	client_hear_until(fd, "\"q\":null}", heard, sizeof(heard));
+	client_hear_until(fd, "\"two words\":null}", heard, sizeof(heard));
 	assert_int_equal(client_status(heard), 200);
 }
 

@@ -115,7 +115,8 @@ static void test_idle_deadline(void **state)
 
 	for (int i = 0; i < 2; i++) {
 		assert_true(client_say(fd, TXN "\r\n"));
-		client_hear_until(fd, "\"q\":null}", heard, sizeof(heard));
+		client_hear_until(
+			fd, "\"two words\":null}", heard, sizeof(heard));
 		assert_int_equal(client_status(heard), 200);
 		clock_sleep_ms(700);
 	}
@@ -291,7 +292,8 @@ static void test_stop_waits(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
 		idle[i] = client_connect(s);
 		assert_true(client_say(idle[i], TXN "\r\n"));
-		client_hear_until(idle[i], "\"q\":null}", heard, sizeof(heard));
+		client_hear_until(
+			idle[i], "\"two words\":null}", heard, sizeof(heard));
 	}
 	assert_int_equal(pthread_create(&thread, NULL, stop_main, &st), 0);
 	clock_sleep_ms(100);

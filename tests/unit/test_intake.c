@@ -75,7 +75,8 @@ static void test_same_id(void **state)
 	assert_true(intake_take(f, "2", "{\"events\":[],\"ephemeral\":[{}]}")
 			    .repeated);
 	assert_false(intake_take(f, "2", TXN("{\"type\":\"x\"}")).repeated);
-	assert_true(intake_take(f, "2", TXN("{\"type\":\"y\"}")).repeated);
+	assert_false(intake_take(f, "2", TXN("{\"type\":\"y\"}")).repeated);
+	assert_true(intake_take(f, "2", TXN("{\"type\":\"x\"}")).repeated);
 	/* Another id is another transaction. */
 	assert_false(intake_take(f, "3", first).repeated);
 }
@@ -84,38 +85,38 @@ static void test_same_id(void **state)
 static void test_digest(void **state)
 {
 	static const unsigned char want[SHA256_LEN] = {
-		0xb8,
+		0x80,
+		0xd5,
+		0xb0,
+		0x69,
+		0x45,
+		0x71,
 		0x4b,
-		0x43,
-		0x7e,
-		0xe0,
-		0x31,
-		0x19,
-		0xf9,
-		0xa0,
-		0x98,
-		0x08,
-		0x5c,
-		0x75,
-		0x00,
-		0xf9,
-		0x81,
-		0x82,
-		0xd9,
-		0xf5,
-		0x74,
-		0xfe,
-		0x2b,
-		0x91,
-		0x39,
-		0xbb,
-		0x3b,
-		0x04,
-		0x0d,
+		0x2a,
+		0xf3,
+		0x1d,
+		0x9a,
+		0xe5,
+		0x28,
+		0x50,
+		0xb1,
+		0x6e,
+		0x34,
 		0x21,
-		0xea,
-		0x5e,
-		0x25,
+		0xff,
+		0xf2,
+		0x05,
+		0xd7,
+		0x70,
+		0x3d,
+		0x37,
+		0xd5,
+		0x98,
+		0x9f,
+		0x1e,
+		0x05,
+		0xbf,
+		0x3d,
 	};
 	struct store_fixture *f = *state;
 
@@ -215,6 +216,75 @@ static void test_future(void **state)
 		(long long)clock_wall_ms());
 	intake_take(f, "2", body);
 	assert_string_equal(intake_membership(f, A), "leave");
+}
+
+/* The homeserver's clock is ahead of ours, by less than an hour. */
+static void test_clock_ahead(void **state)
+{
+	struct store_fixture *f = *state;
+	const int64_t then = clock_wall_ms() + 600000;
+	const struct store_membership look = { .room_id = R,
+		.user_id = A,
+		.membership = "leave",
+		.origin_ts = clock_wall_ms(),
+		.source = "poll" };
+	char body[1000];
+	bool changed = false;
+
+	snprintf(body, sizeof(body), TXN(MEMBER("$2", A, "join", "%lld")),
+		(long long)then);
+	intake_take(f, "2", body);
+	snprintf(body, sizeof(body), TXN(MEMBER("$1", A, "invite", "%lld")),
+		(long long)then - 1000);
+	intake_take(f, "1", body); /* late */
+	assert_string_equal(intake_membership(f, A), "join");
+	/* A look says what is, whatever the clocks say. */
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_membership_set(f->s, &look, &changed, &f->e), f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	assert_true(changed);
+	assert_string_equal(intake_membership(f, A), "leave");
+	snprintf(body, sizeof(body), TXN(MEMBER("$3", A, "join", "%lld")),
+		(long long)then + 1000);
+	intake_take(f, "3", body);
+	assert_string_equal(intake_membership(f, A), "join");
+}
+
+/* An event that a look has found and that is delivered after all has its own
+ * time from then on: the next one is by the same clock. */
+static void test_look_before_the_event(void **state)
+{
+	struct store_fixture *f = *state;
+	const int64_t now = clock_wall_ms();
+	const struct store_membership look = { .room_id = R,
+		.user_id = A,
+		.membership = "join",
+		.event_id = "$1",
+		.origin_ts = now,
+		.source = "poll" };
+	char body[1000];
+
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_membership_set(f->s, &look, NULL, &f->e), f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	snprintf(body, sizeof(body), TXN(MEMBER("$1", A, "join", "%lld")),
+		(long long)now - 60000); /* their clock is behind */
+	intake_take(f, "1", body);
+	snprintf(body, sizeof(body), TXN(MEMBER("$2", A, "leave", "%lld")),
+		(long long)now - 50000);
+	intake_take(f, "2", body);
+	assert_string_equal(intake_membership(f, A), "leave");
+}
+
+/* Two that have no event with an id are told apart by what is in them. */
+static void test_events_without_ids(void **state)
+{
+	struct store_fixture *f = *state;
+
+	intake_take(f, "t", TXN("{\"type\":\"m.room.member\"}"));
+	assert_false(intake_take(f, "t", TXN("null")).repeated);
+	assert_true(intake_take(f, "t", TXN("null")).repeated);
+	assert_int_equal(intake_counts(f).quarantined, 2);
 }
 
 static void test_state(void **state)
@@ -341,6 +411,17 @@ static void test_redaction(void **state)
 	assert_int_equal(store_fixture_sql(f,
 				 "SELECT content ->> '$.name' = 'New' FROM "
 				 "room_state WHERE type = 'm.room.name'"),
+		1);
+	/* What is redacted does not come back. */
+	assert_true(intake_take(f, "p",
+		TXN(REDACTION("$p", "\"content\":{\"redacts\":\"$n\"}")))
+			    .changed);
+	assert_false(intake_take(f, "q",
+		TXN(STATE("m.room.name", "$n", "20", "{\"name\":\"New\"}")))
+			     .changed);
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT content = '{}' FROM room_state "
+				 "WHERE type = 'm.room.name'"),
 		1);
 }
 
@@ -805,6 +886,9 @@ int main(void)
 		STORE_TEST(test_concurrent),
 		STORE_TEST(test_order),
 		STORE_TEST(test_future),
+		STORE_TEST(test_clock_ahead),
+		STORE_TEST(test_look_before_the_event),
+		STORE_TEST(test_events_without_ids),
 		STORE_TEST(test_every_order),
 		STORE_TEST(test_state),
 		STORE_TEST(test_others_rooms),

@@ -473,6 +473,19 @@ static void test_third_time(void **state)
 	assert_rc(intake_try(f, "u", "{", 1, &r), RC_INVALID);
 	assert_rc(intake_try(f, "v", "{", 1, &r), RC_INVALID);
 	assert_rc(intake_try(f, "u", "{", 1, &r), RC_INVALID);
+	/* One that comes whole begins anew. */
+	assert_rc(intake_try(f, "w", "{", 1, &r), RC_INVALID);
+	assert_rc(intake_try(f, "w", "{", 1, &r), RC_INVALID);
+	assert_false(intake_take(f, "w", TXN("")).repeated);
+	assert_rc(intake_try(f, "w", "{", 1, &r), RC_INVALID);
+	assert_rc(intake_try(f, "w", "[", 1, &r), RC_INVALID);
+	assert_rc(intake_try(f, "w", "{", 1, &r), RC_OK);
+	assert_int_equal(intake_quarantined(f, &q), 2);
+	/* What comes of its id after that is another. */
+	assert_rc(intake_try(f, "w", "{", 1, &r), RC_OK);
+	assert_true(r.repeated);
+	assert_rc(intake_try(f, "w", "nope", 4, &r), RC_INVALID);
+	assert_int_equal(intake_counts(f).refused, 11);
 	/* An id may have spaces in it. */
 	assert_rc(intake_try(f, "a b", "{", 1, &r), RC_INVALID);
 	assert_rc(intake_try(f, "a b", "{", 1, &r), RC_INVALID);

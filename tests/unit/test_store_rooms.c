@@ -417,10 +417,13 @@ static void test_poll(void **state)
 static bool set_state(struct store_fixture *f, const char *type,
 	const char *content, int64_t origin_ts)
 {
+	static int events;
 	bool changed = false;
+	char event_id[20];
 
+	snprintf(event_id, sizeof(event_id), "$%d", events++);
 	WRITE(f,
-		store_state_set(f->s, R1, type, content, "$x", origin_ts,
+		store_state_set(f->s, R1, type, content, event_id, origin_ts,
 			&changed, &f->e));
 	return changed;
 }
