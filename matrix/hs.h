@@ -10,8 +10,9 @@
  * Results: RC_OK; RC_UNAUTHORIZED (401: the token is not known); RC_FORBIDDEN
  * (403); RC_EXCLUSIVE (M_EXCLUSIVE); RC_NOT_FOUND (404, but not M_UNRECOGNIZED
  * or one without an error code, which say nothing of the thing asked for);
- * RC_EXISTS (M_USER_IN_USE, M_ROOM_IN_USE, 409); RC_LIMITED (429 for longer
- * than a call waits); RC_REMOTE (any other answer, or one that is not what the
+ * RC_EXISTS (M_USER_IN_USE, M_ROOM_IN_USE, 409); RC_UNSUPPORTED
+ * (M_APPSERVICE_LOGIN_UNSUPPORTED); RC_LIMITED (429 for longer than a call
+ * waits); RC_REMOTE (any other answer, or one that is not what the
  * specification says); RC_INVALID (an empty id; a token that cannot be sent);
  * RC_NETWORK, RC_TIMEOUT, RC_TOO_LARGE, RC_STOPPING as http_do(). The
  * error text has the method and path, the status and the homeserver's own
@@ -114,7 +115,11 @@ struct hs_session {
 	char device_id[256];
 	struct secret token; /* the caller's to secret_fini() */
 };
-/* Login of a user of our namespace (AS-112). */
+/* GET /login: RC_UNSUPPORTED when it offers application services none; RC_OK
+ * also when it cannot be told. AS-113. */
+MUST_CHECK enum rc hs_login_offered(struct hs *hs, struct err *e);
+/* Login of a user of our namespace (AS-112). RC_UNSUPPORTED: there are none for
+ * application services, in words for the operator. */
 MUST_CHECK enum rc hs_login(struct hs *hs, const char *user_id,
 	const char *device_id, const char *device_name, struct hs_session *ret,
 	struct err *e);

@@ -19,6 +19,8 @@ static void body_begin(struct buf *body, struct jb *b)
 	jb_obj(b, NULL);
 }
 
+#define SERVICE_TYPE "m.login.application_service"
+
 static void put_identifier(struct jb *b, const char *user)
 {
 	jb_obj(b, "identifier");
@@ -48,7 +50,7 @@ enum rc hs_register(struct hs *hs, const char *localpart,
 	struct buf body;
 	struct jb b;
 	body_begin(&body, &b);
-	jb_str(&b, "type", "m.login.application_service");
+	jb_str(&b, "type", SERVICE_TYPE);
 	jb_str(&b, "username", localpart);
 	jb_bool(&b, "inhibit_login", true);
 	if (password != NULL && secret_is_set(password))
@@ -101,6 +103,53 @@ static enum rc take_session(struct hs *hs, struct js root, const char *user_id,
 	return rc;
 }
 
+static enum rc no_logins(struct err *e)
+{
+	return err_set(e, RC_UNSUPPORTED,
+		"this homeserver gives application services no logins "
+		"(MSC4190), and an agent's token comes of one: use a "
+		"homeserver that gives them, such as Conduit, or Synapse "
+		"without the Matrix Authentication Service and without "
+		"io.element.msc4190 in the registration");
+}
+
+/* It has no such endpoint; a proxy's 404 says nothing of that. */
+static bool is_unrecognized(const struct hs *hs)
+{
+	return hs->failure.status == 404 &&
+		strcmp(hs->failure.errcode, "M_UNRECOGNIZED") == 0;
+}
+
+static bool offers(struct js flows, const char *type)
+{
+	for (size_t i = 0; i < js_len(flows); i++)
+		if (text_eq(js_get_str(js_at(flows, i), "type"), type))
+			return true;
+	return false;
+}
+
+enum rc hs_login_offered(struct hs *hs, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/login",
+		.anonymous = true,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc == RC_OK) {
+		struct js flows = js_get(json_root(doc), "flows");
+		if (js_type(flows) == JS_ARR && !offers(flows, SERVICE_TYPE))
+			rc = no_logins(e);
+		json_free(doc);
+		return rc;
+	}
+	if (is_unrecognized(hs))
+		return no_logins(e);
+	const int status = hs->failure.status;
+	return status >= 400 && status < 500 && status != 429 ? RC_OK : rc;
+}
+
 enum rc hs_login(struct hs *hs, const char *user_id, const char *device_id,
 	const char *device_name, struct hs_session *ret, struct err *e)
 {
@@ -108,7 +157,7 @@ enum rc hs_login(struct hs *hs, const char *user_id, const char *device_id,
 	struct buf body;
 	struct jb b;
 	body_begin(&body, &b);
-	jb_str(&b, "type", "m.login.application_service");
+	jb_str(&b, "type", SERVICE_TYPE);
 	put_identifier(&b, user_id);
 	if (device_id != NULL)
 		jb_str(&b, "device_id", device_id);
@@ -120,6 +169,8 @@ enum rc hs_login(struct hs *hs, const char *user_id, const char *device_id,
 	enum rc rc = hs_request_body(hs, call, &body, &doc, e);
 	if (rc == RC_OK)
 		rc = take_session(hs, json_root(doc), user_id, ret, e);
+	else if (rc == RC_UNSUPPORTED || is_unrecognized(hs))
+		rc = no_logins(e);
 	json_free(doc);
 	return rc;
 }

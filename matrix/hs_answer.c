@@ -19,6 +19,8 @@ static const struct {
 	{ "M_EXCLUSIVE", RC_EXCLUSIVE },
 	{ "M_USER_IN_USE", RC_EXISTS },
 	{ "M_ROOM_IN_USE", RC_EXISTS },
+	{ "M_APPSERVICE_LOGIN_UNSUPPORTED", RC_UNSUPPORTED },
+	{ "IO.ELEMENT.MSC4190.M_APPSERVICE_LOGIN_UNSUPPORTED", RC_UNSUPPORTED },
 };
 
 static enum rc meaning(int status, const char *errcode)

@@ -14,6 +14,7 @@
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/wanted.h"
 #include "appservice/reconcile/work.h"
+#include "appservice/tokens/tokens.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -494,19 +495,29 @@ static enum rc write_journal(struct run *r, struct arena *a, struct err *e)
 	return rc;
 }
 
+/* When a failed step's time comes. A homeserver that gives no logins is not
+ * asked for any, however soon that would be. */
+static int64_t due_ms(const struct run *r, size_t step, int64_t now)
+{
+	const int64_t due = r->rows[step].next_attempt_ms;
+	if (r->plan->steps[step].kind != STEP_LOGIN)
+		return due;
+	const int64_t pause = tokens_no_logins_ms(r->app->tokens);
+	return due < now + pause ? now + pause : due;
+}
+
 /* Steps whose time has not come are not started, nor what needs them. */
 static void put_off_failed(struct run *r)
 {
 	const int64_t now = clock_wall_ms();
 	for (size_t i = 0; i < r->plan->n; i++) {
-		if (r->rows[i].state != JOURNAL_FAILED ||
-			r->rows[i].next_attempt_ms <= now ||
-			r->rows[i].next_attempt_ms > now + PUT_OFF_MAX_MS ||
-			is_wanted(r, (int)i))
+		const int64_t due = due_ms(r, i, now);
+		if (r->rows[i].state != JOURNAL_FAILED || due <= now ||
+			due > now + PUT_OFF_MAX_MS || is_wanted(r, (int)i))
 			continue;
 		r->tasks[i].put_off = true;
 		r->result->put_off++;
-		earliest(r->result, r->rows[i].next_attempt_ms);
+		earliest(r->result, due);
 	}
 }
 

@@ -129,6 +129,8 @@ static enum rc log_in(
 	struct store *s = w->app->store;
 	const char *who = w->step->subject;
 	enum rc rc = handoff_writable(dirfd, owner->uid, owner->gid, e);
+	if (rc == RC_OK)
+		rc = tokens_may_log_in(w->app->tokens, w->hs, e);
 	if (rc != RC_OK)
 		return rc;
 	/* From here on the token in the file may be dead (Conduit ends the old
@@ -144,6 +146,8 @@ static enum rc log_in(
 		return rc;
 	struct hs_session session = { 0 };
 	rc = hs_login(w->hs, who, device_of(w->app), "muster", &session, e);
+	if (rc == RC_UNSUPPORTED)
+		tokens_no_logins(w->app->tokens, e);
 	if (rc == RC_OK && !text_eq(session.user_id, who))
 		rc = err_set(e, RC_REMOTE,
 			"the homeserver logged in %s instead of %s",

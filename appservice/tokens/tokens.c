@@ -1,15 +1,19 @@
 /*
  * Tokens that are between their login and their file. Few at any time, so a
- * list is enough.
+ * list is enough. And whether there are logins to be had.
  */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appservice/tokens/tokens.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 #include "base/poison.h"
+
+/* A homeserver that gives no logins is another one before it gives some. */
+#define NO_LOGINS_MS 3600000
 
 struct held {
 	struct held *next;
@@ -21,15 +25,21 @@ struct held {
 struct tokens {
 	pthread_mutex_t lock;
 	struct held *first;
+
+	/* Held while one asks: the others wait for its answer. */
+	pthread_mutex_t asking;
+	bool logins;           /* are given */
+	int64_t none_until_ms; /* monotonic */
+	struct err none_why;
 };
 
 struct tokens *tokens_new(void)
 {
 	struct tokens *t = calloc(1, sizeof(*t));
-	if (t && pthread_mutex_init(&t->lock, NULL) != 0) {
-		free(t);
+	if (!t)
 		return NULL;
-	}
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_mutex_init(&t->asking, NULL);
 	return t;
 }
 
@@ -50,6 +60,7 @@ void tokens_free(struct tokens *t)
 		held_free(h);
 	}
 	pthread_mutex_destroy(&t->lock);
+	pthread_mutex_destroy(&t->asking);
 	free(t);
 }
 
@@ -114,4 +125,48 @@ bool tokens_in_hand(struct tokens *t, const char *user_id)
 		found = text_eq(h->user_id, user_id);
 	pthread_mutex_unlock(&t->lock);
 	return found;
+}
+
+/* --- are there logins ------------------------------------------------------- */
+
+/* The lock is held. */
+static void there_are_none(struct tokens *t, const struct err *why)
+{
+	t->logins = false;
+	t->none_until_ms = clock_mono_ms() + NO_LOGINS_MS;
+	t->none_why = *why;
+}
+
+enum rc tokens_may_log_in(struct tokens *t, struct hs *hs, struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = RC_OK;
+
+	pthread_mutex_lock(&t->asking);
+	if (clock_mono_ms() < t->none_until_ms) {
+		why = t->none_why;
+		rc = RC_UNSUPPORTED;
+	} else if (!t->logins) {
+		rc = hs_login_offered(hs, &why);
+		t->logins = rc == RC_OK;
+		if (rc == RC_UNSUPPORTED)
+			there_are_none(t, &why);
+	}
+	pthread_mutex_unlock(&t->asking);
+	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
+}
+
+void tokens_no_logins(struct tokens *t, const struct err *why)
+{
+	pthread_mutex_lock(&t->asking);
+	there_are_none(t, why);
+	pthread_mutex_unlock(&t->asking);
+}
+
+int64_t tokens_no_logins_ms(struct tokens *t)
+{
+	pthread_mutex_lock(&t->asking);
+	int64_t ms = t->none_until_ms - clock_mono_ms();
+	pthread_mutex_unlock(&t->asking);
+	return ms > 0 ? ms : 0;
 }

@@ -25,6 +25,18 @@ bool tokens_take(struct tokens *t, const char *user_id, int64_t *generation,
 bool tokens_in_hand(struct tokens *t, const char *user_id);
 
 /*
+ * Whether the homeserver gives application services logins at all: asked before
+ * the first one (RC_UNSUPPORTED, in words), and one that gives none is left
+ * alone for an hour, however many agents wait.
+ */
+MUST_CHECK enum rc tokens_may_log_in(
+	struct tokens *t, struct hs *hs, struct err *e);
+/* A login was refused because there are none. */
+void tokens_no_logins(struct tokens *t, const struct err *why);
+/* For how long nobody is to try; 0: now. */
+int64_t tokens_no_logins_ms(struct tokens *t);
+
+/*
  * The step `login`: a file that is there and whose token is right is taken
  * over (after a lost store); one that cannot be read is a failure; otherwise
  * logs in on the agent's device. Before the login the store says that the agent

@@ -13,6 +13,7 @@ import pytest
 from support.client import Client
 from support.muster import FINDINGS, binary
 from support.process import environment, wait_until
+from support.synapse import Synapse
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +267,39 @@ def test_acknowledgement_file(fleet, tmp_path):
     assert token not in json.dumps(ack)
     mode = os.stat(os.path.join(folder, "matrix.json")).st_mode
     assert stat.S_IMODE(mode) == 0o600
+
+
+# -- a homeserver that gives none
+
+
+@pytest.fixture
+def own_synapse(tmp_path):
+    hs = Synapse("fleet.test", tmp_path / "synapse")
+    yield hs
+    hs.kill()
+
+
+def test_a_service_that_gets_no_logins(own_synapse, muster_on):
+    """AS-109, AS-113: Synapse, told by the registration to give it none. Its
+    accounts are made; once that line is gone they get their tokens."""
+    hs = own_synapse
+    muster = muster_on(hs)
+    muster.run("registration", expect=0)
+    before = muster.read("registration.yaml")
+    with open(muster.registration_path, "a", encoding="utf-8") as f:
+        f.write("io.element.msc4190: true\n")
+    hs.start([muster.registration_path])
+    muster.start()
+    muster.daemon.wait_for(lambda: all(
+        "no logins (MSC4190)" in (agent["error"] or "")
+        for agent in muster.json("agents")), 60, "all agents say why")
+    assert {a["state"] for a in muster.json("agents")} == {"registered"}
+    muster.stop()
+    with open(muster.registration_path, "w", encoding="utf-8") as f:
+        f.write(before)
+    hs.restart()
+    muster.start()
+    muster.wait_settled()
+    for agent in muster.agents():
+        me = Client(hs.url, muster.handoff(agent)["access_token"]).whoami()
+        assert me.body["user_id"] == muster.full_id(agent)

@@ -210,6 +210,87 @@ static void logging_in(void **state)
 	secret_fini(&s.token);
 }
 
+static void assert_no_logins(struct fixture *f)
+{
+	assert_non_null(strstr(
+		f->e.text, "gives application services no logins (MSC4190)"));
+	assert_non_null(strstr(f->e.text, "use a homeserver that gives them"));
+}
+
+/* AS-113, AS-114: one that has no logins for us, and one that refuses us. */
+static void logins_that_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		int status;
+		const char *answer;
+		enum rc rc;
+	} cases[] = {
+		{ 400, "{\"errcode\":\"M_APPSERVICE_LOGIN_UNSUPPORTED\"}",
+			RC_UNSUPPORTED },
+		{ 400,
+			"{\"errcode\":\"IO.ELEMENT.MSC4190."
+			"M_APPSERVICE_LOGIN_UNSUPPORTED\"}",
+			RC_UNSUPPORTED },
+		{ 404, "{\"errcode\":\"M_UNRECOGNIZED\"}", RC_UNSUPPORTED },
+		/* a proxy's words */
+		{ 404, "", RC_REMOTE },
+		{ 404, "{\"errcode\":\"M_NOT_FOUND\"}", RC_NOT_FOUND },
+		{ 400, "{\"errcode\":\"M_EXCLUSIVE\"}", RC_EXCLUSIVE },
+		/* nobody of this name, or a bad token */
+		{ 403, "{\"errcode\":\"M_FORBIDDEN\"}", RC_FORBIDDEN },
+		{ 401, "{\"errcode\":\"M_UNKNOWN_TOKEN\"}", RC_UNAUTHORIZED },
+		{ 401, "{\"errcode\":\"M_MISSING_TOKEN\"}", RC_UNAUTHORIZED },
+	};
+	struct hs_session s = { 0 };
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		say(f, cases[i].status, cases[i].answer);
+		assert_rc(hs_login(f->hs, "@a:hs", NULL, NULL, &s, &f->e),
+			cases[i].rc);
+		if (cases[i].rc == RC_UNSUPPORTED)
+			assert_no_logins(f);
+	}
+}
+
+/* AS-113: what GET /login says, to whoever asks. */
+static void logins_that_are_offered(void **state)
+{
+	struct fixture *f = *state;
+#define FLOW(type) "{\"type\":\"" type "\"}"
+	static const struct {
+		int status;
+		const char *answer;
+		enum rc rc;
+	} cases[] = {
+		{ 200,
+			"{\"flows\":[" FLOW("m.login.password") "," FLOW(
+				"m.login.application_service") "]}",
+			RC_OK },
+		{ 200, "{\"flows\":[" FLOW("m.login.password") "]}",
+			RC_UNSUPPORTED },
+		{ 200, "{\"flows\":[null,5,{\"type\":5}]}", RC_UNSUPPORTED },
+		{ 200, "{\"flows\":[]}", RC_UNSUPPORTED },
+		{ 404, "{\"errcode\":\"M_UNRECOGNIZED\"}", RC_UNSUPPORTED },
+		/* which say nothing of it */
+		{ 200, "{}", RC_OK },
+		{ 200, "{\"flows\":{}}", RC_OK },
+		{ 404, "", RC_OK },
+		{ 403, "{\"errcode\":\"M_FORBIDDEN\"}", RC_OK },
+		{ 405, "{\"errcode\":\"M_UNRECOGNIZED\"}", RC_OK },
+		/* nor do these, and a login would do no better */
+		{ 502, "", RC_REMOTE },
+		{ 200, "hello", RC_REMOTE },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		say(f, cases[i].status, cases[i].answer);
+		assert_rc(hs_login_offered(f->hs, &f->e), cases[i].rc);
+		expect_sent(f, "GET " V3 "/login", "");
+		assert_false(sent_any_token(f));
+		if (cases[i].rc == RC_UNSUPPORTED)
+			assert_no_logins(f);
+	}
+}
+
 static void a_login_answer_must_be_whole(void **state)
 {
 	struct fixture *f = *state;
@@ -674,6 +755,8 @@ int main(void)
 		CASE(ping),
 		CASE(registering),
 		CASE(logging_in),
+		CASE(logins_that_are_refused),
+		CASE(logins_that_are_offered),
 		CASE(a_login_answer_must_be_whole),
 		CASE(logging_in_by_password),
 		CASE(registering_a_human),

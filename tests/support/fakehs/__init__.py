@@ -42,6 +42,10 @@ class FakeHS(Accounts, Rooms, Server):
     retry_after = 0.1         # seconds until a refused transaction comes again
     retry_needs_event = False  # as Conduit: only when something new came, too
     push_timeout = 30.0
+    # What an application service's login gets: "given"; "refused", as Synapse
+    # does when the registration says so; "not listed" among the ways to log in
+    # either; "none", as where somebody else does all of that.
+    service_logins = "given"
     # So many rooms are not finished: as Conduit leaves them when it is killed.
     cut_creations = 0
 

@@ -40,6 +40,10 @@ class Accounts:
         self._check_reserved(r, user_id, by_service)
         if r.service is None:
             self._check_stage(body)
+        elif self.service_logins != "given" and not body.get("inhibit_login"):
+            raise Refusal(400, "M_APPSERVICE_LOGIN_UNSUPPORTED",
+                          "This appservice has MSC4190 enabled, so the "
+                          "inhibit_login parameter must be set to true.")
         user = self.world.add_user(user_id, body.get("password") or "")
         user.displayname = username + (LIGHTNING if self.lightning else "")
         return self._registered(r, user)
@@ -92,8 +96,11 @@ class Accounts:
 
     @route("GET", "/login", auth="none")
     def login_flows(self, _r):
-        return {"flows": [{"type": "m.login.password"},
-                          {"type": SERVICE_TYPE}]}
+        if self.service_logins == "none":
+            raise Refusal(404, "M_UNRECOGNIZED", "Unrecognized request")
+        return {"flows": [{"type": "m.login.password"}, *(
+            [{"type": SERVICE_TYPE}]
+            if self.service_logins != "not listed" else [])]}
 
     def _open(self, user, body):
         """A session: (device, token). Another login on a device ends the
@@ -108,6 +115,8 @@ class Accounts:
 
     @route("POST", "/login", auth="service")
     def login(self, r):
+        if self.service_logins == "none":
+            raise Refusal(404, "M_UNRECOGNIZED", "Unrecognized request")
         name = str((r.body.get("identifier") or {}).get("user")
                    or r.body.get("user") or "")
         if not name:
@@ -130,6 +139,10 @@ class Accounts:
     def _check_service_login(self, r, user_id, user):
         if r.service is None:
             raise Refusal(401, "M_MISSING_TOKEN", "Missing appservice token.")
+        if self.service_logins != "given":
+            raise Refusal(400, "M_APPSERVICE_LOGIN_UNSUPPORTED",
+                          "This appservice has MSC4190 enabled, so appservice "
+                          "login cannot be used.")
         if not r.service.owns(user_id):
             raise self.pick((400, "M_EXCLUSIVE", "User is not in namespace."),
                             (403, "M_FORBIDDEN", "Invalid access_token"))
