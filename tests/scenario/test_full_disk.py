@@ -109,7 +109,7 @@ def until_refused(muster, numbers):
 
 
 def test_the_disk_is_full(served, disk):
-    """Wherever in a transaction that is found out."""
+    """AS-32, AS-55: wherever in a transaction that is found out."""
     muster, hs = served
     numbers = iter(range(1, 2000))
     for turn in range(8):

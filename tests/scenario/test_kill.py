@@ -160,6 +160,7 @@ def assert_counted(more, senders, pushed):
 
 @pytest.mark.timeout(300 + 2 * KILLS)
 def test_killed_at_random_moments(conduit_fake, muster_on):
+    """AS-53, AS-55, AS-57, AS-63: nothing is lost, and nothing counts twice."""
     hs = conduit_fake
     muster = muster_on(
         hs, org=small.org("anna.vp"), direct={"manager_report": False},

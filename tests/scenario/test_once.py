@@ -115,7 +115,7 @@ def put_at_one_time(muster, requests):
 
 
 def test_it_comes_by_many_connections_at_one_time(alone):
-    """While the store is busy with another, they all wait for it."""
+    """AS-54: while the store is busy with another, they all wait for it."""
     for number in range(1, 11):
         txn = transaction(f"many-{number}", number)
         busy = Transaction(f"busy-{number}", ["null"] * 300)
@@ -130,7 +130,7 @@ def test_it_comes_by_many_connections_at_one_time(alone):
 
 
 def test_it_comes_again(alone):
-    """By either path, and after a restart and a kill."""
+    """AS-53, AS-56, AS-57: by either path, and after a restart and a kill."""
     txn = transaction("again/1", 1)
     left = transaction("again/2", 2, "leave")
     before = Seen(alone)
@@ -148,7 +148,7 @@ def test_it_comes_again(alone):
 
 
 def test_the_id_comes_again_with_other_events(alone):
-    """A homeserver whose counter has begun again."""
+    """AS-58: a homeserver whose counter has begun again."""
     before = Seen(alone)
     first, second = transaction("1", 1), transaction("1", 2, "ban")
     assert [put(alone, t) for t in (first, second, second)] == [200] * 3
@@ -203,7 +203,7 @@ def traced(pid):
     # then it may be answered.
     (AT_ANSWER, 1, True)], ids=["before-commit", "at-sync", "at-answer"])
 def test_killed_before_it_is_answered(alone, strace, calls, least, kept):
-    """It is there as a whole or not at all, and comes again."""
+    """AS-55, AS-57: it is there as a whole or not at all, and comes again."""
     for nth in range(1, 100):
         txn = transaction(f"killed-{nth}", nth)
         before = Seen(alone)
@@ -260,8 +260,8 @@ def message(n):
 
 
 def test_what_is_kept_is_on_the_disk_first(alone, strace, tmp_path):
-    """Of messages nothing is kept, and of a repetition nothing new: nobody
-    waits for the disk because of them."""
+    """AS-57. Of messages nothing is kept, and of a repetition nothing new:
+    nobody waits for the disk because of them."""
     log = str(tmp_path / "calls")
     txn = transaction("kept", 1)
     for what, expected in [

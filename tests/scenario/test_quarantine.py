@@ -41,6 +41,7 @@ def stored(muster, user):
 
 
 def test_read_again(declared):
+    """AS-52: what was put aside is not lost."""
     muster, hs = declared
     assert muster.json("quarantine") == []
     odd = member(VISITOR, room_id=12)
@@ -97,6 +98,7 @@ def test_what_is_read_again_makes_work(declared_on_conduit):
 
 
 def test_a_whole_transaction(declared_on_conduit):
+    """AS-51: what is no JSON is refused twice, then kept as it came."""
     muster, hs = declared_on_conduit
     for status in (400, 400, 200):
         assert push(hs, None, "cut", b'{"events":[') == status

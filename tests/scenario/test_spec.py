@@ -331,6 +331,28 @@ def test_registers_as_itself(conduit_fake, muster_on):
     assert full(SENDER) not in [r.query.get("user_id") for r in hs.requests]
 
 
+def test_names_of_our_own(conduit_fake, muster_on):
+    """AS-149: ours are no `m.`, and each has the service's name first."""
+    hs = conduit_fake
+    muster = muster_on(hs, org=small.org())
+    hs.operator()
+    muster.run("register", expect=0)
+    muster.start()
+    small.wait_settled(muster, hs)
+    names = set()
+    for r in hs.writes():
+        names.update(re.findall(r"/(?:account_data|state|send)/([^/]+)",
+                                r.path))
+        body = r.body if isinstance(r.body, dict) else {}
+        names.update(body.get("creation_content", {}))
+        names.update(e["type"] for e in body.get("initial_state", []))
+    assert {name for name in names if not name.startswith("m.")} == {
+        "muster.key", "muster.registration"}
+    assert {name for name in names if name.startswith("m.")} <= {
+        "m.direct", "m.room.guest_access", "m.room.message", "m.room.name",
+        "m.room.power_levels"}
+
+
 def test_a_message_is_sent_once(conduit_fake, muster_on):
     """AS-121, AS-122: when its answer is lost it is sent again as the same;
     another is another."""

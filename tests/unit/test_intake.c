@@ -16,6 +16,7 @@
 
 /* --- exactly once --------------------------------------------------------- */
 
+/* AS-53, AS-57. */
 static void test_once(void **state)
 {
 	struct store_fixture *f = *state;
@@ -50,7 +51,8 @@ static void test_once(void **state)
 		c.last_ms, clock_wall_ms() - 60000, clock_wall_ms() + 1);
 }
 
-/* What differs in a genuine retry is not in the digest; the ids are. */
+/* AS-58, AS-59: what differs in a genuine retry is not in the digest; the ids
+ * are. */
 static void test_same_id(void **state)
 {
 	struct store_fixture *f = *state;
@@ -124,7 +126,7 @@ static void test_digest(void **state)
 	assert_true(store_txn_seen(f->s, "d", want));
 }
 
-/* The same event in two transactions changes nothing the second time. */
+/* AS-60: the same event in two transactions changes nothing the second time. */
 static void test_same_event_twice(void **state)
 {
 	struct store_fixture *f = *state;
@@ -156,6 +158,7 @@ static void *race(void *arg)
 	return NULL;
 }
 
+/* AS-54. */
 static void test_concurrent(void **state)
 {
 	struct store_fixture *f = *state;
@@ -179,6 +182,7 @@ static void test_concurrent(void **state)
 
 /* --- what events do ------------------------------------------------------- */
 
+/* AS-63. */
 static void test_order(void **state)
 {
 	struct store_fixture *f = *state;
@@ -425,7 +429,7 @@ static void test_redaction(void **state)
 		1);
 }
 
-/* No row for what nobody asks for, and no fault in it either. */
+/* AS-62, AS-66: no row for what nobody asks for, and no fault in it either. */
 static void test_ignored(void **state)
 {
 	static const char *const events[] = {
@@ -456,7 +460,8 @@ static void test_ignored(void **state)
 		0);
 }
 
-/* Ids as homeservers have made them since 2014. */
+/* AS-142, AS-143, AS-145, AS-146, AS-151: ids as homeservers have made them
+ * since 2014. */
 static void test_odd_ids(void **state)
 {
 	static const char *const users[] = {
@@ -739,6 +744,7 @@ static int call(struct intake *in, const char *method, const char *pattern,
 #define NOW "/_matrix/app/v1"
 #define THEN "/_matrix/app/unstable"
 
+/* AS-51, AS-56. */
 static void test_put(void **state)
 {
 	static const char *const paths[] = {
@@ -766,6 +772,7 @@ static void test_put(void **state)
 		call(&in, "PUT", paths[0], "v", body, "\"M_UNKNOWN\""), 503);
 }
 
+/* AS-83, AS-84. */
 static void test_ping(void **state)
 {
 	static const struct {
@@ -799,6 +806,7 @@ static void test_ping(void **state)
 		200);
 }
 
+/* AS-91, AS-91a. */
 static void test_queries(void **state)
 {
 	struct store_fixture *f = *state;

@@ -131,7 +131,8 @@ static const struct bad_case {
 	{ "{'type':'x'}", "expected" },
 };
 
-/* Each is set aside with its text and the reason; its neighbours count. */
+/* AS-35, AS-52: each is set aside with its text and the reason; its neighbours
+ * count. */
 static void test_bad_events(void **state)
 {
 	struct store_fixture *f = *state;
@@ -197,7 +198,7 @@ static void test_deep(void **state)
 	buf_free(&b);
 }
 
-/* Each is kept with a mark for what is no text; its neighbours count. */
+/* AS-52: each is kept with a mark for what is no text; its neighbours count. */
 static void test_bad_text(void **state)
 {
 	static const char *const texts[] = {
@@ -271,7 +272,7 @@ static void test_large_content(void **state)
 	buf_free(&b);
 }
 
-/* A hundred events of 64 KiB. */
+/* AS-31, AS-71: a hundred events of 64 KiB. */
 static void test_large_transaction(void **state)
 {
 	struct store_fixture *f = *state;
@@ -321,6 +322,7 @@ static void test_many_bad(void **state)
 
 /* --- bad bodies ----------------------------------------------------------- */
 
+/* AS-51. */
 static void test_bad_bodies(void **state)
 {
 	static const struct {
@@ -390,6 +392,7 @@ static void test_bad_bodies(void **state)
 	}
 }
 
+/* AS-50, AS-70. */
 static void test_good_bodies(void **state)
 {
 	static const struct {
@@ -418,7 +421,7 @@ static void test_good_bodies(void **state)
 	}
 }
 
-/* Cut off anywhere, it is refused; the last byte makes it whole. */
+/* AS-51: cut off anywhere, it is refused; the last byte makes it whole. */
 static void test_cut_off(void **state)
 {
 	static const char body[] =
@@ -444,7 +447,7 @@ static void test_cut_off(void **state)
 	assert_int_equal(intake_take(f, "t", body).events, 2);
 }
 
-/* The third time it is set aside, so that the queue moves. */
+/* AS-51: the third time it is set aside, so that the queue moves. */
 static void test_third_time(void **state)
 {
 	struct store_fixture *f = *state;
