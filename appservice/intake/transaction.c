@@ -169,7 +169,7 @@ static enum rc read_refusals(
 	const char *note = NULL;
 	enum rc rc = store_note_get(s, NOTE_REFUSED, a, &note, e);
 
-	*ret = (struct refusals){ NULL };
+	*ret = (struct refusals){ .txn_id = NULL };
 	if (rc || !note)
 		return rc;
 	struct str rest = str_of(note);
@@ -184,7 +184,7 @@ static enum rc read_refusals(
 static enum rc forget_refusals(
 	struct intake *in, const char *txn_id, struct err *e)
 {
-	struct refusals r = { NULL };
+	struct refusals r = { .txn_id = NULL };
 	struct arena a = { 0 };
 
 	if (atomic_load(&in->nothing_refused))
@@ -247,7 +247,7 @@ static enum rc write_refusal(struct store *s, const char *txn_id,
 	struct err *e)
 {
 	const struct store_txn_counts refused = { .refused = 1 };
-	struct refusals r = { NULL };
+	struct refusals r = { .txn_id = NULL };
 	struct arena a = { 0 };
 	char digest[SHA256_HEX];
 
