@@ -126,7 +126,8 @@ static void unpoll_fd(struct loop *l, int fd)
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &e);
 }
 
-/* One thread is woken for a connection: one that is not busy. */
+/* One thread is woken for a connection: of those that are not busy the one that
+ * has listened for the longest time. */
 static bool listen_on(struct loop *l)
 {
 	l->deaf = !poll_fd(
@@ -142,6 +143,15 @@ static void listen_later(struct loop *l)
 	l->deaf = true;
 	if (again < l->look_ms)
 		l->look_ms = again;
+}
+
+/* The next connection goes to another thread: who has several at once must not
+ * have them all behind one request that takes long. */
+static void listen_behind_others(struct loop *l)
+{
+	unpoll_fd(l, l->server->fd);
+	if (!listen_on(l))
+		listen_later(l);
 }
 
 /* --- answered, and going -------------------------------------------------- */
@@ -319,6 +329,7 @@ static void accept_one(struct loop *l)
 		accept_failed(l, errno);
 		return;
 	}
+	listen_behind_others(l);
 	if (is_full(l) && !cut_oldest(l, false))
 		cut_oldest(l, true);
 	c = conn_new(l, fd);

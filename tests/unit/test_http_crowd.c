@@ -78,6 +78,50 @@ static void transactions(const struct http_server *s, int n)
 	}
 }
 
+/* How many of them are answered while a request takes long. */
+static int answered_meanwhile(const int *fds, size_t n)
+{
+	bool answered[16] = { false };
+	int ret = 0;
+
+	while (atomic_load(&listener_slow) == 1) {
+		for (size_t i = 0; i < n; i++)
+			if (!answered[i] &&
+				recv(fds[i], heard, sizeof(heard),
+					MSG_DONTWAIT) > 0) {
+				answered[i] = true;
+				ret++;
+			}
+		clock_sleep_ms(1);
+	}
+	return ret;
+}
+
+/* Connections that come one after the other and stay: one request that takes
+ * long does not hold up the most of them. */
+static void test_spread(void **state)
+{
+	int fds[8];
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = client_connect(*state);
+		transaction_on(fds[i]);
+	}
+	listener_slow_ms = 2000;
+	atomic_store(&listener_slow, 0);
+	assert_true(client_say(fds[0], REQ("GET /slow", HOST "\r\n")));
+	for (int i = 0; i < 5000 && !atomic_load(&listener_slow); i++)
+		clock_sleep_ms(1);
+	assert_int_equal(atomic_load(&listener_slow), 1);
+	for (size_t i = 1; i < ARRAY_LEN(fds); i++)
+		assert_true(client_say(fds[i], TXN "\r\n"));
+	assert_true(answered_meanwhile(fds + 1, ARRAY_LEN(fds) - 1) >= 4);
+	assert_int_equal(atomic_load(&listener_slow), 2);
+	listener_slow_ms = 300;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+}
+
 static size_t descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -292,6 +336,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_LISTENER(test_idle),
+		WITH_LISTENER(test_spread),
 		WITH_LISTENER(test_half_heads),
 		WITH_LISTENER(test_one_byte_now_and_then),
 		WITH_LISTENER(test_half_bodies),
