@@ -28,6 +28,11 @@
 #define FRAME_HEAD 24
 #define LOG_HEAD 32
 
+static int64_t log_bytes(const struct keeper *k, int pages)
+{
+	return LOG_HEAD + pages * (k->page + FRAME_HEAD);
+}
+
 /* The end of a commit, with the mutex held. */
 static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 {
@@ -36,7 +41,7 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 
 	(void)db;
 	(void)name;
-	k->used = LOG_HEAD + pages * (k->page + FRAME_HEAD);
+	k->used = log_bytes(k, pages);
 	if (pages < k->every)
 		k->next = k->every;
 	if (pages >= k->next || k->used > k->room - ROOM_LEFT) {
@@ -107,8 +112,18 @@ static void keep(struct store *s)
 	k->asked = false;
 	if (k->used > k->room - ROOM_LEFT)
 		make_room(s);
-	if (k->used >= LOG_HEAD + k->next * (k->page + FRAME_HEAD))
+	if (k->used >= log_bytes(k, k->next))
 		checkpoint(s);
+}
+
+/* Where commits follow each other without a pause the thread hardly gets its
+ * turn; then one of them has to do it. */
+void keeper_help(struct store *s)
+{
+	struct keeper *k = &s->keeper;
+
+	if (k->running && k->used > 2 * log_bytes(k, k->every))
+		keep(s);
 }
 
 static void *keeper_main(void *arg)

@@ -422,6 +422,7 @@ enum rc store_commit(struct store *s, struct err *e)
 		if (pages_written(s) != before)
 			s->written_ms = clock_mono_ms();
 		end_writing(s, true);
+		keeper_help(s);
 	} else {
 		store_rollback(s);
 	}

@@ -202,6 +202,8 @@ void window_settle(struct window *w, bool committed);
 /* --- keeper.c ------------------------------------------------------------- */
 
 MUST_CHECK enum rc keeper_start(struct store *s, struct err *e);
+/* After a commit, with the mutex held and no transaction open. */
+void keeper_help(struct store *s);
 /* Does nothing when it was not started. */
 void keeper_stop(struct store *s);
 

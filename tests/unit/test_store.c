@@ -375,6 +375,27 @@ static void test_room_in_the_log(void **state)
 	assert_true(f->s->keeper.used < 512 * 1024);
 }
 
+/* Also while the thread that does it never gets its turn. */
+static void test_log_is_kept_short_by_who_commits(void **state)
+{
+	struct store_fixture *f = *state;
+	char text[24];
+	int64_t longest = 0;
+
+	store_lock(f->s);
+	f->s->keeper.every = f->s->keeper.next = 8;
+	for (int i = 0; i < 200; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		assert_ok(store_begin(f->s, &f->e), f->e);
+		assert_ok(store_note_set(f->s, "n", text, &f->e), f->e);
+		assert_ok(store_commit(f->s, &f->e), f->e);
+		if (f->s->keeper.used > longest)
+			longest = f->s->keeper.used;
+	}
+	store_unlock(f->s);
+	assert_in_range(longest, 16 * 1048, 40 * 1048);
+}
+
 static void test_newer_version(void **state)
 {
 	struct store_fixture *f = *state;
@@ -724,6 +745,7 @@ int main(void)
 		STORE_TEST(test_second_open_names_the_holder),
 		STORE_TEST(test_log_is_kept_short),
 		STORE_TEST(test_room_in_the_log),
+		STORE_TEST(test_log_is_kept_short_by_who_commits),
 		STORE_TEST(test_newer_version),
 		STORE_TEST(test_not_ours),
 		STORE_TEST(test_damaged),
