@@ -19,7 +19,7 @@
 
 /* A checkpoint costs as much as some hundred commits; this is one in
  * thousands. */
-#define LOG_BYTES ((int64_t)(32 * MIB))
+#define LOG_BYTES ((int64_t)(64 * MIB))
 
 /* How much room is made at a time, and how much there should always be. */
 #define ROOM_BYTES ((int64_t)MIB)

@@ -8,48 +8,6 @@
 
 #include "base/poison.h"
 
-/* How what was seen now stands to what is there. */
-struct verdict {
-	bool apply;   /* it counts */
-	bool another; /* and says something else than before */
-};
-
-static int64_t hash_of(const char *event_id)
-{
-	return (int64_t)text_hash(event_id);
-}
-
-/*
- * Events are timed by the homeserver's clock, and our own words (what a look
- * found, what we did) by ours. An event may be older than our own word for the
- * same thing: what the homeserver says counts then. It may also come before the
- * answer to what we did: then our word adds nothing to it. And where its time
- * is ahead of our clock it says nothing about which of the two is newer: then
- * our word counts, since we have just looked.
- */
-static struct verdict judge_membership(
-	sqlite3_stmt *q, const struct store_membership *m)
-{
-	const char *was = (const char *)sqlite3_column_text(q, 0);
-	int64_t origin_ts = sqlite3_column_int64(q, 1);
-	const char *source = (const char *)sqlite3_column_text(q, 2);
-	bool known = m->event_id && sqlite3_column_type(q, 3) != SQLITE_NULL &&
-		sqlite3_column_int64(q, 3) == hash_of(m->event_id);
-	bool same = text_eq(was, m->membership);
-	bool by_event = text_eq(m->source, "event");
-	bool was_event = text_eq(source, "event");
-	bool again = known && was_event;
-	bool takes_over = by_event && !was_event && (same || known);
-	bool stays = same && !by_event && was_event;
-	bool newer = m->origin_ts >= origin_ts ||
-		(!by_event && origin_ts > clock_wall_ms());
-
-	return (struct verdict){
-		.apply = !again && ((newer && !stays) || takes_over),
-		.another = !same,
-	};
-}
-
 /* A room and a user by their numbers. */
 struct place {
 	int64_t room, user;
@@ -63,18 +21,45 @@ static enum rc make_place(struct store *s, const struct store_membership *m,
 	return rc ? rc : id_number_make(s, m->user_id, &ret->user, e);
 }
 
-static enum rc membership_judge(struct store *s, struct place at,
-	const struct store_membership *m, struct verdict *ret, struct err *e)
+/* The row says something else, or there is none. */
+static enum rc is_another(struct store *s, struct place at,
+	const char *membership, bool *ret, struct err *e)
 {
 	bool row = false;
 	sqlite3_stmt *q =
 		stmt_get(s, SQL_MEMBERSHIP_GET, ARGS(N(at.room), N(at.user)));
 	enum rc rc = stmt_step(s, q, &row, e);
 
-	if (rc == RC_OK)
-		*ret = row ? judge_membership(q, m)
-			   : (struct verdict){ true, true };
+	*ret = rc == RC_OK &&
+		!(row &&
+			text_eq((const char *)sqlite3_column_text(q, 0),
+				membership));
 	stmt_done(q);
+	return rc;
+}
+
+/*
+ * Which word counts is decided by the statement, which is run for each event.
+ *
+ * Events are timed by the homeserver's clock, and our own words (what a look
+ * found, what we did) by ours. Of two events the newer counts, and none twice.
+ * An event may be older than our own word for the same thing: what the
+ * homeserver says counts then. It may also come before the answer to what we
+ * did: then our word adds nothing to it. And where its time is ahead of our
+ * clock it says nothing about which of the two is newer: then our word counts,
+ * since we have just looked.
+ */
+static enum rc write_membership(struct store *s, struct place at,
+	const struct store_membership *m, bool *applied, struct err *e)
+{
+	const struct arg event =
+		m->event_id ? N((int64_t)text_hash(m->event_id)) : T(NULL);
+	enum rc rc = store_write(s, SQL_MEMBERSHIP_SET,
+		ARGS(N(at.room), N(at.user), T(m->membership), event,
+			N(m->origin_ts), T(m->source), N(clock_wall_ms())),
+		e);
+
+	*applied = rc == RC_OK && sqlite3_changes(s->db) > 0;
 	return rc;
 }
 
@@ -82,23 +67,20 @@ static enum rc membership_judge(struct store *s, struct place at,
 static enum rc set(struct store *s, const struct store_membership *m, bool news,
 	bool *changed, struct err *e)
 {
-	const struct arg event =
-		m->event_id ? N(hash_of(m->event_id)) : T(NULL);
-	struct verdict v = { 0 };
+	bool ask = news, another = true, applied = false;
 	struct place at = { 0 };
 
 	store_lock(s);
 	enum rc rc = make_place(s, m, &at, e);
-	if (rc == RC_OK)
-		rc = membership_judge(s, at, m, &v, e);
-	if (rc == RC_OK && v.apply && (v.another || !news))
-		rc = store_write(s, SQL_MEMBERSHIP_SET,
-			ARGS(N(at.room), N(at.user), T(m->membership), event,
-				N(m->origin_ts), T(m->source)),
-			e);
+	if (rc == RC_OK && changed && !news)
+		rc = store_room_has_key(s, m->room_id, &ask, e);
+	if (rc == RC_OK && ask)
+		rc = is_another(s, at, m->membership, &another, e);
+	if (rc == RC_OK && (another || !news))
+		rc = write_membership(s, at, m, &applied, e);
 	store_unlock(s);
 	if (rc == RC_OK && changed)
-		*changed = v.apply && v.another;
+		*changed = applied && ask && another;
 	return rc;
 }
 
@@ -195,16 +177,15 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	const char *content, const char *event_id, int64_t origin_ts,
 	bool *changed, struct err *e)
 {
-	struct verdict v = { true, true };
-	bool row = false;
+	bool row = false, apply = true, another = true;
 
 	store_lock(s);
 	sqlite3_stmt *q = stmt_get(s, SQL_STATE_GET, ARGS(T(room_id), T(type)));
 	enum rc rc = stmt_step(s, q, &row, e);
 	if (rc == RC_OK && row) {
-		v.another = !text_eq(
+		another = !text_eq(
 			(const char *)sqlite3_column_text(q, 0), content);
-		v.apply = origin_ts >= sqlite3_column_int64(q, 1) &&
+		apply = origin_ts >= sqlite3_column_int64(q, 1) &&
 			!(event_id &&
 				text_eq((const char *)sqlite3_column_text(q, 2),
 					event_id));
@@ -212,13 +193,13 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	stmt_done(q);
 	store_unlock(s);
 
-	if (rc == RC_OK && v.apply)
+	if (rc == RC_OK && apply)
 		rc = store_write(s, SQL_STATE_SET,
 			ARGS(T(room_id), T(type), T(content), T(event_id),
 				N(origin_ts)),
 			e);
 	if (rc == RC_OK && changed)
-		*changed = v.apply && v.another;
+		*changed = apply && another;
 	return rc;
 }
 

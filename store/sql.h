@@ -27,7 +27,7 @@
 #define SQL_DURABLE                                                            \
 	"PRAGMA synchronous = FULL;"                                           \
 	"PRAGMA cache_size = -1024;"                                           \
-	"PRAGMA journal_size_limit = 67108864;"
+	"PRAGMA journal_size_limit = 134217728;"
 /* Between transactions: a commit is on the disk, or with the system alone. */
 #define SQL_SYNC "PRAGMA synchronous = FULL"
 #define SQL_NO_SYNC "PRAGMA synchronous = NORMAL"
@@ -165,13 +165,23 @@
 	X(ID_GET, "SELECT no FROM identifier WHERE id = ?1")                   \
 	X(ID_ADD, "INSERT INTO identifier (id) VALUES (?1)")                   \
 	X(MEMBERSHIP_GET,                                                      \
-	  "SELECT membership, origin_ts, source, event FROM member "           \
+	  "SELECT membership FROM member "                                     \
 	  "WHERE room = ?1 AND user = ?2")                                     \
 	X(MEMBERSHIP_SET,                                                      \
 	  "INSERT INTO member (room, user, membership, event, origin_ts, "     \
 	  "source) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "                           \
 	  "ON CONFLICT DO UPDATE SET membership = excluded.membership, "       \
-	  "event = excluded.event, origin_ts = excluded.origin_ts, source = excluded.source")          \
+	  "event = excluded.event, origin_ts = excluded.origin_ts, "           \
+	  "source = excluded.source "                                          \
+	  "WHERE CASE "                                                        \
+	  "WHEN excluded.source = 'event' AND source = 'event' "               \
+	  "THEN excluded.origin_ts >= origin_ts "                              \
+	  "AND NOT coalesce(event = excluded.event, 0) "                       \
+	  "WHEN excluded.source = 'event' "                                    \
+	  "THEN excluded.origin_ts >= origin_ts "                              \
+	  "OR membership = excluded.membership OR event = excluded.event "     \
+	  "WHEN source = 'event' AND membership = excluded.membership THEN 0 " \
+	  "ELSE excluded.origin_ts >= origin_ts OR origin_ts > ?7 END")        \
 	X(JOINED,                                                              \
 	  "SELECT user_id FROM membership "                                    \
 	  "WHERE room_id = ?1 AND membership = 'join' ORDER BY user_id")       \

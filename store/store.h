@@ -180,7 +180,8 @@ MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
  * there; of equal times the later call wins, but not the same event once more. An
  * event that says what an action of ours or a poll has already said takes over
  * id and time.
- * *changed (may be NULL): the membership is another than before.
+ * *changed (may be NULL): the membership is another than before, in a room that
+ * has a key; of others nobody asks.
  */
 MUST_CHECK enum rc store_membership_set(struct store *s,
 	const struct store_membership *m, bool *changed, struct err *e);
