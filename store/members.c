@@ -8,6 +8,25 @@
 
 #include "base/poison.h"
 
+/* What the numbers in the table stand for, as in the view `membership`. */
+static const char *const memberships[] = { "leave", "join", "invite", "ban",
+	"knock" };
+static const char *const sources[] = { "event", "poll", "action" };
+
+static int64_t number_of(const char *const *words, size_t n, const char *word)
+{
+	size_t i = 0;
+
+	while (i < n && !text_eq(words[i], word))
+		i++;
+	return (int64_t)i;
+}
+
+/* The table refuses a word that is none. */
+#define MEMBERSHIP(word)                                                       \
+	N(number_of(memberships, ARRAY_LEN(memberships), (word)))
+#define SOURCE(word) N(number_of(sources, ARRAY_LEN(sources), (word)))
+
 /* A room and a user by their numbers. */
 struct place {
 	int64_t room, user;
@@ -32,8 +51,7 @@ static enum rc is_another(struct store *s, struct place at,
 
 	*ret = rc == RC_OK &&
 		!(row &&
-			text_eq((const char *)sqlite3_column_text(q, 0),
-				membership));
+			sqlite3_column_int64(q, 0) == MEMBERSHIP(membership).n);
 	stmt_done(q);
 	return rc;
 }
@@ -55,8 +73,8 @@ static enum rc write_membership(struct store *s, struct place at,
 	const struct arg event =
 		m->event_id ? N((int64_t)text_hash(m->event_id)) : T(NULL);
 	enum rc rc = store_write(s, SQL_MEMBERSHIP_SET,
-		ARGS(N(at.room), N(at.user), T(m->membership), event,
-			N(m->origin_ts), T(m->source), N(clock_wall_ms())),
+		ARGS(N(at.room), N(at.user), MEMBERSHIP(m->membership), event,
+			N(m->origin_ts), SOURCE(m->source), N(clock_wall_ms())),
 		e);
 
 	*applied = rc == RC_OK && sqlite3_changes(s->db) > 0;

@@ -237,34 +237,23 @@ enum rc store_direct_rooms(struct store *s, const char *user_id,
 	return list_by(s, SQL_DIRECT_ROOMS_OF, &rooms, user_id, a, ret, n, e);
 }
 
-static enum rc read_one_membership(struct store *s, const char *room_id,
-	const char *user_id, struct arena *a, const char **ret, struct err *e)
-{
-	int64_t room = 0, user = 0;
-	bool row = false;
-	enum rc rc = id_number(s, room_id, &room, e);
-
-	if (rc == RC_OK)
-		rc = id_number(s, user_id, &user, e);
-	if (rc != RC_OK)
-		return rc;
-	sqlite3_stmt *q =
-		stmt_get(s, SQL_MEMBERSHIP_GET, ARGS(N(room), N(user)));
-	rc = stmt_step(s, q, &row, e);
-	*ret = rc == RC_OK && row ? column_text(q, 0, a) : NULL;
-	stmt_done(q);
-	return rc == RC_OK && row && !*ret ? err_nomem(e) : rc;
-}
-
 enum rc store_membership_get(struct store *s, const char *room_id,
 	const char *user_id, struct arena *a, const char **ret, struct err *e)
 {
 	const char *membership = NULL;
+	bool row = false;
 
 	store_lock(s);
-	enum rc rc =
-		read_one_membership(s, room_id, user_id, a, &membership, e);
+	sqlite3_stmt *q =
+		stmt_get(s, SQL_MEMBERSHIP_OF, ARGS(T(room_id), T(user_id)));
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK && row)
+		membership = column_text(q, 0, a);
+	stmt_done(q);
 	store_unlock(s);
+
+	if (rc == RC_OK && row && !membership)
+		return err_nomem(e);
 	if (rc == RC_OK)
 		*ret = membership;
 	return rc;

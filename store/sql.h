@@ -173,15 +173,19 @@
 	  "ON CONFLICT DO UPDATE SET membership = excluded.membership, "       \
 	  "event = excluded.event, origin_ts = excluded.origin_ts, "           \
 	  "source = excluded.source "                                          \
+	  /* events (source 0) by their time, see members.c */                 \
 	  "WHERE CASE "                                                        \
-	  "WHEN excluded.source = 'event' AND source = 'event' "               \
+	  "WHEN excluded.source = 0 AND source = 0 "                           \
 	  "THEN excluded.origin_ts >= origin_ts "                              \
 	  "AND NOT coalesce(event = excluded.event, 0) "                       \
-	  "WHEN excluded.source = 'event' "                                    \
+	  "WHEN excluded.source = 0 "                                          \
 	  "THEN excluded.origin_ts >= origin_ts "                              \
 	  "OR membership = excluded.membership OR event = excluded.event "     \
-	  "WHEN source = 'event' AND membership = excluded.membership THEN 0 " \
+	  "WHEN source = 0 AND membership = excluded.membership THEN 0 "       \
 	  "ELSE excluded.origin_ts >= origin_ts OR origin_ts > ?7 END")        \
+	X(MEMBERSHIP_OF,                                                       \
+	  "SELECT membership FROM membership "                                 \
+	  "WHERE room_id = ?1 AND user_id = ?2")                               \
 	X(JOINED,                                                              \
 	  "SELECT user_id FROM membership "                                    \
 	  "WHERE room_id = ?1 AND membership = 'join' ORDER BY user_id")       \

@@ -1,6 +1,7 @@
 -- Room and user ids of memberships, once each, and of an event's id a hash, by
--- which it is known again: a row of member is a quarter as long as it was, and
--- found by numbers.
+-- which it is known again: a row of member is a sixth as long as it was, and
+-- found by numbers. Which words the numbers of memberships and sources stand
+-- for is said in the view, and in members.c.
 CREATE TABLE identifier (
 	no INTEGER PRIMARY KEY,
 	id TEXT NOT NULL UNIQUE
@@ -9,20 +10,21 @@ CREATE TABLE identifier (
 CREATE TABLE member (
 	room INTEGER,
 	user INTEGER,
-	membership TEXT NOT NULL CHECK (membership = 'join'
-		OR membership = 'invite' OR membership = 'leave'
-		OR membership = 'ban' OR membership = 'knock'),
+	membership INTEGER NOT NULL CHECK (membership BETWEEN 0 AND 4),
 	event INTEGER,
 	origin_ts INTEGER NOT NULL,
-	source TEXT NOT NULL
-		CHECK (source = 'event' OR source = 'poll' OR source = 'action'),
+	source INTEGER NOT NULL CHECK (source BETWEEN 0 AND 2),
 	PRIMARY KEY (room, user)
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO identifier (id)
 	SELECT room_id FROM membership UNION SELECT user_id FROM membership;
 INSERT INTO member
-	SELECT r.no, u.no, membership, NULL, origin_ts, source
+	SELECT r.no, u.no,
+		CASE membership WHEN 'leave' THEN 0 WHEN 'join' THEN 1
+			WHEN 'invite' THEN 2 WHEN 'ban' THEN 3 ELSE 4 END,
+		NULL, origin_ts,
+		CASE source WHEN 'event' THEN 0 WHEN 'poll' THEN 1 ELSE 2 END
 	FROM membership
 	JOIN identifier AS r ON r.id = room_id
 	JOIN identifier AS u ON u.id = user_id;
@@ -31,7 +33,12 @@ DROP TABLE membership;
 -- Other programs read it.
 CREATE VIEW membership AS
 	SELECT r.id AS room_id, u.id AS user_id,
-		membership, origin_ts, source
+		CASE membership WHEN 0 THEN 'leave' WHEN 1 THEN 'join'
+			WHEN 2 THEN 'invite' WHEN 3 THEN 'ban'
+			ELSE 'knock' END AS membership,
+		origin_ts,
+		CASE source WHEN 0 THEN 'event' WHEN 1 THEN 'poll'
+			ELSE 'action' END AS source
 	FROM member
 	JOIN identifier AS r ON r.no = room
 	JOIN identifier AS u ON u.no = user;
