@@ -62,7 +62,9 @@ static enum rc is_another(struct store *s, struct place at,
  * Events are timed by the homeserver's clock, and our own words (what a look
  * found, what we did) by ours. Of two events the newer counts, and none twice.
  * An event may be older than our own word for the same thing: what the
- * homeserver says counts then. It may also come before the answer to what we
+ * homeserver says counts then; so it does where a look has only found that
+ * somebody is not there, which may be a ban or an invitation. It may also come
+ * before the answer to what we
  * did: then our word adds nothing to it. And where its time is ahead of our
  * clock it says nothing about which of the two is newer: then our word counts,
  * since we have just looked.
@@ -211,6 +213,9 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	stmt_done(q);
 	store_unlock(s);
 
+	/* A look knows no event: what it finds as it is leaves the event be. */
+	if (!event_id && row && !another)
+		apply = false;
 	if (rc == RC_OK && apply)
 		rc = store_write(s, SQL_STATE_SET,
 			ARGS(T(room_id), T(type), T(content), T(event_id),

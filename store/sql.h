@@ -181,6 +181,8 @@
 	  "WHEN excluded.source = 0 "                                          \
 	  "THEN excluded.origin_ts >= origin_ts "                              \
 	  "OR membership = excluded.membership OR event = excluded.event "     \
+	  "OR (source = 1 AND membership = 0 AND event IS NULL "               \
+	  "AND excluded.membership <> 1) "                                     \
 	  "WHEN source = 0 AND membership = excluded.membership THEN 0 "       \
 	  "ELSE excluded.origin_ts >= origin_ts OR origin_ts > ?7 END")        \
 	X(MEMBERSHIP_OF,                                                       \

@@ -281,6 +281,33 @@ static void test_look_before_the_event(void **state)
 	assert_string_equal(intake_membership(f, A), "leave");
 }
 
+/* A look that does not find somebody does not know why: an event that comes
+ * late does. */
+static void test_look_before_a_ban(void **state)
+{
+	struct store_fixture *f = *state;
+	const int64_t now = clock_wall_ms();
+	char body[1000];
+
+	snprintf(body, sizeof(body), TXN(MEMBER("$1", A, "join", "%lld")),
+		(long long)now - 90000);
+	intake_take(f, "1", body);
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_membership_poll(f->s, R, NULL, 0, now, NULL, &f->e),
+		f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	assert_string_equal(intake_membership(f, A), "leave");
+	/* Of a join it knew better. */
+	snprintf(body, sizeof(body), TXN(MEMBER("$2", A, "join", "%lld")),
+		(long long)now - 80000);
+	intake_take(f, "2", body);
+	assert_string_equal(intake_membership(f, A), "leave");
+	snprintf(body, sizeof(body), TXN(MEMBER("$3", A, "ban", "%lld")),
+		(long long)now - 60000);
+	intake_take(f, "3", body);
+	assert_string_equal(intake_membership(f, A), "ban");
+}
+
 /* Two that have no event with an id are told apart by what is in them. */
 static void test_events_without_ids(void **state)
 {
@@ -417,6 +444,12 @@ static void test_redaction(void **state)
 				 "SELECT content ->> '$.name' = 'New' FROM "
 				 "room_state WHERE type = 'm.room.name'"),
 		1);
+	/* A look that finds the same does not know of which event it is. */
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_state_set(f->s, R, "m.room.name", "{\"name\":\"New\"}",
+			  NULL, 30, NULL, &f->e),
+		f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
 	/* What is redacted does not come back. */
 	assert_true(intake_take(f, "p",
 		TXN(REDACTION("$p", "\"content\":{\"redacts\":\"$n\"}")))
@@ -897,6 +930,7 @@ int main(void)
 		STORE_TEST(test_future),
 		STORE_TEST(test_clock_ahead),
 		STORE_TEST(test_look_before_the_event),
+		STORE_TEST(test_look_before_a_ban),
 		STORE_TEST(test_events_without_ids),
 		STORE_TEST(test_every_order),
 		STORE_TEST(test_state),
