@@ -88,6 +88,11 @@ enum setting_type {
 		"… for people of one manager")                                 \
 	X(DIRECT_TEAM, "direct.team_peers", BOOL, "true", NULL,                \
 		"… for people of one team")                                    \
+	X(DIRECT_CREATE, "direct.create", WORD, "auto",                        \
+		"auto|eager|on_demand|off",                                    \
+		"when they are made; auto: at once, unless they are many")     \
+	X(DIRECT_PER_MINUTE, "direct.per_minute", INT, "600", "1..60000",      \
+		"how many are made in a minute at most")                       \
 	X(HANDOFF_ROOT, "handoff.root", PATH, "runtime", NULL,                 \
 		"the runtime directory: <root>/<Department>/<localpart>/")     \
 	X(HANDOFF_DEVICE, "handoff.device_id", TEXT, "MUSTER", NULL,           \
@@ -99,6 +104,8 @@ enum setting_type {
 		"requests in flight at once")                                  \
 	X(INTERVAL, "reconcile.interval", DURATION, "5m", "1s..24h",           \
 		"how often the rooms are looked at")                           \
+	X(RESPECT_WINDOW, "respect.window", DURATION, "24h", "1s..720h",       \
+		"an agent that is removed twice within it is kept out")        \
 	X(PASSWORD, "reconcile.password", WORD, "random", "random|none",       \
 		"of a new account on Conduit: random and forgotten, or none")  \
 	X(OPS_SOCKET, "ops.socket", PATH, "muster.sock", NULL,                 \

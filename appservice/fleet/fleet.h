@@ -28,6 +28,28 @@ struct person {
 	struct place place;
 };
 
+enum join_rule { JOIN_INVITE, JOIN_RESTRICTED, JOIN_PUBLIC };
+
+/* A level that the policy gives somebody beside the fleet's humans. */
+struct grant {
+	const char *user_id;
+	int64_t level;
+};
+
+/* What only a room of the policy has. */
+struct room_policy {
+	const char *rule; /* the alias as the policy has it, "{team}-team": what
+			     the room is for, whatever the team is called */
+	enum join_rule join_rule;
+	const char **allow; /* JOIN_RESTRICTED: keys of the declared rooms whose
+			       members may join; sorted */
+	size_t n_allow;
+	const char *history; /* "shared" …; NULL: not said, left as it is */
+	bool encryption;
+	const struct grant *grants; /* by user id */
+	size_t n_grants;
+};
+
 struct room {
 	const char *key;   /* alias, or "@a @b" sorted: the store's key */
 	const char *alias; /* full; NULL for a direct room */
@@ -36,6 +58,7 @@ struct room {
 	const char *topic; /* NULL: none */
 	bool direct;
 	bool strict; /* whoever is not a member is removed, humans too */
+	const struct room_policy *policy; /* NULL for a direct room */
 	const struct person **members; /* sorted by user id */
 	size_t n_members;
 	/* Direct rooms: who makes it (always an agent) and who is invited. */
