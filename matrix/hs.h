@@ -132,6 +132,9 @@ MUST_CHECK enum rc hs_register_password(struct hs *hs, const char *username,
 	struct hs_session *ret, struct err *e);
 /* Ends this client's own token. Not for the as_token (AS-139). */
 MUST_CHECK enum rc hs_logout(struct hs *hs, struct err *e);
+/* Ends every token of this user and its devices. `as` is never NULL or empty
+ * (RC_INVALID): that would end those of the service itself (AS-139). */
+MUST_CHECK enum rc hs_logout_all(struct hs *hs, const char *as, struct err *e);
 
 /* Whether the user has the device, and how many it has in all. */
 MUST_CHECK enum rc hs_device(struct hs *hs, const char *as,

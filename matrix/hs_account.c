@@ -299,6 +299,21 @@ enum rc hs_logout(struct hs *hs, struct err *e)
 	return hs_request(hs, &call, NULL, e);
 }
 
+enum rc hs_logout_all(struct hs *hs, const char *as, struct err *e)
+{
+	struct hs_call call = {
+		.method = "POST",
+		.path = HS_CLIENT "/logout/all",
+		.as = as,
+		.body = "{}",
+	};
+	if (as == NULL || *as == '\0')
+		return err_set(e, RC_INVALID,
+			"POST %s: whose sessions are to end is not said",
+			call.path);
+	return hs_request(hs, &call, NULL, e);
+}
+
 /* --- what belongs to an account ---------------------------------------- */
 
 enum rc hs_device(struct hs *hs, const char *as, const char *device_id,

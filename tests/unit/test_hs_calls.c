@@ -343,6 +343,23 @@ static void logging_in_by_password(void **state)
 	secret_fini(&password);
 }
 
+/* AS-139: for one of our users, and never for who has the token. */
+static void ending_all_tokens_of_a_user(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 200, "{}");
+	assert_ok(hs_logout_all(f->hs, AGENT, &f->e), f->e);
+	expect_sent(f, "POST " V3 "/logout/all" AS_AGENT, "{}");
+	assert_true(sent_token(f));
+	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\"}");
+	assert_rc(hs_logout_all(f->hs, AGENT, &f->e), RC_FORBIDDEN);
+
+	script_otherwise(f->server, 200, "{}");
+	assert_rc(hs_logout_all(f->hs, NULL, &f->e), RC_INVALID);
+	assert_rc(hs_logout_all(f->hs, "", &f->e), RC_INVALID);
+	assert_int_equal(script_requests(f->server), 2);
+}
+
 #define SESSION                                                                \
 	"{\"user_id\":\"@h:hs\",\"access_token\":\"t\",\"device_id\":\"D\"}"
 
@@ -759,6 +776,7 @@ int main(void)
 		CASE(logins_that_are_offered),
 		CASE(a_login_answer_must_be_whole),
 		CASE(logging_in_by_password),
+		CASE(ending_all_tokens_of_a_user),
 		CASE(registering_a_human),
 		CASE(devices),
 		CASE(display_names),
