@@ -270,7 +270,24 @@ static enum rc refused(struct hs *hs, struct err *e)
 		words[0] != '\0' ? ": " : "", words);
 }
 
-enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e)
+static enum rc parse_list(
+	const struct buf *body, struct json **ret, struct err *why)
+{
+	struct json *doc = NULL;
+	enum rc rc = json_parse_any(buf_str(body), body->n, NULL, &doc, why);
+	if (rc != RC_OK)
+		return rc;
+	const enum js_type type = js_type(json_root(doc));
+	if (type != JS_ARR) {
+		json_free(doc);
+		return err_set(why, RC_INVALID, "it is %s", js_type_name(type));
+	}
+	*ret = doc;
+	return RC_OK;
+}
+
+static enum rc finish(
+	struct hs *hs, bool list, struct json **ret, struct err *e)
 {
 	const struct http_answer *a = &hs->answer;
 	struct json *doc = NULL;
@@ -283,7 +300,8 @@ enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e)
 	if (a->body.n > 0)
 		json_replace_nul(hs->answer.body.p, hs->answer.body.n);
 	struct err why;
-	rc = json_parse(buf_str(&a->body), a->body.n, NULL, &doc, &why);
+	rc = list ? parse_list(&a->body, &doc, &why)
+		  : json_parse(buf_str(&a->body), a->body.n, NULL, &doc, &why);
 	if (rc == RC_NOMEM) {
 		rc = err_nomem(e);
 		goto out;
@@ -292,9 +310,10 @@ enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e)
 		/* `why` shows one character: an answer may hold a token. */
 		hs->failure.status = a->status;
 		rc = err_set(e, RC_REMOTE,
-			"%s: %d, but the answer is not a JSON object (%s): is "
-			"a homeserver behind this URL?",
-			hs->where, a->status, why.text);
+			"%s: %d, but the answer is not a JSON %s (%s): is a "
+			"homeserver behind this URL?",
+			hs->where, a->status, list ? "array" : "object",
+			why.text);
 		goto out;
 	}
 	if (ret != NULL) {
@@ -307,11 +326,16 @@ out:
 	return rc;
 }
 
+enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e)
+{
+	return finish(hs, false, ret, e);
+}
+
 enum rc hs_request(struct hs *hs, const struct hs_call *call, struct json **ret,
 	struct err *e)
 {
 	enum rc rc = hs_exchange(hs, call, e);
-	return rc == RC_OK ? hs_finish(hs, ret, e) : rc;
+	return rc == RC_OK ? finish(hs, call->list, ret, e) : rc;
 }
 
 enum rc hs_request_body(struct hs *hs, struct hs_call call, struct buf *body,

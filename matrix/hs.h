@@ -200,6 +200,20 @@ MUST_CHECK enum rc hs_members(struct hs *hs, const char *as,
 	const char *room_id, struct arena *a, struct hs_members *ret,
 	struct err *e);
 
+struct hs_state_event {
+	const char *type, *state_key, *content; /* JSON text of an object */
+	const char *event_id, *sender;
+	int64_t origin_ts; /* 0: not said */
+};
+struct hs_state_events {
+	struct hs_state_event *items;
+	size_t n;
+};
+/* The room's state events of these types (NULL ends them; no list: of every
+ * type), in one request. What is no state event is passed over. */
+MUST_CHECK enum rc hs_room_state(struct hs *hs, const char *as,
+	const char *room_id, const char *const *types, struct arena *a,
+	struct hs_state_events *ret, struct err *e);
 /* Content of a state event as JSON text; RC_NOT_FOUND when there is none. */
 MUST_CHECK enum rc hs_state(struct hs *hs, const char *as, const char *room_id,
 	const char *type, const char *key, struct buf *ret, struct err *e);

@@ -39,6 +39,7 @@ struct hs_call {
 	bool anonymous;   /* without the token */
 	const char *body; /* JSON; NULL: none */
 	bool harmless;    /* no write, though it is not a GET */
+	bool list;        /* the answer is an array */
 };
 
 /* --- hs.c ------------------------------------------------------------- */
@@ -54,7 +55,7 @@ MUST_CHECK enum rc hs_exchange(
  * may be NULL). What was received is wiped.
  */
 MUST_CHECK enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e);
-/* Both. */
+/* Both; the answer may be a list, where the call says so. */
 MUST_CHECK enum rc hs_request(struct hs *hs, const struct hs_call *call,
 	struct json **ret, struct err *e);
 /* hs_request() with a body that was built, which is wiped. */

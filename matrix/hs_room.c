@@ -310,6 +310,78 @@ static const char *state_path(const char *key)
 	return *key == '\0' ? ROOM "/state/%" : ROOM "/state/%/%";
 }
 
+static bool is_wanted(const char *type, const char *const *types)
+{
+	for (; types != NULL && *types != NULL; types++) {
+		if (text_eq(type, *types))
+			return true;
+	}
+	return types == NULL;
+}
+
+static bool is_state(struct js event)
+{
+	return js_get_str(event, "type") != NULL &&
+		js_get_str(event, "state_key") != NULL &&
+		js_get_str(event, "event_id") != NULL &&
+		js_get_str(event, "sender") != NULL &&
+		js_type(js_get(event, "content")) == JS_OBJ;
+}
+
+static bool add_state(struct arena *a, struct hs_state_events *all, size_t *cap,
+	struct js event, struct buf *text)
+{
+	struct hs_state_event *s =
+		arena_push(a, &all->items, &all->n, cap, sizeof(*s));
+	buf_clear(text);
+	js_write(js_get(event, "content"), text);
+	if (s == NULL || buf_rc(text) != RC_OK)
+		return false;
+	s->type = hs_arena_str(a, event, "type");
+	s->state_key = hs_arena_str(a, event, "state_key");
+	s->event_id = hs_arena_str(a, event, "event_id");
+	s->sender = hs_arena_str(a, event, "sender");
+	s->content = arena_strndup(a, text->p, text->n);
+	if (!js_get_i64(event, "origin_server_ts", &s->origin_ts))
+		s->origin_ts = 0;
+	return arena_ok(a);
+}
+
+enum rc hs_room_state(struct hs *hs, const char *as, const char *room_id,
+	const char *const *types, struct arena *a, struct hs_state_events *ret,
+	struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = ROOM "/state",
+		.ids = { room_id },
+		.as = as,
+		.list = true,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct hs_state_events all = { 0 };
+	size_t cap = 0;
+	struct buf text;
+	buf_init(&text, LIMIT_ANSWER);
+	struct js events = json_root(doc);
+	for (size_t i = 0; i < js_len(events) && rc == RC_OK; i++) {
+		struct js event = js_at(events, i);
+		if (is_state(event) &&
+			is_wanted(js_get_str(event, "type"), types) &&
+			!add_state(a, &all, &cap, event, &text))
+			rc = err_nomem(e);
+	}
+	if (rc == RC_OK)
+		*ret = all;
+	buf_free(&text);
+	json_free(doc);
+	return rc;
+}
+
 enum rc hs_state(struct hs *hs, const char *as, const char *room_id,
 	const char *type, const char *key, struct buf *ret, struct err *e)
 {

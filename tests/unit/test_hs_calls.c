@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "tests/unit/hs_fixture.h"
 
 #include "base/poison.h"
@@ -694,6 +695,157 @@ static void room_state(void **state)
 		"{\"topic\":\"t\"}");
 }
 
+#define NAME(more) "{\"type\":\"m.room.name\"" more "}"
+#define REST ",\"event_id\":\"$1\",\"sender\":\"@a:hs\""
+
+static void all_state_of_a_room(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const wanted[] = { "m.room.name", "m.room.member",
+		NULL };
+	struct hs_state_events s = { 0 };
+	static const char answer[] = "[{\"type\":\"m.room.name\",\"state_key\":"
+				     "\"\",\"event_id\":"
+				     "\"$1\",\"sender\":\"@a:hs\",\"origin_"
+				     "server_ts\":"
+				     "1700000000123,\"content\":{\"name\":\"a/"
+				     "b \\u0000\",\"n\":1}},"
+				     "{\"type\":\"m.room.topic\",\"state_key\":"
+				     "\"\",\"event_id\":"
+				     "\"$2\",\"sender\":\"@a:hs\",\"content\":{"
+				     "}},"
+				     /* what is no state event */
+				     "null,7,[],{}," NAME(REST ",\"content\":{"
+							       "}") "," NAME(
+					     REST ",\"state_key\":7,"
+						  "\"content\":{}") "," NAME(REST
+					     ",\"state_key\":\"\",\"content\":["
+					     "]") "," NAME(",\"state_key\":"
+							   "\"\",\"content\":{}"
+							   ",\"sender\":\"@a:"
+							   "hs\"") "," NAME(","
+									    "\""
+									    "st"
+									    "at"
+									    "e_"
+									    "ke"
+									    "y"
+									    "\""
+									    ":"
+									    "\""
+									    "\""
+									    ","
+									    "\""
+									    "co"
+									    "nt"
+									    "en"
+									    "t"
+									    "\""
+									    ":{"
+									    "},"
+									    "\""
+									    "ev"
+									    "en"
+									    "t_"
+									    "id"
+									    "\""
+									    ":"
+									    "\""
+									    "$1"
+									    "\"") ","
+										  "{\"type\":\"m.room.member\",\"state_key\":\"@b:hs\","
+										  "\"event_id\":\"$3\",\"sender\":\"@c:hs\","
+										  "\"origin_server_ts\":\"soon\","
+										  "\"content\":{\"membership\":\"ban\"}}]";
+	say(f, 200, answer);
+	assert_ok(hs_room_state(
+			  f->hs, AGENT, "!r:hs", wanted, &f->arena, &s, &f->e),
+		f->e);
+	expect_sent(f, "GET " V3 "/rooms/%21r%3Ahs/state" AS_AGENT, "");
+	assert_int_equal(s.n, 2);
+	assert_string_equal(s.items[0].type, "m.room.name");
+	assert_string_equal(s.items[0].state_key, "");
+	assert_string_equal(
+		s.items[0].content, "{\"name\":\"a/b \xef\xbf\xbd\",\"n\":1}");
+	assert_string_equal(s.items[0].event_id, "$1");
+	assert_string_equal(s.items[0].sender, "@a:hs");
+	assert_true(s.items[0].origin_ts == INT64_C(1700000000123));
+	assert_string_equal(s.items[1].type, "m.room.member");
+	assert_string_equal(s.items[1].state_key, "@b:hs");
+	assert_string_equal(s.items[1].content, "{\"membership\":\"ban\"}");
+	assert_string_equal(s.items[1].sender, "@c:hs");
+	assert_int_equal(s.items[1].origin_ts, 0);
+
+	say(f, 200, answer);
+	assert_ok(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s, &f->e),
+		f->e);
+	assert_int_equal(s.n, 3);
+	assert_string_equal(s.items[1].content, "{}");
+	say(f, 200, answer);
+	assert_ok(hs_room_state(f->hs, NULL, "!r",
+			  (const char *const[]){ NULL }, &f->arena, &s, &f->e),
+		f->e);
+	assert_int_equal(s.n, 0);
+}
+
+static void a_state_that_is_no_list(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_state_events s = { .n = 9 };
+	static const char *const bad[] = { "{}", "\"[]\"", "[", "[]]", "null",
+		"" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		say(f, 200, bad[i]);
+		assert_rc(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s,
+				  &f->e),
+			RC_REMOTE);
+		assert_non_null(strstr(f->e.text, "not a JSON array"));
+	}
+	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\"}");
+	assert_rc(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s, &f->e),
+		RC_FORBIDDEN);
+	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	assert_rc(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s, &f->e),
+		RC_NOT_FOUND);
+	assert_int_equal(s.n, 9);
+}
+
+/* A room of five thousand people, of whom only its name is asked for. */
+static void state_of_a_large_room(void **state)
+{
+	struct fixture *f = *state;
+	struct hs_state_events s = { 0 };
+	struct buf answer;
+	buf_init(&answer, LIMIT_ANSWER);
+	buf_add(&answer, "[");
+	for (int i = 0; i < 5000; i++)
+		buf_addf(&answer,
+			"{\"type\":\"m.room.member\",\"state_key\":\"@a%d:hs\""
+			",\"content\":{\"membership\":\"join\",\"displayname\":"
+			"\"A name of some length, as people have them\"},"
+			"\"event_id\":\"$%d\",\"sender\":\"@a%d:hs\","
+			"\"unsigned\""
+			":{\"age\":1},\"origin_server_ts\":%d,\"room_id\":\"!"
+			"r\"},",
+			i, i, i, i);
+	buf_add(&answer, NAME(REST ",\"state_key\":\"\",\"content\":{}") "]");
+	assert_int_equal(buf_rc(&answer), RC_OK);
+	say(f, 200, buf_str(&answer));
+	assert_ok(hs_room_state(f->hs, NULL, "!r",
+			  (const char *const[]){ "m.room.name", NULL },
+			  &f->arena, &s, &f->e),
+		f->e);
+	assert_int_equal(s.n, 1);
+	assert_true(f->arena.used < 1024);
+	say(f, 200, buf_str(&answer));
+	assert_ok(hs_room_state(f->hs, NULL, "!r",
+			  (const char *const[]){ "m.room.member", NULL },
+			  &f->arena, &s, &f->e),
+		f->e);
+	assert_int_equal(s.n, 5000);
+	buf_free(&answer);
+}
+
 static void what_does_not_fit_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -788,6 +940,9 @@ int main(void)
 		CASE(joined),
 		CASE(members),
 		CASE(room_state),
+		CASE(all_state_of_a_room),
+		CASE(a_state_that_is_no_list),
+		CASE(state_of_a_large_room),
 		CASE(what_does_not_fit_is_an_error),
 		CASE(messages),
 		CASE(recent_messages),
