@@ -168,12 +168,18 @@ MUST_CHECK enum rc hs_admin_room(struct hs *hs, const char *server_name,
 	struct arena *a, const char **ret_room_id, struct err *e);
 MUST_CHECK enum rc hs_set_alias(
 	struct hs *hs, const char *alias, const char *room_id, struct err *e);
+/* RC_NOT_FOUND: there was none. RC_EXCLUSIVE: it is not in our namespace. */
+MUST_CHECK enum rc hs_delete_alias(
+	struct hs *hs, const char *alias, struct err *e);
 MUST_CHECK enum rc hs_invite(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, struct err *e);
 MUST_CHECK enum rc hs_join(
 	struct hs *hs, const char *as, const char *room_id, struct err *e);
 MUST_CHECK enum rc hs_leave(
 	struct hs *hs, const char *as, const char *room_id, struct err *e);
+/* RC_NOT_FOUND: the user is not in the room, as far as the homeserver says it
+ * (Conduit: of one who never was; Synapse: always). RC_FORBIDDEN: we may not,
+ * or are not in the room ourselves. */
 MUST_CHECK enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, const char *reason, struct err *e);
 

@@ -139,6 +139,16 @@ enum rc hs_set_alias(
 	return hs_request_body(hs, call, &body, NULL, e);
 }
 
+enum rc hs_delete_alias(struct hs *hs, const char *alias, struct err *e)
+{
+	struct hs_call call = {
+		.method = "DELETE",
+		.path = HS_CLIENT "/directory/room/%",
+		.ids = { alias },
+	};
+	return hs_request(hs, &call, NULL, e);
+}
+
 enum rc hs_invite(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, struct err *e)
 {
@@ -160,12 +170,26 @@ enum rc hs_leave(
 		hs, ROOM "/leave", as, room_id, (const char *[]){ NULL }, e);
 }
 
+/* That there is nobody to kick is M_BAD_STATE for Conduit, and for Synapse of
+ * one who is banned; of others it says so in words alone. */
+static bool is_not_in(
+	enum rc rc, const struct hs_failure *f, const struct err *why)
+{
+	return (rc == RC_REMOTE || rc == RC_FORBIDDEN) &&
+		(text_eq(f->errcode, "M_BAD_STATE") ||
+			strstr(why->text, "target user is not in the room"));
+}
+
 enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, const char *reason, struct err *e)
 {
-	return post_room(hs, ROOM "/kick", as, room_id,
+	struct err why = { 0 };
+	enum rc rc = post_room(hs, ROOM "/kick", as, room_id,
 		(const char *[]){ "user_id", user_id, "reason", reason, NULL },
-		e);
+		&why);
+	if (is_not_in(rc, hs_failure(hs), &why))
+		rc = RC_NOT_FOUND;
+	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 }
 
 /* --- who is where ------------------------------------------------------ */

@@ -566,6 +566,17 @@ static void making_and_finding_rooms(void **state)
 		"{\"room_id\":\"!r:hs\"}");
 	say(f, 409, "{\"errcode\":\"M_UNKNOWN\"}");
 	assert_rc(hs_set_alias(f->hs, "#a:hs", "!r:hs", &f->e), RC_EXISTS);
+
+	say(f, 200, "{}");
+	assert_ok(hs_delete_alias(f->hs, "#a/b:hs", &f->e), f->e);
+	expect_sent(f, "DELETE " V3 "/directory/room/%23a%2Fb%3Ahs", "");
+	assert_true(sent_token(f));
+	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	assert_rc(hs_delete_alias(f->hs, "#a:hs", &f->e), RC_NOT_FOUND);
+	say(f, 400, "{\"errcode\":\"M_EXCLUSIVE\"}");
+	assert_rc(hs_delete_alias(f->hs, "#a:hs", &f->e), RC_EXCLUSIVE);
+	assert_rc(hs_delete_alias(f->hs, "", &f->e), RC_INVALID);
+	assert_int_equal(hs_gate_writes(f->gate), 8);
 }
 
 static void what_must_not_be_done_twice(void **state)
@@ -599,6 +610,47 @@ static void coming_and_going(void **state)
 	assert_ok(hs_kick(f->hs, NULL, "!r", "@a:hs", NULL, &f->e), f->e);
 	expect_sent(
 		f, "POST " V3 "/rooms/%21r/kick", "{\"user_id\":\"@a:hs\"}");
+}
+
+/* What is no use trying again, and what somebody has to see to. */
+static void a_kick_that_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		int status;
+		const char *answer;
+		enum rc rc;
+	} cases[] = {
+		{ 400,
+			"{\"errcode\":\"M_BAD_STATE\",\"error\":"
+			"\"M_BAD_STATE: Cannot kick a user who is not in the "
+			"room.\"}",
+			RC_NOT_FOUND },
+		{ 403,
+			"{\"errcode\":\"M_BAD_STATE\",\"error\":\"Cannot kick "
+			"user who was banned\"}",
+			RC_NOT_FOUND },
+		{ 403,
+			"{\"errcode\":\"M_FORBIDDEN\",\"error\":\"The target "
+			"user is not in the room\"}",
+			RC_NOT_FOUND },
+		{ 404, "{\"errcode\":\"M_NOT_FOUND\"}", RC_NOT_FOUND },
+		{ 403,
+			"{\"errcode\":\"M_FORBIDDEN\",\"error\":\"You cannot "
+			"kick user @a:hs.\"}",
+			RC_FORBIDDEN },
+		{ 403, "{\"errcode\":\"M_FORBIDDEN\"}", RC_FORBIDDEN },
+		{ 400, "{\"errcode\":\"M_BAD_JSON\"}", RC_REMOTE },
+		{ 500, "", RC_REMOTE },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		say(f, cases[i].status, cases[i].answer);
+		assert_rc(hs_kick(f->hs, NULL, "!r", "@a:hs", NULL, &f->e),
+			cases[i].rc);
+		assert_non_null(strstr(f->e.text, "/kick: "));
+	}
+	script_reset(f->server);
+	assert_rc(hs_kick(f->hs, NULL, "!r", "@a:hs", NULL, &f->e), RC_NETWORK);
 }
 
 /* AS-135. */
@@ -704,59 +756,68 @@ static void all_state_of_a_room(void **state)
 	static const char *const wanted[] = { "m.room.name", "m.room.member",
 		NULL };
 	struct hs_state_events s = { 0 };
-	static const char answer[] = "[{\"type\":\"m.room.name\",\"state_key\":"
-				     "\"\",\"event_id\":"
-				     "\"$1\",\"sender\":\"@a:hs\",\"origin_"
-				     "server_ts\":"
-				     "1700000000123,\"content\":{\"name\":\"a/"
-				     "b \\u0000\",\"n\":1}},"
-				     "{\"type\":\"m.room.topic\",\"state_key\":"
-				     "\"\",\"event_id\":"
-				     "\"$2\",\"sender\":\"@a:hs\",\"content\":{"
-				     "}},"
-				     /* what is no state event */
-				     "null,7,[],{}," NAME(REST ",\"content\":{"
-							       "}") "," NAME(
-					     REST ",\"state_key\":7,"
-						  "\"content\":{}") "," NAME(REST
-					     ",\"state_key\":\"\",\"content\":["
-					     "]") "," NAME(",\"state_key\":"
-							   "\"\",\"content\":{}"
-							   ",\"sender\":\"@a:"
-							   "hs\"") "," NAME(","
-									    "\""
-									    "st"
-									    "at"
-									    "e_"
-									    "ke"
-									    "y"
-									    "\""
-									    ":"
-									    "\""
-									    "\""
-									    ","
-									    "\""
-									    "co"
-									    "nt"
-									    "en"
-									    "t"
-									    "\""
-									    ":{"
-									    "},"
-									    "\""
-									    "ev"
-									    "en"
-									    "t_"
-									    "id"
-									    "\""
-									    ":"
-									    "\""
-									    "$1"
-									    "\"") ","
-										  "{\"type\":\"m.room.member\",\"state_key\":\"@b:hs\","
-										  "\"event_id\":\"$3\",\"sender\":\"@c:hs\","
-										  "\"origin_server_ts\":\"soon\","
-										  "\"content\":{\"membership\":\"ban\"}}]";
+	static const char answer[] =
+		"[{\"type\":\"m.room.name\",\"state_key\":"
+		"\"\",\"event_id\":"
+		"\"$1\",\"sender\":\"@a:hs\",\"origin_"
+		"server_ts\":"
+		"1700000000123,\"content\":{\"name\":\"a/"
+		"b \\u0000\",\"n\":1}},"
+		"{\"type\":\"m.room.topic\",\"state_key\":"
+		"\"\",\"event_id\":"
+		"\"$2\",\"sender\":\"@a:hs\",\"content\":{"
+		"}},"
+		/* what is no state event */
+		"null,7,[],{}," NAME(
+			REST ",\"content\":{"
+			     "}") "," NAME(REST ",\"state_key\":7,"
+						"\"content\":{}") "," NAME(REST
+			",\"state_key\":\"\",\"content\":["
+			"]") "," NAME(",\"state_key\":"
+				      "\"\",\"content\":{}"
+				      ",\"sender\":\"@a:"
+				      "hs\"") "," NAME(","
+						       "\""
+						       "st"
+						       "at"
+						       "e_"
+						       "ke"
+						       "y"
+						       "\""
+						       ":"
+						       "\""
+						       "\""
+						       ","
+						       "\""
+						       "co"
+						       "nt"
+						       "en"
+						       "t"
+						       "\""
+						       ":{"
+						       "},"
+						       "\""
+						       "ev"
+						       "en"
+						       "t_"
+						       "id"
+						       "\""
+						       ":"
+						       "\""
+						       "$1"
+						       "\"") ","
+							     "{\"type\":\"m."
+							     "room.member\","
+							     "\"state_key\":\"@"
+							     "b:hs\","
+							     "\"event_id\":\"$"
+							     "3\",\"sender\":"
+							     "\"@c:hs\","
+							     "\"origin_server_"
+							     "ts\":\"soon\","
+							     "\"content\":{"
+							     "\"membership\":"
+							     "\"ban\"}}]";
 	say(f, 200, answer);
 	assert_ok(hs_room_state(
 			  f->hs, AGENT, "!r:hs", wanted, &f->arena, &s, &f->e),
@@ -937,6 +998,7 @@ int main(void)
 		CASE(making_and_finding_rooms),
 		CASE(what_must_not_be_done_twice),
 		CASE(coming_and_going),
+		CASE(a_kick_that_is_refused),
 		CASE(joined),
 		CASE(members),
 		CASE(room_state),
