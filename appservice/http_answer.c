@@ -31,6 +31,7 @@ static const struct answer {
 	[RC_CORRUPT] = { 500, "M_UNKNOWN" },
 	[RC_VERSION] = { 500, "M_UNKNOWN" },
 	[RC_PENDING] = { 503, "M_UNKNOWN" },
+	[RC_REVOKED] = { 500, "M_UNKNOWN" },
 	[RC_UNSUPPORTED] = { 502, "M_UNKNOWN" },
 	[RC_STOPPING] = { 503, "M_UNKNOWN" },
 };

@@ -42,6 +42,7 @@
 	X(CORRUPT, "corrupt")                                                  \
 	X(VERSION, "made by a newer version")                                  \
 	X(PENDING, "not done yet")                                             \
+	X(REVOKED, "revoked")                                                  \
 	X(UNSUPPORTED, "not offered")                                          \
 	X(STOPPING, "stopping")
 

@@ -33,44 +33,65 @@ bool handoff_value_ok(const char *s, size_t max)
 	return true;
 }
 
-static bool values_ok(int64_t generation, const char *user_id,
-	const char *device_id, const char *homeserver,
-	const struct secret *token, int64_t issued_ms)
+static bool who_ok(int64_t generation, const char *user_id,
+	const char *device_id, const char *homeserver)
+{
+	return generation >= 1 && generation <= HANDOFF_GENERATION_MAX &&
+		handoff_value_ok(user_id, LIMIT_ID) &&
+		handoff_value_ok(device_id, LIMIT_ID) &&
+		handoff_value_ok(homeserver, LIMIT_HANDOFF_FILE);
+}
+
+static bool token_ok(const struct secret *token)
 {
 	/* A NUL in the token would end it early on the other side. */
 	const char *bytes = secret_bytes(token);
-	return generation >= 1 && generation <= HANDOFF_GENERATION_MAX &&
-		issued_ms >= 0 && issued_ms <= JSON_INT_MAX &&
-		handoff_value_ok(user_id, LIMIT_ID) &&
-		handoff_value_ok(device_id, LIMIT_ID) &&
-		handoff_value_ok(homeserver, LIMIT_HANDOFF_FILE) &&
-		handoff_value_ok(bytes, LIMIT_HANDOFF_FILE) &&
+	return handoff_value_ok(bytes, LIMIT_HANDOFF_FILE) &&
 		strlen(bytes) == token->n;
+}
+
+/* Takes over what *made has, if all of it is there. */
+static enum rc set(struct handoff *h, struct handoff *made)
+{
+	if (!made->user_id || !made->device_id || !made->homeserver) {
+		handoff_fini(made);
+		return RC_NOMEM;
+	}
+	handoff_fini(h);
+	*h = *made;
+	return RC_OK;
 }
 
 enum rc handoff_set(struct handoff *h, int64_t generation, const char *user_id,
 	const char *device_id, const char *homeserver,
 	const struct secret *token, int64_t issued_ms)
 {
-	if (!values_ok(generation, user_id, device_id, homeserver, token,
-		    issued_ms))
+	if (!who_ok(generation, user_id, device_id, homeserver) ||
+		!token_ok(token) || issued_ms < 0 || issued_ms > JSON_INT_MAX)
 		return RC_INVALID;
 	struct handoff made = { .generation = generation,
-		.issued_ms = issued_ms,
-		.user_id = strdup(user_id),
-		.device_id = strdup(device_id),
-		.homeserver = strdup(homeserver) };
+		.issued_ms = issued_ms };
 	enum rc rc =
 		secret_set(&made.access_token, secret_bytes(token), token->n);
-	if (!made.user_id || !made.device_id || !made.homeserver)
-		rc = RC_NOMEM;
-	if (rc != RC_OK) {
-		handoff_fini(&made);
+	if (rc != RC_OK)
 		return rc;
-	}
-	handoff_fini(h);
-	*h = made;
-	return RC_OK;
+	made.user_id = strdup(user_id);
+	made.device_id = strdup(device_id);
+	made.homeserver = strdup(homeserver);
+	return set(h, &made);
+}
+
+enum rc handoff_set_revoked(struct handoff *h, const struct handoff_grave *g)
+{
+	if (!who_ok(g->generation, g->user_id, g->device_id, g->homeserver) ||
+		g->revoked_ms < 1 || g->revoked_ms > JSON_INT_MAX)
+		return RC_INVALID;
+	struct handoff made = { .generation = g->generation,
+		.revoked_ms = g->revoked_ms,
+		.user_id = strdup(g->user_id),
+		.device_id = strdup(g->device_id),
+		.homeserver = strdup(g->homeserver) };
+	return set(h, &made);
 }
 
 void handoff_fini(struct handoff *h)
@@ -90,17 +111,25 @@ static void add_line(struct sha256 *sum, const char *value)
 	sha256_add(sum, "\n", 1);
 }
 
+static void add_number(struct sha256 *sum, int64_t value)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	add_line(sum, text);
+}
+
 void handoff_digest(const struct handoff *h, char out[SHA256_HEX])
 {
-	char generation[32];
-	snprintf(generation, sizeof(generation), "%" PRId64, h->generation);
 	struct sha256 sum;
 	sha256_begin(&sum);
-	add_line(&sum, generation);
+	add_number(&sum, h->generation);
 	add_line(&sum, h->user_id);
 	add_line(&sum, h->device_id);
 	add_line(&sum, h->homeserver);
-	add_line(&sum, secret_bytes(&h->access_token));
+	if (h->revoked_ms)
+		add_number(&sum, h->revoked_ms);
+	else
+		add_line(&sum, secret_bytes(&h->access_token));
 	unsigned char bytes[SHA256_LEN];
 	out[0] = '\0';
 	if (sha256_end(&sum, bytes))

@@ -3,7 +3,8 @@
  * both sides. `matrix.json` is one file that holds everything that must match;
  * it is replaced whole, its generation only grows, and it carries a digest of
  * its own fields. The agent answers in `ack.<generation>.json`, a new name
- * each time. Built for NFS (EFS) as it is mounted by default: the directory is
+ * each time. When the agent is to have no token any more, a tombstone takes the
+ * file's place: it says of which generation, and when. Built for NFS (EFS) as it is mounted by default: the directory is
  * opened before each look, nothing is linked, and no change notification is
  * trusted.
  *
@@ -35,6 +36,8 @@ struct handoff {
 	char *user_id, *device_id, *homeserver;
 	struct secret access_token;
 	int64_t issued_ms;
+	int64_t revoked_ms; /* of a tombstone, which has no token and no
+			       issued_ms; 0: of a hand-off */
 };
 
 /* Sets all fields of *h, which is zeroed or holds an older one (copies).
@@ -45,8 +48,8 @@ MUST_CHECK enum rc handoff_set(struct handoff *h, int64_t generation,
 	const struct secret *token, int64_t issued_ms);
 void handoff_fini(struct handoff *h);
 /* SHA-256 of the values of generation, user_id, device_id, homeserver and
- * access_token, each followed by a newline, in hex: the file's "sha256".
- * "" when there is no memory for it. */
+ * access_token (of a tombstone revoked_ms), each followed by a newline, in hex:
+ * the file's "sha256". "" when there is no memory for it. */
 void handoff_digest(const struct handoff *h, char out[SHA256_HEX]);
 
 /* The directory of an agent under a root: <root>/<department>/<localpart>,
@@ -80,6 +83,22 @@ MUST_CHECK enum rc handoff_dir_open(
 MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
 	int64_t uid, int64_t gid, struct err *e);
 
+/* Whose token was revoked when. */
+struct handoff_grave {
+	int64_t generation; /* the last that there was, from 1 */
+	const char *user_id, *device_id, *homeserver;
+	int64_t revoked_ms; /* from 1 */
+};
+/*
+ * Puts a tombstone into the agent's directory, with the same care as
+ * handoff_write(), in the place of whatever file is there: only one of a newer
+ * generation that is not far ahead stays (RC_EXISTS), and one of a newer format
+ * (RC_VERSION). Where this generation's tombstone is already, it stays, with
+ * its time. RC_OK when there is no directory. RC_INVALID as handoff_set().
+ */
+MUST_CHECK enum rc handoff_revoke(const char *path,
+	const struct handoff_grave *g, int64_t uid, int64_t gid, struct err *e);
+
 /* The end of a handoff_write() that was cut off after the file was there: its
  * owner and mode are checked, and the directory is synced. */
 MUST_CHECK enum rc handoff_settle(
@@ -106,12 +125,15 @@ MUST_CHECK enum rc handoff_writable(
 /*
  * Reads and verifies the file: RC_NOT_FOUND; RC_CORRUPT (torn, not JSON, a
  * field missing or of the wrong type, digest wrong; no regular file); RC_VERSION
- * (made by a newer format); RC_TOO_LARGE; RC_IO. The text says which, never
- * the token. *ret is overwritten; handoff_fini() it.
+ * (made by a newer format); RC_TOO_LARGE; RC_REVOKED (a tombstone); RC_IO. The
+ * text says which, never the token. *ret is overwritten; handoff_fini() it.
  */
 MUST_CHECK enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e);
-/* Whether that result says that there is no hand-off: nothing, or no file of
- * ours. Any other failure leaves open what is there. */
+/* As handoff_read(), and a tombstone is RC_OK, too: for who goes on after its
+ * generation. */
+MUST_CHECK enum rc handoff_look(int dirfd, struct handoff *ret, struct err *e);
+/* Whether that result says that there is no hand-off: nothing, a tombstone, or
+ * no file of ours. Any other failure leaves open what is there. */
 bool handoff_is_none(enum rc rc);
 
 struct handoff_ack {

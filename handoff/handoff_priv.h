@@ -29,6 +29,10 @@ typedef void handoff_visit(int dirfd, const char *name, void *arg);
 MUST_CHECK enum rc handoff_each_name(
 	int dirfd, handoff_visit *visit, void *arg, struct err *e);
 
+/* As handoff_set(), a tombstone. */
+MUST_CHECK enum rc handoff_set_revoked(
+	struct handoff *h, const struct handoff_grave *g);
+
 /*
  * Reads the regular file `name` as one JSON object; results as
  * handoff_read(). Nothing of the content is ever in the text.

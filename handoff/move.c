@@ -24,7 +24,7 @@ struct mover {
 static void remove_file(int dirfd, struct mover *m)
 {
 	struct handoff h = { 0 };
-	bool ours = handoff_read(dirfd, &h, NULL) == RC_OK &&
+	bool ours = handoff_look(dirfd, &h, NULL) == RC_OK &&
 		text_eq(h.user_id, m->user_id);
 	handoff_fini(&h);
 	if (ours && unlinkat(dirfd, HANDOFF_FILE, 0) != 0 && m->rc == RC_OK)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
@@ -180,9 +181,28 @@ static enum rc check_format(struct js file, struct err *e)
 
 /* What the file says; borrowed from its document. */
 struct fields {
-	int64_t generation, issued_ms;
-	const char *user_id, *device_id, *homeserver, *token, *sum;
+	struct handoff_grave who; /* revoked_ms 0: a hand-off */
+	int64_t issued_ms;
+	const char *token, *sum;
 };
+
+/* What a hand-off has, or a tombstone; what has both is neither. */
+static enum rc read_rest(struct js file, struct fields *f, struct err *e)
+{
+	static const char name[] = HANDOFF_FILE;
+	if (js_has(file, "revoked_ms") && js_has(file, "access_token"))
+		return err_set(e, RC_CORRUPT,
+			"%s: has \"access_token\" and \"revoked_ms\"", name);
+	if (js_has(file, "revoked_ms"))
+		return handoff_get_number(
+			file, name, "revoked_ms", 1, &f->who.revoked_ms, e);
+	enum rc rc = handoff_get_text(
+		file, name, "access_token", LIMIT_HANDOFF_FILE, &f->token, e);
+	if (rc == RC_OK)
+		rc = handoff_get_number(
+			file, name, "issued_ms", 0, &f->issued_ms, e);
+	return rc;
+}
 
 static enum rc read_fields(struct js file, struct fields *f, struct err *e)
 {
@@ -192,15 +212,13 @@ static enum rc read_fields(struct js file, struct fields *f, struct err *e)
 		size_t max;
 		const char **ret;
 	} texts[] = {
-		{ "user_id", LIMIT_ID, &f->user_id },
-		{ "device_id", LIMIT_ID, &f->device_id },
-		{ "homeserver", LIMIT_HANDOFF_FILE, &f->homeserver },
-		{ "access_token", LIMIT_HANDOFF_FILE, &f->token },
-		{ "sha256", SHA256_HEX - 1, &f->sum },
+		{ "user_id", LIMIT_ID, &f->who.user_id },
+		{ "device_id", LIMIT_ID, &f->who.device_id },
+		{ "homeserver", LIMIT_HANDOFF_FILE, &f->who.homeserver },
 	};
 	enum rc rc = handoff_get_number(
-		file, name, "generation", 1, &f->generation, e);
-	if (rc == RC_OK && f->generation > HANDOFF_GENERATION_MAX)
+		file, name, "generation", 1, &f->who.generation, e);
+	if (rc == RC_OK && f->who.generation > HANDOFF_GENERATION_MAX)
 		rc = err_set(e, RC_CORRUPT,
 			"%s: \"generation\" is larger than any generation",
 			name);
@@ -208,8 +226,10 @@ static enum rc read_fields(struct js file, struct fields *f, struct err *e)
 		rc = handoff_get_text(file, name, texts[i].key, texts[i].max,
 			texts[i].ret, e);
 	if (rc == RC_OK)
-		rc = handoff_get_number(
-			file, name, "issued_ms", 0, &f->issued_ms, e);
+		rc = read_rest(file, f, e);
+	if (rc == RC_OK)
+		rc = handoff_get_text(
+			file, name, "sha256", SHA256_HEX - 1, &f->sum, e);
 	return rc;
 }
 
@@ -225,10 +245,21 @@ static enum rc check_digest(
 			     "or written by something else");
 }
 
+static enum rc take_token(const struct fields *f, struct handoff *h)
+{
+	struct secret token = { 0 };
+	enum rc rc = secret_set(&token, f->token, strlen(f->token));
+	if (rc == RC_OK)
+		rc = handoff_set(h, f->who.generation, f->who.user_id,
+			f->who.device_id, f->who.homeserver, &token,
+			f->issued_ms);
+	secret_fini(&token);
+	return rc;
+}
+
 static enum rc decode(struct js file, struct handoff *ret, struct err *e)
 {
 	struct fields f = { 0 };
-	struct secret token = { 0 };
 	struct handoff h = { 0 };
 
 	enum rc rc = check_format(file, e);
@@ -237,11 +268,8 @@ static enum rc decode(struct js file, struct handoff *ret, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	/* The fields are good, so only memory can be wanting. */
-	rc = secret_set(&token, f.token, strlen(f.token));
-	if (rc == RC_OK)
-		rc = handoff_set(&h, f.generation, f.user_id, f.device_id,
-			f.homeserver, &token, f.issued_ms);
-	secret_fini(&token);
+	rc = f.who.revoked_ms ? handoff_set_revoked(&h, &f.who)
+			      : take_token(&f, &h);
 	rc = rc == RC_OK ? check_digest(&h, f.sum, e) : err_nomem(e);
 	if (rc == RC_OK)
 		*ret = h;
@@ -252,10 +280,30 @@ static enum rc decode(struct js file, struct handoff *ret, struct err *e)
 
 bool handoff_is_none(enum rc rc)
 {
-	return rc == RC_NOT_FOUND || rc == RC_CORRUPT || rc == RC_TOO_LARGE;
+	return rc == RC_NOT_FOUND || rc == RC_CORRUPT || rc == RC_TOO_LARGE ||
+		rc == RC_REVOKED;
 }
 
 enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e)
+{
+	struct handoff h = { 0 };
+	char when[25];
+	enum rc rc = handoff_look(dirfd, &h, e);
+	if (rc == RC_OK && h.revoked_ms) {
+		clock_format(h.revoked_ms, when);
+		rc = err_set(e, RC_REVOKED,
+			HANDOFF_FILE ": the token was revoked at %s "
+				     "(generation %lld)",
+			when, (long long)h.generation);
+	}
+	if (rc == RC_OK)
+		*ret = h;
+	else
+		handoff_fini(&h);
+	return rc;
+}
+
+enum rc handoff_look(int dirfd, struct handoff *ret, struct err *e)
 {
 	struct json *doc = NULL;
 	enum rc rc = handoff_load(dirfd, HANDOFF_FILE, &doc, e);

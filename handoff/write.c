@@ -30,8 +30,12 @@ static enum rc encode(const struct handoff *h, struct buf *out, struct err *e)
 	jb_str(&jb, "user_id", h->user_id);
 	jb_str(&jb, "device_id", h->device_id);
 	jb_str(&jb, "homeserver", h->homeserver);
-	jb_str(&jb, "access_token", secret_bytes(&h->access_token));
-	jb_int(&jb, "issued_ms", h->issued_ms);
+	if (h->revoked_ms) {
+		jb_int(&jb, "revoked_ms", h->revoked_ms);
+	} else {
+		jb_str(&jb, "access_token", secret_bytes(&h->access_token));
+		jb_int(&jb, "issued_ms", h->issued_ms);
+	}
 	jb_str(&jb, "sha256", sum);
 	jb_end_obj(&jb);
 	buf_addc(out, '\n');
@@ -47,7 +51,7 @@ static enum rc encode(const struct handoff *h, struct buf *out, struct err *e)
 static enum rc may_replace(int dirfd, const struct handoff *h, struct err *e)
 {
 	struct handoff old = { 0 };
-	enum rc rc = handoff_read(dirfd, &old, e);
+	enum rc rc = handoff_look(dirfd, &old, e);
 	if (handoff_is_none(rc))
 		return RC_OK;
 	if (rc == RC_OK && old.generation >= h->generation &&
@@ -72,14 +76,21 @@ static enum rc remove_stale_ack(int dirfd, int64_t generation, struct err *e)
 		e, RC_IO, "%s: cannot be removed: %s", name, strerror(errno));
 }
 
+static bool same_who(const struct handoff *a, const struct handoff *b)
+{
+	return text_eq(a->user_id, b->user_id) &&
+		text_eq(a->device_id, b->device_id) &&
+		text_eq(a->homeserver, b->homeserver);
+}
+
 static bool same(const struct handoff *a, const struct handoff *b)
 {
 	return a->generation == b->generation && a->issued_ms == b->issued_ms &&
-		text_eq(a->user_id, b->user_id) &&
-		text_eq(a->device_id, b->device_id) &&
-		text_eq(a->homeserver, b->homeserver) &&
-		secret_equal(&a->access_token, secret_bytes(&b->access_token),
-			b->access_token.n);
+		a->revoked_ms == b->revoked_ms && same_who(a, b) &&
+		(a->revoked_ms ||
+			secret_equal(&a->access_token,
+				secret_bytes(&b->access_token),
+				b->access_token.n));
 }
 
 static enum rc check_owner(int dirfd, int64_t uid, int64_t gid, struct err *e)
@@ -103,7 +114,7 @@ static enum rc read_back(int dirfd, const struct handoff *h, int64_t uid,
 	int64_t gid, struct err *e)
 {
 	struct handoff got = { 0 };
-	enum rc rc = handoff_read(dirfd, &got, e);
+	enum rc rc = handoff_look(dirfd, &got, e);
 	if (rc != RC_OK)
 		return err_wrap(e, rc, "reading it back");
 	if (!same(&got, h))
@@ -146,6 +157,20 @@ enum rc handoff_settle(int dirfd, int64_t uid, int64_t gid, struct err *e)
 	return rc;
 }
 
+/* Writes what may be written, and reads it again. */
+static enum rc put(int dirfd, const struct handoff *h, const struct buf *text,
+	int64_t uid, int64_t gid, struct err *e)
+{
+	enum rc rc = file_replace_at(
+		dirfd, HANDOFF_FILE, text->p, text->n, 0600, uid, gid, e);
+	if (rc == RC_OK)
+		return read_back(dirfd, h, uid, gid, e);
+	if (read_back(dirfd, h, uid, gid, NULL) == RC_OK && fsync(dirfd) == 0)
+		return RC_OK; /* NFS may report a rename that happened as
+				 failed */
+	return rc;
+}
+
 enum rc handoff_write(int dirfd, const struct handoff *h, int64_t uid,
 	int64_t gid, struct err *e)
 {
@@ -156,16 +181,67 @@ enum rc handoff_write(int dirfd, const struct handoff *h, int64_t uid,
 		rc = encode(h, &text, e);
 	if (rc == RC_OK)
 		rc = remove_stale_ack(dirfd, h->generation, e);
-	if (rc != RC_OK)
-		goto out;
-	rc = file_replace_at(
-		dirfd, HANDOFF_FILE, text.p, text.n, 0600, uid, gid, e);
 	if (rc == RC_OK)
-		rc = read_back(dirfd, h, uid, gid, e);
-	else if (read_back(dirfd, h, uid, gid, NULL) == RC_OK &&
-		fsync(dirfd) == 0)
-		rc = RC_OK; /* NFS may report a rename that happened as failed */
-out:
+		rc = put(dirfd, h, &text, uid, gid, e);
 	buf_wipe(&text);
+	return rc;
+}
+
+/* --- the tombstone ------------------------------------------------------- */
+
+/* What is there may end: *done when it has. */
+static enum rc may_bury(
+	int dirfd, const struct handoff *h, bool *done, struct err *e)
+{
+	struct handoff old = { 0 };
+	enum rc rc = handoff_look(dirfd, &old, e);
+	*done = rc == RC_OK && old.revoked_ms &&
+		old.generation == h->generation && same_who(&old, h);
+	if (handoff_is_none(rc))
+		return RC_OK;
+	if (rc == RC_OK && old.generation > h->generation &&
+		!handoff_is_far(old.generation, h->generation))
+		rc = err_set(e, RC_EXISTS,
+			HANDOFF_FILE ": holds generation %lld, and only %lld "
+				     "and older are to be revoked",
+			(long long)old.generation, (long long)h->generation);
+	handoff_fini(&old);
+	return rc;
+}
+
+static enum rc bury(int dirfd, const struct handoff *h, int64_t uid,
+	int64_t gid, struct err *e)
+{
+	struct buf text;
+	bool done = false;
+	enum rc rc = may_bury(dirfd, h, &done, e);
+	if (rc != RC_OK)
+		return rc;
+	if (done && handoff_settle(dirfd, uid, gid, NULL) == RC_OK)
+		return RC_OK;
+	buf_init(&text, LIMIT_HANDOFF_FILE);
+	rc = encode(h, &text, e);
+	if (rc == RC_OK)
+		rc = put(dirfd, h, &text, uid, gid, e);
+	buf_free(&text);
+	return rc;
+}
+
+enum rc handoff_revoke(const char *path, const struct handoff_grave *g,
+	int64_t uid, int64_t gid, struct err *e)
+{
+	struct handoff h = { 0 };
+	int fd = -1;
+	enum rc rc = handoff_set_revoked(&h, g);
+	if (rc != RC_OK)
+		return err_set(e, rc, "a tombstone: %s", rc_words(rc));
+	rc = handoff_dir_open(path, &fd, e);
+	if (rc == RC_OK)
+		rc = bury(fd, &h, uid, gid, e);
+	else if (rc == RC_NOT_FOUND)
+		rc = RC_OK;
+	if (fd >= 0)
+		close(fd);
+	handoff_fini(&h);
 	return rc;
 }

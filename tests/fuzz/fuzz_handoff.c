@@ -35,24 +35,29 @@ static void check_handoff(const struct handoff *h)
 	const char *token = secret_bytes(&h->access_token);
 
 	HOLDS(h->generation > 0 && h->generation <= HANDOFF_GENERATION_MAX);
-	HOLDS(h->issued_ms >= 0);
+	HOLDS(h->issued_ms >= 0 && h->revoked_ms >= 0);
 	HOLDS(is_value(h->user_id) && strlen(h->user_id) <= 255);
 	HOLDS(is_value(h->device_id) && strlen(h->device_id) <= 255);
-	HOLDS(is_value(h->homeserver) && is_value(token));
+	HOLDS(is_value(h->homeserver));
+	/* One or the other. */
+	HOLDS(is_value(token) != (h->revoked_ms > 0));
 }
 
 static enum rc read_back(int dir, struct err *e)
 {
 	struct handoff h = { 0 };
 
-	enum rc rc = handoff_read(dir, &h, e);
+	enum rc rc = handoff_look(dir, &h, e);
 	if (rc == RC_OK)
 		check_handoff(&h);
 	else
 		HOLDS(rc == RC_CORRUPT || rc == RC_VERSION ||
 			rc == RC_TOO_LARGE);
+	const enum rc want = rc == RC_OK && h.revoked_ms ? RC_REVOKED : rc;
 	handoff_fini(&h);
-	return rc;
+	HOLDS(handoff_read(dir, &h, e) == want);
+	handoff_fini(&h);
+	return want;
 }
 
 /* Copies a member but for the digest. */
@@ -68,20 +73,24 @@ static void check_signed(int dir, struct js file)
 {
 	static const char *const keys[] = { "user_id", "device_id",
 		"homeserver", "access_token" };
+	const bool grave = js_has(file, "revoked_ms");
 	struct buf values, text;
 	struct jb b;
 	struct err e = { 0 };
 	char sum[SHA256_HEX];
-	int64_t generation = 0;
+	int64_t generation = 0, revoked_ms = 0;
 
 	buf_init(&values, 1 << 20);
 	js_get_i64(file, "generation", &generation);
 	buf_addf(&values, "%" PRId64 "\n", generation);
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(keys) - grave; i++) {
 		const char *v = js_get_str(file, keys[i]);
 		buf_add(&values, v ? v : "");
 		buf_addc(&values, '\n');
 	}
+	js_get_i64(file, "revoked_ms", &revoked_ms);
+	if (grave)
+		buf_addf(&values, "%" PRId64 "\n", revoked_ms);
 	HOLDS(sha256_hex(values.p, values.n, sum));
 	buf_init(&text, 1 << 20);
 	jb_init(&b, &text);

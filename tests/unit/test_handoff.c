@@ -31,6 +31,17 @@
 #define FILE_7                                                                 \
 	"{\"muster\":1,\"generation\":7," FIELDS ",\"sha256\":\"" DIGEST "\"}"
 
+/* printf '7\n@aaron.phillips:anycompany.corp\nMUSTER\n'\
+ * 'http://conduit.anycompany.corp:6167\n1772000000001\n' | sha256sum */
+#define GRAVE_DIGEST                                                           \
+	"38405ef05b4d7a7ffe76c30a40164445c4b47e351d979cfa8db1f473591084bf"
+#define WHO                                                                    \
+	"\"user_id\":\"" USER "\",\"device_id\":\"MUSTER\",\"homeserver\":"    \
+	"\"" URL "\""
+#define GRAVE_7                                                                \
+	"{\"muster\":1,\"generation\":7," WHO                                  \
+	",\"revoked_ms\":1772000000001,\"sha256\":\"" GRAVE_DIGEST "\"}"
+
 /* A fresh directory; everything below it is removed at the end. */
 struct place {
 	char path[256];
@@ -374,6 +385,197 @@ static void what_cannot_be_written_is_known_before(void **state)
 	assert_int_equal(count(p->path), 0);
 }
 
+/* --- the tombstone --------------------------------------------------------- */
+
+static struct handoff_grave grave_of(int64_t generation)
+{
+	return (struct handoff_grave){ generation, USER, "MUSTER", URL,
+		1772000000001 };
+}
+
+static enum rc revoke(struct place *p, int64_t generation, struct err *e)
+{
+	const struct handoff_grave g = grave_of(generation);
+	return handoff_revoke(p->path, &g, -1, -1, e);
+}
+
+static void read_text(struct place *p, char text[1024])
+{
+	memset(text, 0, 1024);
+	int fd = openat(p->fd, HANDOFF_FILE, O_RDONLY);
+	assert_true(read(fd, text, 1023) > 0);
+	close(fd);
+}
+
+static void a_tombstone_is_what_the_format_says(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	char text[1024];
+	write_generation(p, 7);
+	put(p->fd, "ack.7.json", "{}", 2);
+	assert_ok(revoke(p, 7, &e), e);
+	read_text(p, text);
+	assert_string_equal(text, GRAVE_7 "\n");
+	struct stat st;
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	/* What was answered stays answered. */
+	assert_true(exists(p->fd, "ack.7.json"));
+	assert_int_equal(count(p->path), 2);
+}
+
+static void a_tombstone_is_told_apart(void **state)
+{
+	struct place *p = *state;
+	struct handoff h = { 0 };
+	struct err e = { 0 };
+	put_file(p, GRAVE_7);
+	assert_refused(p, RC_REVOKED,
+		"revoked at 2026-02-25T06:13:20.001Z (generation 7)");
+	assert_true(handoff_is_none(RC_REVOKED));
+	assert_ok(handoff_look(p->fd, &h, &e), e);
+	assert_int_equal(h.generation, 7);
+	assert_string_equal(h.user_id, USER);
+	assert_string_equal(h.device_id, "MUSTER");
+	assert_string_equal(h.homeserver, URL);
+	assert_true(h.revoked_ms == 1772000000001);
+	assert_int_equal(h.issued_ms, 0);
+	assert_false(secret_is_set(&h.access_token));
+	handoff_fini(&h);
+
+	put_file(p, FILE_7);
+	assert_ok(handoff_look(p->fd, &h, &e), e);
+	assert_int_equal(h.revoked_ms, 0);
+	assert_true(secret_is_set(&h.access_token));
+	handoff_fini(&h);
+}
+
+static void a_damaged_tombstone_is_none(void **state)
+{
+	struct place *p = *state;
+	for (size_t i = 0; i < strlen(GRAVE_7); i++) {
+		put(p->fd, HANDOFF_FILE, GRAVE_7, i);
+		assert_refused(p, RC_CORRUPT, i ? "JSON" : "empty");
+		char text[] = GRAVE_7;
+		text[i] = text[i] == '0' ? '1' : '0';
+		put(p->fd, HANDOFF_FILE, text, sizeof(text) - 1);
+		struct handoff h = { 0 };
+		struct err e = { 0 };
+		enum rc rc = handoff_look(p->fd, &h, &e);
+		if (rc != RC_CORRUPT && rc != RC_VERSION)
+			fail_msg("byte %zu: %s", i, rc_words(rc));
+	}
+	static const struct {
+		const char *text, *word;
+	} cases[] = {
+		{ "{\"muster\":1,\"generation\":7," FIELDS
+		  ",\"revoked_ms\":1,\"sha256\":\"" DIGEST "\"}",
+			"\"access_token\" and \"revoked_ms\"" },
+		{ "{\"muster\":1,\"generation\":7," WHO
+		  ",\"revoked_ms\":0,\"sha256\":\"" GRAVE_DIGEST "\"}",
+			"\"revoked_ms\" is out of range" },
+		{ "{\"muster\":1,\"generation\":7," WHO
+		  ",\"revoked_ms\":null,\"sha256\":\"" GRAVE_DIGEST "\"}",
+			"\"revoked_ms\" is null" },
+		{ "{\"muster\":1,\"generation\":7," WHO
+		  ",\"revoked_ms\":1772000000001}",
+			"\"sha256\" is missing" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		put_file(p, cases[i].text);
+		assert_refused(p, RC_CORRUPT, cases[i].word);
+	}
+}
+
+static void generations_go_on_after_a_tombstone(void **state)
+{
+	struct place *p = *state;
+	struct handoff h = { 0 };
+	struct err e = { 0 };
+	assert_ok(revoke(p, 7, &e), e);
+	make(&h, 7, TOKEN);
+	assert_rc(handoff_write(p->fd, &h, -1, -1, &e), RC_EXISTS);
+	assert_refused(p, RC_REVOKED, "generation 7");
+	write_generation(p, 8);
+	assert_int_equal(generation_there(p), 8);
+	handoff_fini(&h);
+}
+
+static void what_a_tombstone_takes_the_place_of(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	assert_ok(revoke(p, 1, &e), e); /* of nothing */
+	write_generation(p, 3);
+	assert_ok(revoke(p, 4, &e), e);
+	write_generation(p, 8);
+	assert_rc(revoke(p, 7, &e), RC_EXISTS);
+	assert_non_null(strstr(e.text, "generation 8"));
+	assert_int_equal(generation_there(p), 8);
+	assert_ok(revoke(p, 8, &e), e);
+	assert_rc(revoke(p, 7, &e), RC_EXISTS);
+	assert_refused(p, RC_REVOKED, "generation 8");
+
+	put_file(p, "{\"muster\":1,\"gen"); /* torn */
+	assert_ok(revoke(p, 8, &e), e);
+	assert_refused(p, RC_REVOKED, "generation 8");
+	write_generation(p, 1000008); /* a million ahead is near, */
+	assert_rc(revoke(p, 8, &e), RC_EXISTS);
+	write_generation(p, 1000009); /* more is far */
+	assert_ok(revoke(p, 8, &e), e);
+	assert_refused(p, RC_REVOKED, "generation 8");
+	put_file(p, "{\"muster\":2}");
+	assert_rc(revoke(p, 9, &e), RC_VERSION);
+	assert_int_equal(count(p->path), 1);
+}
+
+static void a_tombstone_is_set_once(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct stat before, after;
+	struct handoff_grave g = grave_of(7);
+	assert_ok(revoke(p, 7, &e), e);
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &before, 0), 0);
+	g.revoked_ms += 5000;
+	assert_ok(handoff_revoke(p->path, &g, -1, -1, &e), e);
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &after, 0), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_refused(p, RC_REVOKED, "06:13:20.001Z");
+	/* That of somebody else is not this one; nor one that all may read. */
+	g.user_id = "@b:hs";
+	assert_ok(handoff_revoke(p->path, &g, -1, -1, &e), e);
+	assert_refused(p, RC_REVOKED, "06:13:25.001Z");
+	assert_int_equal(fchmodat(p->fd, HANDOFF_FILE, 0644, 0), 0);
+	assert_ok(handoff_revoke(p->path, &g, -1, -1, &e), e);
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &after, 0), 0);
+	assert_int_equal(after.st_mode & 07777, 0600);
+}
+
+static void where_no_tombstone_is_set(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	char path[300];
+	snprintf(path, sizeof(path), "%s/nowhere", p->path);
+	struct handoff_grave g = grave_of(7);
+	assert_ok(handoff_revoke(path, &g, -1, -1, &e), e);
+	assert_false(exists(p->fd, "nowhere"));
+	assert_int_equal(mkdirat(p->fd, HANDOFF_FILE, 0755), 0);
+	assert_rc(revoke(p, 7, &e), RC_IO);
+	assert_int_equal(unlinkat(p->fd, HANDOFF_FILE, AT_REMOVEDIR), 0);
+
+	assert_rc(revoke(p, 0, &e), RC_INVALID);
+	assert_rc(revoke(p, HANDOFF_GENERATION_MAX + 1, &e), RC_INVALID);
+	g.revoked_ms = 0;
+	assert_rc(handoff_revoke(p->path, &g, -1, -1, &e), RC_INVALID);
+	g = grave_of(7);
+	g.device_id = NULL;
+	assert_rc(handoff_revoke(p->path, &g, -1, -1, &e), RC_INVALID);
+	assert_int_equal(count(p->path), 0);
+}
+
 static void too_large_a_value_is_not_written(void **state)
 {
 	struct place *p = *state;
@@ -615,6 +817,10 @@ static void who_moves_leaves_nothing_behind(void **state)
 	put_in(p, "New", "@a:hs");
 	put_in(p, "Other fleet", "@a:elsewhere");
 	assert_int_equal(symlinkat("New", p->fd, "Link"), 0);
+	char path[300];
+	snprintf(path, sizeof(path), "%s/Old/a", p->path);
+	const struct handoff_grave g = { 1, "@a:hs", "MUSTER", "http://hs", 9 };
+	assert_ok(handoff_revoke(path, &g, -1, -1, &e), e);
 	assert_ok(
 		handoff_remove_elsewhere(p->path, "New", "a", "@a:hs", &e), e);
 	assert_false(exists(p->fd, "Old/a/" HANDOFF_FILE));
@@ -846,6 +1052,13 @@ int main(void)
 		CASE(symlink_is_replaced_not_followed),
 		CASE(failed_write_leaves_nothing_behind),
 		CASE(what_cannot_be_written_is_known_before),
+		CASE(a_tombstone_is_what_the_format_says),
+		CASE(a_tombstone_is_told_apart),
+		CASE(a_damaged_tombstone_is_none),
+		CASE(generations_go_on_after_a_tombstone),
+		CASE(what_a_tombstone_takes_the_place_of),
+		CASE(a_tombstone_is_set_once),
+		CASE(where_no_tombstone_is_set),
 		CASE(too_large_a_value_is_not_written),
 		CASE(what_is_no_file_is_refused_at_once),
 		CASE(every_torn_file_is_refused),

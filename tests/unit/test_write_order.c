@@ -311,6 +311,25 @@ static void test_handed_over_again(void **state)
 	assert_only(p, &p->second);
 }
 
+static void test_revoked(void **state)
+{
+	const struct place *p = *state;
+	const struct handoff_grave g = { 1, "@anna:example.org", "MUSTER",
+		"http://127.0.0.1:6167", 1772000000001 };
+	struct err e = { 0 };
+	write_first(p);
+	record();
+	assert_ok(handoff_revoke(p->path, &g, getuid(), getgid(), &e), e);
+	assert_string_equal(calls.said,
+		"open read create chmod chown write fsync close rename "
+		"fsync-dir open read");
+	/* Once more: it is there, and lasts. */
+	record();
+	assert_ok(handoff_revoke(p->path, &g, getuid(), getgid(), &e), e);
+	assert_string_equal(calls.said, "open read fsync-dir");
+	calls.on = false;
+}
+
 /* The owner stays as it is: then nobody changes it. */
 static void test_replaced(void **state)
 {
@@ -446,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_handed_over),
 		TEST(test_handed_over_again),
+		TEST(test_revoked),
 		TEST(test_replaced),
 		TEST(test_private_under_any_umask),
 		TEST(test_one_fails),
