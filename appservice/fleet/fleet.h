@@ -23,8 +23,9 @@ struct person {
 	const char *level;      /* "VP", "Director", "Manager", "IC"; NULL */
 	const char *manager;    /* user id; NULL */
 	bool human;             /* never created, never impersonated */
-	bool deployed; /* an agent of the fleet now, or a human of it */
-	bool bot;      /* the task bot: all-employees only, no department */
+	bool deployed;   /* an agent of the fleet now, or a human of it */
+	bool bot;        /* the task bot: all-employees only, no department */
+	size_t agent_no; /* of an agent: its place among the fleet's agents */
 	struct place place;
 };
 
@@ -59,7 +60,7 @@ struct room {
 	bool direct;
 	bool strict; /* whoever is not a member is removed, humans too */
 	const struct room_policy *policy; /* NULL for a direct room */
-	const struct person **members; /* sorted by user id */
+	const struct person **members;    /* sorted by user id */
 	size_t n_members;
 	/* Direct rooms: who makes it (always an agent) and who is invited. */
 	const struct person *maker, *other;

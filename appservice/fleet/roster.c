@@ -186,8 +186,8 @@ void roster_publish(struct load *ld)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		struct draft *d = ld->people[i];
-		const struct person *p = &d->person;
-		d->person.deployed |= d->chosen;
+		struct person *p = &d->person;
+		p->deployed |= d->chosen;
 		f->people[f->n_people++] = p;
 		f->n_named +=
 			ld->src->org_path ? d->origin == FROM_ORG : !p->bot;
@@ -196,6 +196,6 @@ void roster_publish(struct load *ld)
 		if (p->deployed && p->human)
 			f->humans[f->n_humans++] = p;
 		else if (p->deployed)
-			f->agents[f->n_agents++] = p;
+			p->agent_no = f->n_agents, f->agents[f->n_agents++] = p;
 	}
 }
