@@ -5,10 +5,10 @@
  * A load goes: read (org.c, chart.c, byhand.c) every mention of a person into
  * drafts; settle (roster.c) them into people, one draft a person; check
  * (check.c) who may be there and who reports to whom; choose (chart.c) who is
- * deployed, and check that they are in the namespace; then rooms (rules.c,
- * policy.c, direct.c). What is wrong goes to the report and the load goes on;
- * running out of memory is remembered by the two arenas and looked at once, at
- * the end.
+ * deployed, and check that they are in the namespace; then rooms (rules.c with
+ * what is read for it, policy.c, direct.c). What is wrong goes to the report and
+ * the load goes on; running out of memory is remembered by the two arenas and
+ * looked at once, at the end.
  */
 #ifndef APPSERVICE_FLEET_FLEET_PRIV_H
 #define APPSERVICE_FLEET_FLEET_PRIV_H
@@ -32,6 +32,7 @@ struct draft {
 	bool named;              /* person.name was written, not made up */
 	size_t order;            /* in which the files name them */
 	size_t index;            /* in the settled list */
+	size_t group;            /* department and team, as policy.c has them */
 	const char *reports_to;  /* full id as written; NULL */
 	struct place manager_at; /* where that is written */
 	struct draft *boss;      /* the same, resolved */
@@ -44,18 +45,6 @@ struct draft {
 struct quota {
 	const char *department;
 	size_t want[N_LEVELS];
-	struct place place;
-};
-
-/* One entry of the room policy; texts are templates. */
-struct rule {
-	const char *alias, *name, *topic;
-	bool by_department, by_team; /* one room for each */
-	bool everyone;
-	const char *const *levels; /* NULL: any */
-	size_t n_levels;
-	const char *department, *team; /* NULL: any */
-	bool strict;
 	struct place place;
 };
 
@@ -82,8 +71,8 @@ struct load {
 	size_t n_typos; /* of the file that is being read */
 	struct stray *strays;
 	size_t n_strays, strays_cap;
-	size_t n_ours; /* ids that should be of our server */
-	const struct rule *rules;
+	size_t n_ours;            /* ids that should be of our server */
+	const struct rule *rules; /* rules_priv.h */
 	size_t n_rules;
 };
 

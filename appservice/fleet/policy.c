@@ -5,7 +5,7 @@
  * organisation. Those in which somebody deployed is are the fleet's; the
  * aliases of all are declared, so that more people can be deployed later.
  */
-#include "appservice/fleet/fleet_priv.h"
+#include "appservice/fleet/policy_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,33 +15,6 @@
 #include "matrix/id.h"
 
 #include "base/poison.h"
-
-/* The people of one team of one department; either may be NULL. */
-struct group {
-	const char *department, *team;
-	struct draft **people;
-	size_t n;
-	const char *part; /* the team as part of an alias */
-	bool shared;      /* another department has a team of that name */
-};
-
-/* A room, and what it was made for. */
-struct made {
-	struct room room;
-	const struct rule *rule;
-	const struct group *group; /* the first of them; NULL: everybody */
-	size_t order;
-};
-
-struct policy {
-	struct load *ld;
-	struct group *groups; /* by department, then team */
-	size_t n_groups, groups_cap;
-	struct made *made;
-	size_t n_made, made_cap;
-	const char **aliases;
-	size_t n_aliases, aliases_cap;
-};
 
 static int by_group(const void *a, const void *b)
 {
@@ -113,9 +86,11 @@ static void make_groups(struct policy *p)
 		const struct person *who = &list[i]->person;
 		if (g && text_eq(g->department, who->department) &&
 			text_eq(g->team, who->team)) {
+			list[i]->group = p->n_groups - 1;
 			g->n++;
 			continue;
 		}
+		list[i]->group = p->n_groups;
 		g = arena_push(&ld->scratch, &p->groups, &p->n_groups,
 			&p->groups_cap, sizeof(*g));
 		if (!g)
@@ -130,11 +105,10 @@ static void make_groups(struct policy *p)
 
 /* The template with its braces filled, values as parts of an alias or as they
  * are. */
-static char *fill(
-	struct policy *p, const char *text, const struct group *g, bool alias)
+static char *fill(struct policy *p, struct arena *a, const char *text,
+	const struct group *g, bool alias)
 {
 	struct buf out;
-	struct arena *a = p->ld->keep;
 	buf_init(&out, 64 * KIB);
 	for (const char *s = text; *s;) {
 		bool dept = text_starts(s, "{department}");
@@ -155,7 +129,7 @@ static char *fill(
 	return copy;
 }
 
-/* "{team}-x" as "{department}-{team}-x". */
+/* "{team}-x" as "{department}-{team}-x", which tells two teams apart. */
 static const char *qualify(struct policy *p, const char *text, char between)
 {
 	const char *at = strstr(text, "{team}");
@@ -179,30 +153,12 @@ static const char *room_name(struct policy *p, const struct rule *r,
 		}
 		text = words ? words : r->alias;
 	}
-	char *name = fill(p, full ? qualify(p, text, ' ') : text, g, false);
+	if (full)
+		text = qualify(p, text, ' ');
+	char *name = fill(p, p->ld->keep, text, g, false);
 	if (name && !r->name && *name >= 'a' && *name <= 'z')
 		*name = (char)(*name - 'a' + 'A');
 	return name;
-}
-
-/* Who is in a room: all that is set must hold. */
-struct filter {
-	const struct rule *rule;
-	const char *department, *team; /* the rule's, filled */
-};
-
-static bool matches(const struct filter *f, const struct person *who)
-{
-	if (!who->deployed)
-		return false;
-	if (f->department && !text_eq(f->department, who->department))
-		return false;
-	if (f->team && !text_eq(f->team, who->team))
-		return false;
-	bool level = !f->rule->levels;
-	for (size_t i = 0; i < f->rule->n_levels && !level; i++)
-		level = text_eq(f->rule->levels[i], who->level);
-	return level;
 }
 
 static int by_index(const void *a, const void *b)
@@ -212,27 +168,33 @@ static int by_index(const void *a, const void *b)
 	return (x->index > y->index) - (x->index < y->index);
 }
 
-/* The members among n people, by user id. */
-static void fill_members(struct policy *p, const struct filter *f,
-	struct draft **people, size_t n, struct room *room)
+/* The words of the rule's matchers, for this group. */
+static const char *const *fill_words(
+	struct policy *p, const struct rule *r, const struct group *g)
 {
-	struct draft **in =
-		arena_array(&p->ld->scratch, n, sizeof(struct draft *));
-	size_t found = 0;
-	for (size_t i = 0; in && i < n; i++) {
-		if (matches(f, &people[i]->person))
-			in[found++] = people[i];
+	struct arena *a = &p->ld->scratch;
+	const char **words = arena_array(a, r->n_words, sizeof(char *));
+	for (size_t i = 0; words && i < r->n_words; i++) {
+		const char *text = r->words[i].text;
+		words[i] =
+			strchr(text, '{') ? fill(p, a, text, g, false) : text;
 	}
-	if (!found)
-		return;
-	qsort(in, found, sizeof(*in), by_index);
-	room->members =
-		arena_array(p->ld->keep, found, sizeof(struct person *));
-	if (!room->members)
-		return;
-	room->n_members = found;
-	for (size_t i = 0; i < found; i++)
-		room->members[i] = &in[i]->person;
+	return words;
+}
+
+/* Who of n people is in the room, by user id, to p->members. */
+static size_t choose(struct policy *p, const struct scope *s,
+	struct draft **people, size_t n)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (people[i]->person.deployed &&
+			matcher_holds(&s->rule->members, people[i], s))
+			p->members[found++] = people[i];
+	}
+	if (found)
+		qsort(p->members, found, sizeof(*p->members), by_index);
+	return found;
 }
 
 /* Where to look when the room is wrong: the rule, or who brought it. */
@@ -258,48 +220,85 @@ static bool declare(struct policy *p, const char *alias, struct place at)
 	return true;
 }
 
-/* Its members; false when there are none. */
-static bool room_members(struct policy *p, const struct rule *r,
-	const struct group *g, struct draft **people, size_t n,
-	struct room *room)
+char *policy_alias(struct policy *p, const char *text, const struct group *g)
 {
-	struct filter f = { .rule = r };
-	if (r->department)
-		f.department = fill(p, r->department, g, false);
-	if (r->team)
-		f.team = fill(p, r->team, g, false);
-	fill_members(p, &f, people, n, room);
-	return room->n_members > 0;
+	if (g && g->shared && g->department && strstr(text, "{team}"))
+		text = qualify(p, text, '-');
+	return fill(p, p->ld->keep, text, g, true);
 }
 
-/* The rule's room for a group (NULL: for all), of these people. */
-static void make_room(struct policy *p, const struct rule *r,
-	const struct group *g, struct draft **people, size_t n)
+/* Members, and what they may do; false when there are none. */
+static bool fill_room(struct policy *p, const struct rule *r,
+	const struct group *g, size_t n_groups, struct made *m)
 {
-	struct room room = { .topic = NULL, .strict = r->strict };
-	bool full = g && r->by_team && g->shared && g->department;
+	struct load *ld = p->ld;
+	struct scope s = { .rule = r, .end = p->n_groups };
+	struct draft **people = ld->people;
+	size_t n = ld->n_people, found = 0;
+	if (g) {
+		s.department = g->department;
+		s.first = (size_t)(g - p->groups);
+		s.end = s.first + n_groups;
+	}
+	if (g && !matcher_reaches(&r->members)) {
+		people = g->people;
+		n = 0;
+		for (size_t i = 0; i < n_groups; i++)
+			n += g[i].n;
+	}
+	s.words = fill_words(p, r, g);
+	if (s.words)
+		found = choose(p, &s, people, n);
+	m->policy = arena_alloc(ld->keep, sizeof(*m->policy));
+	m->room.members = arena_array(ld->keep, found, sizeof(struct person *));
+	if (!found || !m->policy || !m->room.members)
+		return false;
+	m->room.n_members = found;
+	for (size_t i = 0; i < found; i++)
+		m->room.members[i] = &p->members[i]->person;
+	access_grant(ld, r, p->members, found, m->policy);
+	return true;
+}
+
+static void fill_policy(const struct rule *r, struct made *m)
+{
+	m->policy->rule = r->alias;
+	m->policy->join_rule = r->join_rule;
+	m->policy->history = r->history;
+	m->policy->encryption = r->encryption;
+	m->room.policy = m->policy;
+}
+
+/* The rule's room for groups of a department, or one team (NULL: for all). */
+static void make_room(struct policy *p, const struct rule *r,
+	const struct group *g, size_t n_groups)
+{
+	struct made m = { .rule = r, .group = g, .order = p->n_made };
+	struct room *room = &m.room;
 	if (g && !g->department && strstr(r->alias, "{department}"))
 		return;
-	room.alias_localpart =
-		fill(p, full ? qualify(p, r->alias, '-') : r->alias, g, true);
-	if (!room.alias_localpart)
+	room->strict = r->strict;
+	room->alias_localpart = policy_alias(p, r->alias, g);
+	if (!room->alias_localpart)
 		return;
-	if (text_eq(room.alias_localpart, "admins"))
+	if (text_eq(room->alias_localpart, "admins"))
 		fault(p->ld, made_place(r, g),
 			"#admins is Conduit's own room of administrators: "
 			"choose another alias");
-	room.alias = room.key = id_alias(
-		p->ld->keep, room.alias_localpart, p->ld->src->server_name);
-	if (!room.alias || !declare(p, room.alias, made_place(r, g)) ||
-		!room_members(p, r, g, people, n, &room))
+	room->alias = room->key = id_alias(
+		p->ld->keep, room->alias_localpart, p->ld->src->server_name);
+	if (!room->alias || !declare(p, room->alias, made_place(r, g)) ||
+		!fill_room(p, r, g, n_groups, &m))
 		return;
-	room.name = room_name(p, r, g, full);
+	room->name = room_name(
+		p, r, g, g && r->by_team && g->shared && g->department);
 	if (r->topic)
-		room.topic = fill(p, r->topic, g, false);
-	struct made *m = arena_push(&p->ld->scratch, &p->made, &p->n_made,
-		&p->made_cap, sizeof(*m));
-	if (m)
-		*m = (struct made){ room, r, g, p->n_made };
+		room->topic = fill(p, p->ld->keep, r->topic, g, false);
+	fill_policy(r, &m);
+	struct made *slot = arena_push(
+		&p->ld->scratch, &p->made, &p->n_made, &p->made_cap, sizeof(m));
+	if (slot)
+		*slot = m;
 }
 
 /* One room for each run of groups that are of one department. */
@@ -307,13 +306,11 @@ static void make_departments(struct policy *p, const struct rule *r)
 {
 	for (size_t i = 0, end; i < p->n_groups; i = end) {
 		const struct group *g = &p->groups[i];
-		size_t n = 0;
-		for (end = i; end < p->n_groups; end++) {
+		for (end = i + 1; end < p->n_groups; end++) {
 			if (!text_eq(g->department, p->groups[end].department))
 				break;
-			n += p->groups[end].n;
 		}
-		make_room(p, r, g, g->people, n);
+		make_room(p, r, g, end - i);
 	}
 }
 
@@ -323,13 +320,14 @@ static void make_rule(struct policy *p, const struct rule *r)
 	if (r->by_department)
 		make_departments(p, r);
 	else if (!r->by_team)
-		make_room(p, r, NULL, p->ld->people, p->ld->n_people);
+		make_room(p, r, NULL, 0);
 	for (size_t i = 0; r->by_team && i < p->n_groups; i++) {
-		struct group *g = &p->groups[i];
-		if (g->team)
-			make_room(p, r, g, g->people, g->n);
+		if (p->groups[i].team)
+			make_room(p, r, &p->groups[i], 1);
 	}
-	if (p->n_made == before && r->place.line)
+	if (p->n_made > before)
+		access_tell_unused(p->ld, r);
+	else if (r->place.line)
 		caution(p->ld, r->place,
 			"nobody who is deployed would be in \"%s\": there is "
 			"no such room for now",
@@ -417,6 +415,12 @@ void policy_build(struct load *ld)
 {
 	struct policy p = { .ld = ld };
 	make_groups(&p);
+	p.members =
+		arena_array(&ld->scratch, ld->n_people, sizeof(struct draft *));
+	for (size_t i = 0; i < ld->n_rules; i++) {
+		matcher_resolve(ld, &ld->rules[i].members);
+		access_resolve(ld, &ld->rules[i]);
+	}
 	for (size_t i = 0; i < ld->n_rules && arena_ok(&ld->scratch); i++)
 		make_rule(&p, &ld->rules[i]);
 	if (!arena_ok(ld->keep) || !arena_ok(&ld->scratch))
@@ -425,5 +429,6 @@ void policy_build(struct load *ld)
 		qsort(p.made, p.n_made, sizeof(*p.made), by_alias);
 	check_aliases(&p);
 	publish_aliases(&p);
+	policy_link(&p);
 	publish_rooms(&p);
 }

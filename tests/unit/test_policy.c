@@ -376,7 +376,8 @@ static void test_wrong_rules(void **state)
 	assert_found(&c, "muster.yaml:6:13: rooms[3].alias: a { without its }");
 	assert_found(&c,
 		"muster.yaml:6:31: rooms[3].members: is empty: expected "
-		"everyone, level, department or team");
+		"everyone, level, department, team, members, any, all or "
+		"except");
 	assert_found(&c,
 		"muster.yaml:7:22: rooms[4].name: {team} can only stand here "
 		"when it is in the alias");
@@ -408,7 +409,8 @@ static void test_wrong_rules(void **state)
 		"muster.yaml:11:33: rooms[8].members.level: the list is empty");
 	assert_found(&c,
 		"muster.yaml:12:25: rooms[9].members: is empty: expected "
-		"everyone, level, department or team");
+		"everyone, level, department, team, members, any, all or "
+		"except");
 	assert_errors(&c, 18);
 	case_free(&c);
 	case_run(&c, NULL, NULL, "agents: [{id: a}]\nrooms: all\n");
