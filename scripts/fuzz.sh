@@ -31,7 +31,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 longest() {
 	case $1 in
 	batch | transaction | listener) echo 4096 ;;
-	json | yaml | handoff) echo 2048 ;;
+	json | yaml | handoff | rooms) echo 2048 ;;
 	*) echo 600 ;;
 	esac
 }

@@ -136,10 +136,10 @@ static void read_join_rule(struct reading *rd)
 			text ? text : yaml_type_name(v), text ? "\"" : "",
 			text ? did_you_mean(ld, text, words, ARRAY_LEN(words))
 			     : "");
-	if (rd->rule.join_rule == JOIN_PUBLIC && rd->rule.strict)
+	if (rd->rule.join_rule != JOIN_INVITE && rd->rule.strict)
 		caution(ld, node_place(ld->rooms_file, v),
-			"%s: public and strict: whoever joins without being "
-			"a member is removed again",
+			"%s.join_rule: who joins without being declared is "
+			"removed again, since the room is strict",
 			rd->label);
 }
 

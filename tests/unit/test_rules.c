@@ -180,6 +180,9 @@ static void test_trees_of_teams(void **state)
 			"cat", "cat dan", "cat eve" },
 		{ "{members: [bob, dan, eve], except: {team: \"{team}\"}}",
 			"dan eve", "bob eve", "bob dan" },
+		/* and so is a level inside of except */
+		{ "{members: [ann, dan, eve], except: {level: VP}}", "dan eve",
+			"dan eve", "dan eve" },
 		{ "{everyone: true, level: [IC, Director],"
 		  " except: [{members: [bob]}]}",
 			"cat", "dan", NULL },
@@ -669,17 +672,26 @@ static void test_wrong_restricted(void **state)
 	case_free(&c);
 }
 
-static void test_public_and_strict(void **state)
+static void test_open_and_strict(void **state)
 {
 	struct fleet_case c;
 	(void)state;
 	case_run(&c, NULL, NULL,
 		STAFF "  - {alias: a, members: {everyone: true},\n"
-		      "     join_rule: public, strict: true}\n");
-	assert_loaded(&c, 1);
+		      "     join_rule: public, strict: true}\n"
+		      "  - {alias: b, members: {everyone: true},\n"
+		      "     join_rule: {restricted: a}, strict: true}\n"
+		      "  - {alias: c, members: {everyone: true},\n"
+		      "     join_rule: invite, strict: true}\n");
+	assert_loaded(&c, 2);
 	assert_found(&c,
-		"muster.yaml:11:17: warning: rooms[0]: public and strict: "
-		"whoever joins without being a member is removed again");
+		"muster.yaml:11:17: warning: rooms[0].join_rule: who joins "
+		"without being declared is removed again, since the room is "
+		"strict");
+	assert_found(&c,
+		"muster.yaml:13:17: warning: rooms[1].join_rule: who joins "
+		"without being declared is removed again, since the room is "
+		"strict");
 	case_free(&c);
 }
 
@@ -844,6 +856,7 @@ static void test_wrong_people_of_powers(void **state)
 	assert_found(&c,
 		"muster.yaml:11:46: rooms[0].extra_power: @ann:example.org is "
 		"there twice");
+	assert_int_equal(c.report.n, 3);
 	case_free(&c);
 }
 
@@ -862,7 +875,7 @@ int main(void)
 		cmocka_unit_test(test_restricted_lacking),
 		cmocka_unit_test(test_wrong_access),
 		cmocka_unit_test(test_wrong_restricted),
-		cmocka_unit_test(test_public_and_strict),
+		cmocka_unit_test(test_open_and_strict),
 		cmocka_unit_test(test_powers),
 		cmocka_unit_test(test_powers_of_humans),
 		cmocka_unit_test(test_powers_without_use),
