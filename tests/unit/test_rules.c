@@ -282,7 +282,7 @@ static void test_wrong_trees(void **state)
 		"- {alias: g, members: {members: ann}}\n"
 		"- {alias: h, members: {members: [[ann], \"@x\", muster,"
 		" \"\", \"@:example.org\"]}}\n"
-		"- {alias: i, members: {any: [{}, {excpet: 1}, IC]}}\n"
+		"- {alias: i, members: {any: [{}, {exxept: 1}, IC]}}\n"
 		"- {alias: j, members: {except: [{level: Vp}]}}\n"
 		"- {alias: k, members: {except: {team: \"{team}\"}}}\n"
 		"- {alias: l, members: {all: [{department:"
@@ -331,7 +331,7 @@ static void test_wrong_trees(void **state)
 		"or except");
 	assert_found(&c,
 		"muster.yaml:11:35: rooms[8].members.any[1]: unknown key "
-		"\"excpet\": did you mean except?");
+		"\"exxept\": did you mean except?");
 	assert_found(&c,
 		"muster.yaml:11:47: rooms[8].members.any[2]: expected a map "
 		"(key: value), found a text");
@@ -563,7 +563,7 @@ static void test_wrong_access(void **state)
 	case_run(&c, NULL, NULL,
 		"agents: [{id: a}]\n"
 		"rooms:\n"
-		"- {alias: a, members: {everyone: true}, join_rule: publc}\n"
+		"- {alias: a, members: {everyone: true}, join_rule: publi}\n"
 		"- {alias: b, members: {everyone: true}, join_rule: restrict}\n"
 		"- {alias: c, members: {everyone: true}, join_rule: restricted}"
 		"\n"
@@ -583,7 +583,7 @@ static void test_wrong_access(void **state)
 		"- {alias: l, members: {everyone: true}, encrypt: true}\n"
 		"- {alias: m, members: {everyone: true}, join_rule: knock}\n");
 	assert_found(&c,
-		"muster.yaml:3:52: rooms[0].join_rule: \"publc\" is no join "
+		"muster.yaml:3:52: rooms[0].join_rule: \"publi\" is no join "
 		"rule: expected invite, public or {restricted: ALIAS} (did you "
 		"mean public?)");
 	assert_found(&c,
