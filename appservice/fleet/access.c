@@ -94,7 +94,7 @@ static void read_restricted(struct reading *rd, const struct yaml_node *v)
 			ld, ld->rooms_file, label, v, known, ARRAY_LEN(known)))
 		return;
 	const struct yaml_node *list = yaml_get(v, "restricted");
-	size_t n = yaml_is_null(list) ? 0 : node_count(list);
+	size_t n = list && !yaml_is_null(list) ? node_count(list) : 0;
 	if (!n) {
 		rule_tell(rd, label, list ? list : v, "restricted",
 			"is missing: the alias of the room whose members may "
