@@ -313,7 +313,7 @@ static enum rc declare_room(
 	const struct store_room row = { .key = room->key,
 		.direct = room->direct,
 		.declared = true,
-		.alias = room->alias };
+		.rule = room->policy ? room->policy->rule : NULL };
 	enum rc rc = store_room_declare(app->store, &row, e);
 	if (rc != RC_OK)
 		return rc;

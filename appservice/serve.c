@@ -48,6 +48,13 @@ static void on_changed(void *arg)
 	reconcile_wake(app->reconcile);
 }
 
+/* Once a look has found what it was, the plan is made again. */
+static void on_refused(void *arg)
+{
+	struct app *app = arg;
+	reconcile_doubt(app->reconcile);
+}
+
 static void on_pinged(void *arg, const char *txn)
 {
 	struct app *app = arg;
@@ -72,7 +79,7 @@ static enum rc has_alias(void *arg, const char *alias, struct err *e)
 	struct arena a = { 0 };
 	struct store_room row = { 0 };
 	enum rc rc = store_room_get(app->store, alias, &a, &row, e);
-	bool there = row.declared && row.room_id && text_eq(row.alias, alias);
+	bool there = row.declared && row.room_id && !row.direct;
 	if (rc == RC_OK && !there)
 		rc = err_set(e, RC_NOT_FOUND, "no such room");
 	arena_free(&a);
@@ -86,10 +93,13 @@ static enum rc listen_intake(struct service *s, struct err *e)
 	struct app *app = &s->app;
 	s->intake = (struct intake){ .store = app->store,
 		.changed = on_changed,
+		.refused = on_refused,
 		.pinged = on_pinged,
 		.need_user = need_user,
 		.has_alias = has_alias,
 		.arg = app };
+	atomic_store(&s->intake.mentions,
+		reconcile_direct_mode(app) == DIRECT_ON_DEMAND);
 	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n,
 		s->token_digest);
 	const struct http_server_options o = {

@@ -183,6 +183,10 @@ MUST_CHECK enum rc hs_leave(
 MUST_CHECK enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, const char *reason, struct err *e);
 
+/* Takes a ban back; the user is out of the room then. */
+MUST_CHECK enum rc hs_unban(struct hs *hs, const char *as, const char *room_id,
+	const char *user_id, struct err *e);
+
 struct hs_ids {
 	const char **ids;
 	size_t n;

@@ -192,6 +192,13 @@ enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
 	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 }
 
+enum rc hs_unban(struct hs *hs, const char *as, const char *room_id,
+	const char *user_id, struct err *e)
+{
+	return post_room(hs, ROOM "/unban", as, room_id,
+		(const char *[]){ "user_id", user_id, NULL }, e);
+}
+
 /* --- who is where ------------------------------------------------------ */
 
 /* A growing list of ids. */

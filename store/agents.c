@@ -43,6 +43,22 @@ enum rc store_agent_state(struct store *s, const char *user_id,
 		user_id, e);
 }
 
+enum rc store_agent_may_leave(
+	struct store *s, const char *user_id, struct err *e)
+{
+	return store_change(
+		s, SQL_AGENT_MAY_LEAVE, ARGS(T(user_id)), "agent", user_id, e);
+}
+
+enum rc store_agent_revoked(struct store *s, const char *user_id,
+	enum agent_state st, int64_t now_ms, struct err *e)
+{
+	enum rc rc = store_write(
+		s, SQL_HANDOFF_REVOKED, ARGS(T(user_id), N(now_ms)), e);
+
+	return rc == RC_OK ? store_agent_state(s, user_id, st, now_ms, e) : rc;
+}
+
 enum rc store_agent_error(
 	struct store *s, const char *user_id, const char *text, struct err *e)
 {

@@ -13,6 +13,16 @@ static const char *const memberships[] = { "leave", "join", "invite", "ban",
 	"knock" };
 static const char *const sources[] = { "event", "poll", "action" };
 
+const char *membership_word(int64_t no)
+{
+	return memberships[no];
+}
+
+const char *source_word(int64_t no)
+{
+	return sources[no];
+}
+
 static int64_t number_of(const char *const *words, size_t n, const char *word)
 {
 	size_t i = 0;
@@ -110,6 +120,17 @@ enum rc store_membership_set(struct store *s, const struct store_membership *m,
 	return set(s, m, false, changed, e);
 }
 
+/* Somebody whom nobody is known to have removed is not there. */
+static enum rc missed(struct store *s, const char *room_id, const char *user_id,
+	int64_t at_ms, struct err *e)
+{
+	const struct store_removal r = {
+		.room_id = room_id, .user_id = user_id, .at_ms = at_ms
+	};
+
+	return store_removal_add(s, &r, e);
+}
+
 /* A look that finds what is known already writes nothing: it is made every
  * few minutes, for every member. */
 static enum rc set_polled(struct store *s, const struct store_membership *m,
@@ -119,6 +140,8 @@ static enum rc set_polled(struct store *s, const struct store_membership *m,
 	enum rc rc = set(s, m, true, &changed, e);
 
 	*any |= changed;
+	if (rc == RC_OK && changed && text_eq(m->membership, "leave"))
+		rc = missed(s, m->room_id, m->user_id, m->origin_ts, e);
 	return rc;
 }
 
@@ -186,16 +209,19 @@ enum rc store_membership_only(struct store *s, const char *room_id,
 		rc = store_names(s, SQL_NOT_BY_EVENT,
 			ARGS(T(room_id), N(at_ms)), &a, &ours, &n_ours, e);
 	for (size_t i = 0; rc == RC_OK && i < n_ours; i++)
-		if (!names_has(&names, ours[i]))
-			rc = remove_member(s, room_id, ours[i], e);
+		if (!names_has(&names, ours[i])) {
+			rc = missed(s, room_id, ours[i], at_ms, e);
+			if (rc == RC_OK)
+				rc = remove_member(s, room_id, ours[i], e);
+		}
 	names_fini(&names);
 	arena_free(&a);
 	return rc;
 }
 
 enum rc store_state_set(struct store *s, const char *room_id, const char *type,
-	const char *content, const char *event_id, int64_t origin_ts,
-	bool *changed, struct err *e)
+	const char *content, const char *event_id, const char *sender,
+	int64_t origin_ts, bool *changed, struct err *e)
 {
 	bool row = false, apply = true, another = true;
 
@@ -219,7 +245,7 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	if (rc == RC_OK && apply)
 		rc = store_write(s, SQL_STATE_SET,
 			ARGS(T(room_id), T(type), T(content), T(event_id),
-				N(origin_ts)),
+				N(origin_ts), T(sender)),
 			e);
 	if (rc == RC_OK && changed)
 		*changed = apply && another;
@@ -240,7 +266,8 @@ enum rc store_state_of_event(struct store *s, const char *room_id,
 		*ret = (struct store_state){
 			.type = column_text(q, 0, a),
 			.content = column_text(q, 1, a),
-			.origin_ts = sqlite3_column_int64(q, 2),
+			.sender = column_text(q, 2, a),
+			.origin_ts = sqlite3_column_int64(q, 3),
 		};
 	stmt_done(q);
 	store_unlock(s);

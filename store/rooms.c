@@ -2,6 +2,7 @@
  * store/rooms.c: rooms as they are declared and found, and who should be in
  * them.
  */
+#include "base/clock.h"
 #include "store/store_priv.h"
 
 #include "base/poison.h"
@@ -10,7 +11,7 @@ enum rc store_room_declare(
 	struct store *s, const struct store_room *r, struct err *e)
 {
 	return store_write(s, SQL_ROOM_DECLARE,
-		ARGS(T(r->key), N(r->direct), T(r->alias)), e);
+		ARGS(T(r->key), N(r->direct), T(r->rule)), e);
 }
 
 /* Whoever is there and not among the users goes. */
@@ -57,7 +58,8 @@ enum rc store_room_found(struct store *s, const char *key, const char *room_id,
 	store_lock(s);
 	ids_rooms_changed(&s->ids);
 	enum rc rc = store_change(s, SQL_ROOM_PLACE,
-		ARGS(T(key), T(room_id), T(maker)), "room", key, e);
+		ARGS(T(key), T(room_id), T(maker), N(clock_wall_ms())), "room",
+		key, e);
 	store_unlock(s);
 	return rc;
 }
@@ -70,7 +72,8 @@ enum rc store_room_lost(struct store *s, const char *key, struct err *e)
 enum rc store_forget(struct store *s, struct err *e)
 {
 	static const enum sql all[] = { SQL_FORGET_ROOMS, SQL_FORGET_MEMBERS,
-		SQL_FORGET_STATE, SQL_FORGET_MARKS };
+		SQL_FORGET_STATE, SQL_FORGET_MARKS, SQL_FORGET_OLD_ROOMS,
+		SQL_FORGET_REMOVALS };
 
 	store_lock(s);
 	ids_rooms_changed(&s->ids);
@@ -79,6 +82,86 @@ enum rc store_forget(struct store *s, struct err *e)
 	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(all); i++)
 		rc = store_write(s, all[i], NO_ARGS, e);
 	return rc;
+}
+
+enum rc store_room_rename(
+	struct store *s, const char *from, const char *to, struct err *e)
+{
+	store_lock(s);
+	ids_rooms_changed(&s->ids);
+	store_unlock(s);
+	enum rc rc = store_change(s, SQL_ROOM_RENAME, ARGS(T(from), T(to)),
+		"room to be renamed to", to, e);
+	return rc ? rc : store_write(s, SQL_ROOM_PLACELESS, ARGS(T(from)), e);
+}
+
+enum rc store_room_replaced(struct store *s, const char *key,
+	const char *new_room_id, struct err *e)
+{
+	enum rc rc = store_write(
+		s, SQL_ROOM_TO_OLD, ARGS(T(key), T(new_room_id)), e);
+
+	if (rc == RC_OK)
+		rc = store_write(s, SQL_OLD_ROOM_NOT, ARGS(T(new_room_id)), e);
+	return rc ? rc : store_room_found(s, key, new_room_id, NULL, e);
+}
+
+enum rc store_old_room_left(struct store *s, const char *room_id, struct err *e)
+{
+	return store_write(s, SQL_OLD_ROOM_NOT, ARGS(T(room_id)), e);
+}
+
+/* Whether a query has a row, and the number in its first column. */
+static enum rc ask(struct store *s, enum sql id, const struct arg *args,
+	size_t n, bool *row, int64_t *number, struct err *e)
+{
+	*row = false;
+	store_lock(s);
+	sqlite3_stmt *q = stmt_get(s, id, args, n);
+	enum rc rc = stmt_step(s, q, row, e);
+	if (rc == RC_OK && *row && number)
+		*number = sqlite3_column_int64(q, 0);
+	stmt_done(q);
+	store_unlock(s);
+	return rc;
+}
+
+enum rc store_room_want(
+	struct store *s, const char *key, bool *new, struct err *e)
+{
+	bool there = false;
+	int64_t wanted = 0;
+	enum rc rc = ask(s, SQL_ROOM_WANTED, ARGS(T(key)), &there, &wanted, e);
+
+	if (rc == RC_OK && !there)
+		return err_set(e, RC_NOT_FOUND,
+			"no direct room is declared for %s", key);
+	if (new)
+		*new = !wanted;
+	if (rc == RC_OK && !wanted)
+		rc = store_write(s, SQL_ROOM_WANT, ARGS(T(key)), e);
+	return rc;
+}
+
+enum rc store_room_looked(struct store *s, const char *key, int64_t now_ms,
+	int64_t missing_ms, struct err *e)
+{
+	return store_write(
+		s, SQL_ROOM_LOOKED, ARGS(T(key), N(now_ms), N(missing_ms)), e);
+}
+
+enum rc store_room_hold(struct store *s, const char *key, const char *why,
+	int64_t now_ms, struct err *e)
+{
+	return store_write(
+		s, SQL_ROOM_HOLD, ARGS(T(key), T(why), N(now_ms)), e);
+}
+
+enum rc store_room_unconfirmed(struct store *s, const char *room_id,
+	int64_t before_ms, bool *ret, struct err *e)
+{
+	return ask(s, SQL_ROOM_UNCONFIRMED, ARGS(T(room_id), N(before_ms)), ret,
+		NULL, e);
 }
 
 enum rc store_mark_add(struct store *s, const char *room_id,

@@ -2,10 +2,33 @@
  * store/snapshot.c: agents and rooms as rows: everything that is, read in one
  * transaction, or one of them.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/str.h"
 #include "store/store_priv.h"
 
 #include "base/poison.h"
+
+static const char *const state_types[] = {
+#define X(name, type) type,
+	ROOM_STATE_TABLE(X)
+#undef X
+};
+
+const char *room_state_type(enum room_state st)
+{
+	return st < ROOM_STATES ? state_types[st] : NULL;
+}
+
+enum room_state room_state_of(const char *type)
+{
+	enum room_state st = 0;
+
+	while (st < ROOM_STATES && !text_eq(state_types[st], type))
+		st++;
+	return st;
+}
 
 static enum agent_state agent_state_of(const char *word)
 {
@@ -38,6 +61,7 @@ static void read_agent(sqlite3_stmt *q, void *element, struct intern *t)
 		.shown_name = column_text(q, 12, t->a),
 		.token_sha256 = column_text(q, 13, t->a),
 		.error = column_text(q, 14, t->a),
+		.may_leave = sqlite3_column_int(q, 15) != 0,
 	};
 }
 
@@ -47,36 +71,52 @@ static void read_room(sqlite3_stmt *q, void *element, struct intern *t)
 
 	*r = (struct store_room){
 		.key = column_text(q, 0, t->a),
-		.direct = sqlite3_column_int(q, 1) != 0,
-		.declared = sqlite3_column_int(q, 2) != 0,
-		.alias = column_text(q, 3, t->a),
-		.room_id = column_intern(q, 4, t),
-		.maker = column_intern(q, 5, t),
-		.name = column_intern(q, 6, t),
-		.power = column_intern(q, 7, t),
-		.version = column_intern(q, 8, t),
+		.room_id = column_text(q, 1, t->a),
+		.maker = column_intern(q, 2, t),
+		.rule = column_intern(q, 3, t),
+		.held = column_text(q, 4, t->a),
+		.held_ms = sqlite3_column_int64(q, 5),
+		.missing_ms = sqlite3_column_int64(q, 6),
+		.direct = sqlite3_column_int(q, 7) != 0,
+		.declared = sqlite3_column_int(q, 8) != 0,
+		.wanted = sqlite3_column_int(q, 9) != 0,
 	};
 }
 
-static void read_membership(sqlite3_stmt *q, void *element, struct intern *t)
+static void read_old_room(sqlite3_stmt *q, void *element, struct intern *t)
 {
-	struct store_membership *m = element;
+	struct store_room *r = element;
 
-	*m = (struct store_membership){
+	*r = (struct store_room){
+		.room_id = column_text(q, 0, t->a),
+		.key = column_text(q, 1, t->a),
+	};
+}
+
+static void read_member(sqlite3_stmt *q, void *element, struct intern *t)
+{
+	struct store_member *m = element;
+
+	*m = (struct store_member){
+		.user_id = column_intern(q, 1, t),
+		.membership = membership_word(sqlite3_column_int64(q, 2)),
+		.source = source_word(sqlite3_column_int64(q, 3)),
+		.origin_ts = sqlite3_column_int64(q, 4),
+	};
+}
+
+static void read_removal(sqlite3_stmt *q, void *element, struct intern *t)
+{
+	struct store_removal *r = element;
+
+	*r = (struct store_removal){
 		.room_id = column_intern(q, 0, t),
 		.user_id = column_intern(q, 1, t),
-		.membership = column_intern(q, 2, t),
-		.origin_ts = sqlite3_column_int64(q, 3),
-		.source = column_intern(q, 4, t),
+		.by = column_intern(q, 2, t),
+		.ban = sqlite3_column_int(q, 3) != 0,
+		.asked = sqlite3_column_int(q, 4) != 0,
+		.at_ms = sqlite3_column_int64(q, 5),
 	};
-}
-
-static void read_mark(sqlite3_stmt *q, void *element, struct intern *t)
-{
-	struct store_mark *m = element;
-
-	m->room_id = column_intern(q, 0, t);
-	m->user_id = column_intern(q, 1, t);
 }
 
 static void read_declared(sqlite3_stmt *q, void *element, struct intern *t)
@@ -101,18 +141,18 @@ static const struct rows rooms = {
 	.read = read_room,
 };
 
-static const struct rows memberships = {
-	.list = SQL_MEMBERSHIP_LIST,
-	.count = SQL_MEMBERSHIP_COUNT,
-	.size = sizeof(struct store_membership),
-	.read = read_membership,
+static const struct rows old_rooms = {
+	.list = SQL_OLD_ROOM_LIST,
+	.count = SQL_STATEMENTS,
+	.size = sizeof(struct store_room),
+	.read = read_old_room,
 };
 
-static const struct rows marks = {
-	.list = SQL_MARK_LIST,
-	.count = SQL_MARK_COUNT,
-	.size = sizeof(struct store_mark),
-	.read = read_mark,
+static const struct rows removals = {
+	.list = SQL_REMOVAL_LIST,
+	.count = SQL_STATEMENTS,
+	.size = sizeof(struct store_removal),
+	.read = read_removal,
 };
 
 static const struct rows declared = {
@@ -122,6 +162,144 @@ static const struct rows declared = {
 	.read = read_declared,
 };
 
+/* --- what belongs to a room -------------------------------------------------- */
+
+/* Rows of a query that come in the order of the rooms; the first column says
+ * which room they are of. */
+struct walk {
+	struct store_room *rooms;
+	size_t n, at;
+	bool by_id; /* that column is the room's id, not its key */
+};
+
+static struct store_room *room_of(struct walk *w, sqlite3_stmt *q)
+{
+	const char *name = (const char *)sqlite3_column_text(q, 0);
+
+	for (; w->at < w->n; w->at++) {
+		struct store_room *r = &w->rooms[w->at];
+		if (text_eq(w->by_id ? r->room_id : r->key, name))
+			return r;
+	}
+	return NULL;
+}
+
+static int by_user(const void *a, const void *b)
+{
+	const struct store_member *x = a, *y = b;
+
+	return strcmp(x->user_id, y->user_id);
+}
+
+/* Gives each room its part of an array that has stopped growing. */
+static void share_out(
+	struct store_room *list, size_t n, struct store_member *all)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].n_members == 0)
+			continue;
+		list[i].members = all;
+		qsort(all, list[i].n_members, sizeof(*all), by_user);
+		all += list[i].n_members;
+	}
+}
+
+static enum rc count_members(
+	struct store *s, enum sql id, size_t *ret, struct err *e)
+{
+	bool row = false;
+
+	if (id == SQL_STATEMENTS)
+		return RC_OK;
+	sqlite3_stmt *q = stmt_get(s, id, NO_ARGS);
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK && row)
+		*ret = (size_t)sqlite3_column_int64(q, 0);
+	stmt_done(q);
+	return rc;
+}
+
+static enum rc read_members(struct store *s, enum sql list, enum sql count,
+	struct walk w, struct intern *t, struct err *e)
+{
+	struct store_member *all = NULL;
+	size_t n = 0, cap = 0;
+	bool row = true;
+	enum rc rc = count_members(s, count, &cap, e);
+
+	if (rc == RC_OK && cap > 0)
+		all = arena_array(t->a, cap, sizeof(*all));
+	sqlite3_stmt *q = stmt_get(s, list, NO_ARGS);
+	while (rc == RC_OK && arena_ok(t->a)) {
+		rc = stmt_step(s, q, &row, e);
+		struct store_room *room =
+			rc == RC_OK && row ? room_of(&w, q) : NULL;
+		if (!room)
+			break;
+		struct store_member *m =
+			arena_push(t->a, &all, &n, &cap, sizeof(*all));
+		if (m)
+			read_member(q, m, t);
+		room->n_members += m != NULL;
+	}
+	stmt_done(q);
+	if (rc == RC_OK && arena_ok(t->a))
+		share_out(w.rooms, w.n, all);
+	return rc;
+}
+
+static enum rc read_marks(struct store *s, struct walk w, struct err *e)
+{
+	bool row = true;
+	enum rc rc = RC_OK;
+	sqlite3_stmt *q = stmt_get(s, SQL_MARK_LIST, NO_ARGS);
+
+	for (;;) {
+		rc = stmt_step(s, q, &row, e);
+		struct store_room *room =
+			rc == RC_OK && row ? room_of(&w, q) : NULL;
+		if (!room)
+			break;
+		const char *who = (const char *)sqlite3_column_text(q, 1);
+		struct store_member *m = room->members;
+		for (size_t i = 0; i < room->n_members; i++)
+			m[i].marked |= text_eq(m[i].user_id, who);
+	}
+	stmt_done(q);
+	return rc;
+}
+
+static enum rc read_states(
+	struct store *s, struct walk w, struct arena *a, struct err *e)
+{
+	bool row = true;
+	enum rc rc = RC_OK;
+	sqlite3_stmt *q = stmt_get(s, SQL_STATE_LIST, NO_ARGS);
+
+	while (arena_ok(a)) {
+		rc = stmt_step(s, q, &row, e);
+		struct store_room *room =
+			rc == RC_OK && row ? room_of(&w, q) : NULL;
+		if (!room)
+			break;
+		enum room_state st =
+			room_state_of((const char *)sqlite3_column_text(q, 1));
+		struct store_state *all = room->state;
+		if (!all)
+			all = arena_array(a, ROOM_STATES, sizeof(*all));
+		room->state = all;
+		if (st == ROOM_STATES || !all)
+			continue;
+		all[st] = (struct store_state){
+			.content = column_text(q, 2, a),
+			.sender = column_text(q, 3, a),
+			.origin_ts = sqlite3_column_int64(q, 4),
+		};
+	}
+	stmt_done(q);
+	return rc;
+}
+
 static enum rc read_all(struct store *s, struct intern *t,
 	struct store_snapshot *ret, struct err *e)
 {
@@ -130,11 +308,26 @@ static enum rc read_all(struct store *s, struct intern *t,
 	if (rc == RC_OK)
 		rc = rows_read(s, &rooms, t, &ret->rooms, &ret->n_rooms, e);
 	if (rc == RC_OK)
-		rc = rows_read(s, &memberships, t, &ret->memberships,
-			&ret->n_memberships, e);
+		rc = rows_read(s, &old_rooms, t, &ret->old, &ret->n_old, e);
 	if (rc == RC_OK)
-		rc = rows_read(s, &marks, t, &ret->marks, &ret->n_marks, e);
-	return rc;
+		rc = rows_read(
+			s, &removals, t, &ret->removals, &ret->n_removals, e);
+	if (rc != RC_OK)
+		return rc;
+	const struct walk w = { .rooms = ret->rooms, .n = ret->n_rooms },
+			  old = { .rooms = ret->old,
+				  .n = ret->n_old,
+				  .by_id = true };
+	rc = read_members(
+		s, SQL_MEMBERSHIP_LIST, SQL_MEMBERSHIP_COUNT, w, t, e);
+	if (rc == RC_OK && ret->n_old > 0)
+		rc = read_members(
+			s, SQL_OLD_MEMBER_LIST, SQL_STATEMENTS, old, t, e);
+	if (rc == RC_OK)
+		rc = read_marks(s, w, e);
+	if (rc == RC_OK)
+		rc = read_states(s, w, t->a, e);
+	return rc == RC_OK && !arena_ok(t->a) ? err_nomem(e) : rc;
 }
 
 enum rc store_snapshot(struct store *s, struct arena *a,
@@ -235,6 +428,22 @@ enum rc store_direct_rooms(struct store *s, const char *user_id,
 	struct arena *a, struct store_room **ret, size_t *n, struct err *e)
 {
 	return list_by(s, SQL_DIRECT_ROOMS_OF, &rooms, user_id, a, ret, n, e);
+}
+
+enum rc store_rooms_unlooked(struct store *s, int64_t since_ms, size_t limit,
+	struct arena *a, struct store_room **ret, size_t *n, struct err *e)
+{
+	const struct arg args[] = { N(since_ms), N(sql_limit(limit)) };
+	const struct rows unlooked = {
+		.list = SQL_ROOMS_UNLOOKED,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = ARRAY_LEN(args),
+		.size = sizeof(struct store_room),
+		.read = read_room,
+	};
+
+	return store_list(s, &unlooked, a, ret, n, e);
 }
 
 enum rc store_membership_get(struct store *s, const char *room_id,

@@ -43,23 +43,21 @@
 #define SQL_AGENTS                                                             \
 	"SELECT a.user_id, sender, declared, name, department, team, "         \
 	"level, state, a.device_id, a.generation, acked_generation, "          \
-	"since_ms, shown_name, token_sha256, error FROM agent AS a "           \
+	"since_ms, shown_name, token_sha256, error, may_leave FROM agent AS a " \
 	"LEFT JOIN handoff AS h ON h.user_id = a.user_id "                     \
 	"AND h.generation = (SELECT max(generation) FROM handoff "             \
 	"WHERE user_id = a.user_id) "
 #define SQL_ROOMS                                                              \
-	"SELECT key, direct, declared, alias, r.room_id, maker, "              \
-	"CASE WHEN json_valid(n.content) THEN n.content ->> '$.name' END, "    \
-	"p.content, "                                                          \
-	"CASE WHEN json_valid(c.content) "                                     \
-	"THEN coalesce(c.content ->> '$.room_version', '1') END "              \
-	"FROM room AS r "                                                      \
-	"LEFT JOIN room_state AS n ON n.room_id = r.room_id "                  \
-	"AND n.type = 'm.room.name' "                                          \
-	"LEFT JOIN room_state AS p ON p.room_id = r.room_id "                  \
-	"AND p.type = 'm.room.power_levels' "                                  \
-	"LEFT JOIN room_state AS c ON c.room_id = r.room_id "                  \
-	"AND c.type = 'm.room.create' "
+	"SELECT key, room_id, maker, rule, held, held_ms, missing_ms, "        \
+	"direct, declared, wanted FROM room AS r "
+
+/* Members of rooms: where they are is said before. */
+#define SQL_MEMBERS                                                            \
+	"SELECT k.key, u.id, m.membership, m.source, m.origin_ts "
+#define SQL_OF_MEMBERS                                                         \
+	" AS k CROSS JOIN identifier AS r ON r.id = k.room_id "                \
+	"CROSS JOIN member AS m ON m.room = r.no "                             \
+	"CROSS JOIN identifier AS u ON u.no = m.user "
 
 #define SQL_TABLE(X)                                                           \
 	X(READ, "BEGIN")                                                       \
@@ -70,7 +68,11 @@
 	X(FORGET_AGENTS,                                                       \
 	  "UPDATE agent SET state = 'declared', shown_name = NULL, "           \
 	  "error = NULL, since_ms = 0 WHERE state <> 'retired'")               \
-	X(FORGET_ROOMS, "UPDATE room SET room_id = NULL, maker = NULL")        \
+	X(FORGET_ROOMS,                                                        \
+	  "UPDATE room SET room_id = NULL, maker = NULL, missing_ms = 0, "     \
+	  "held = NULL")                                                       \
+	X(FORGET_OLD_ROOMS, "DELETE FROM old_room")                            \
+	X(FORGET_REMOVALS, "DELETE FROM removal")                              \
 	X(FORGET_MEMBERS, "DELETE FROM member")                                \
 	X(FORGET_STATE, "DELETE FROM room_state")                              \
 	X(FORGET_MARKS, "DELETE FROM direct_mark")                             \
@@ -86,14 +88,18 @@
 	  "team, level, state, since_ms) "                                     \
 	  "VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 'declared', ?7) "                \
 	  "ON CONFLICT DO UPDATE SET sender = excluded.sender, "               \
-	  "declared = 1, name = excluded.name, "                               \
+	  "declared = 1, may_leave = 0, name = excluded.name, "                \
 	  "department = excluded.department, "                                 \
-	  "team = excluded.team, level = excluded.level")                      \
+	  "team = excluded.team, level = excluded.level, "                     \
+	  "since_ms = iif(state = 'retired', excluded.since_ms, since_ms), "   \
+	  "state = iif(state = 'retired', 'registered', state)")               \
 	X(AGENTS_UNDECLARE,                                                    \
 	  "UPDATE agent SET declared = 0 WHERE declared = 1")                  \
 	X(AGENT_STATE,                                                         \
 	  "UPDATE agent SET state = ?2, error = NULL, "                        \
 	  "since_ms = iif(state = ?2, since_ms, ?3) WHERE user_id = ?1")       \
+	X(AGENT_MAY_LEAVE,                                                     \
+	  "UPDATE agent SET may_leave = 1 WHERE user_id = ?1")                 \
 	X(AGENT_ERROR, "UPDATE agent SET error = ?2 WHERE user_id = ?1")       \
 	X(AGENT_SHOWN_NAME,                                                    \
 	  "UPDATE agent SET shown_name = ?2 WHERE user_id = ?1")               \
@@ -116,6 +122,9 @@
 	X(HANDOFF_ACKED,                                                       \
 	  "UPDATE handoff SET acked_ms = ?3, acked_by = ?4 "                   \
 	  "WHERE user_id = ?1 AND generation = ?2")                            \
+	X(HANDOFF_REVOKED,                                                     \
+	  "UPDATE handoff SET revoked_ms = ?2 "                                \
+	  "WHERE user_id = ?1 AND revoked_ms IS NULL")                         \
 	X(HANDOFF_TRIM,                                                        \
 	  "DELETE FROM handoff WHERE user_id = ?1 AND generation <= ?2 - 16")  \
 	X(AGENT_COUNT, "SELECT count(*) FROM agent")                           \
@@ -126,13 +135,86 @@
 	  "ORDER BY a.user_id")                                                \
 	/* rooms */                                                            \
 	X(ROOM_DECLARE,                                                        \
-	  "INSERT INTO room (key, direct, declared, alias) "                   \
-	  "VALUES (?1, ?2, 1, ?3) "                                            \
-	  "ON CONFLICT DO UPDATE SET direct = excluded.direct, "               \
-	  "declared = 1, alias = excluded.alias")                              \
+	  "INSERT INTO room (key, direct, declared, alias, rule) "             \
+	  "VALUES (?1, ?2, 1, iif(?2, NULL, ?1), ?3) "                         \
+	  "ON CONFLICT DO UPDATE SET direct = excluded.direct, declared = 1, " \
+	  "alias = excluded.alias, rule = excluded.rule "                      \
+	  "WHERE declared = 0 OR rule IS NOT excluded.rule")                   \
 	X(ROOMS_UNDECLARE, "UPDATE room SET declared = 0 WHERE declared = 1")  \
 	X(ROOM_PLACE,                                                          \
-	  "UPDATE room SET room_id = ?2, maker = ?3 WHERE key = ?1")           \
+	  "UPDATE room SET room_id = ?2, maker = ?3, looked_ms = ?4, "         \
+	  "missing_ms = 0, held = NULL WHERE key = ?1")                        \
+	X(ROOM_RENAME,                                                         \
+	  "UPDATE room SET room_id = f.room_id, maker = f.maker, "             \
+	  "looked_ms = f.looked_ms, missing_ms = f.missing_ms, held = NULL "   \
+	  "FROM room AS f WHERE f.key = ?1 AND f.room_id IS NOT NULL "         \
+	  "AND room.key = ?2 AND room.room_id IS NULL")                        \
+	X(ROOM_PLACELESS,                                                      \
+	  "UPDATE room SET room_id = NULL, maker = NULL WHERE key = ?1")       \
+	X(ROOM_TO_OLD,                                                         \
+	  "INSERT INTO old_room (room_id, key) SELECT room_id, key FROM room " \
+	  "WHERE key = ?1 AND room_id <> ?2 ON CONFLICT DO NOTHING")           \
+	X(OLD_ROOM_NOT, "DELETE FROM old_room WHERE room_id = ?1")             \
+	X(OLD_ROOM_LIST, "SELECT room_id, key FROM old_room ORDER BY 1")       \
+	X(OLD_MEMBER_LIST,                                                     \
+	  "SELECT k.room_id, u.id, m.membership, m.source, m.origin_ts "       \
+	  "FROM old_room" SQL_OF_MEMBERS "ORDER BY k.room_id")                 \
+	X(ROOM_WANTED,                                                         \
+	  "SELECT wanted FROM room "                                           \
+	  "WHERE key = ?1 AND declared = 1 AND direct = 1")                    \
+	X(ROOM_WANT, "UPDATE room SET wanted = 1 WHERE key = ?1")              \
+	X(ROOM_LOOKED,                                                         \
+	  "UPDATE room SET looked_ms = ?2, missing_ms = ?3 WHERE key = ?1")    \
+	X(ROOM_HOLD,                                                           \
+	  "UPDATE room SET held = ?2, held_ms = ?3 WHERE key = ?1 "            \
+	  "AND held IS NOT ?2")                                                \
+	X(ROOMS_UNLOOKED,                                                      \
+	  SQL_ROOMS "WHERE direct = 1 AND room_id IS NOT NULL "                \
+	  "AND declared = 1 AND looked_ms < ?1 ORDER BY looked_ms LIMIT ?2")   \
+	X(ROOM_UNCONFIRMED,                                                    \
+	  "SELECT 1 FROM member WHERE room = "                                 \
+	  "(SELECT no FROM identifier WHERE id = ?1) "                         \
+	  "AND source = 2 AND origin_ts < ?2 LIMIT 1")                         \
+	/* who was removed */                                                  \
+	X(REMOVAL_MATTERS,                                                     \
+	  "SELECT 1 FROM room AS k CROSS JOIN declared_member AS d "           \
+	  "ON d.room_key = k.key AND d.user_id = ?2 "                          \
+	  "WHERE k.room_id = ?1 AND k.declared = 1 AND (?3 IS NULL OR EXISTS " \
+	  "(SELECT 1 FROM agent WHERE user_id = ?2 AND sender = 0 "            \
+	  "AND declared = 1)) "                                                \
+	  "AND NOT EXISTS (SELECT 1 FROM agent WHERE user_id = ?3 "            \
+	  "AND sender = 1)")                                                   \
+	X(REMOVAL_KNOWN,                                                       \
+	  "SELECT 1 FROM removal WHERE room_id = ?1 AND user_id = ?2 "         \
+	  "AND event_id = ?3")                                                 \
+	X(REMOVAL_TAKE,                                                        \
+	  "UPDATE removal SET removed_by = ?3, ban = ?4, at_ms = ?5, "         \
+	  "event_id = ?6 WHERE id = (SELECT max(id) FROM removal "             \
+	  "WHERE room_id = ?1 AND user_id = ?2 AND removed_by IS NULL "        \
+	  "AND at_ms >= ?5)")                                                  \
+	X(REMOVAL_ADD,                                                         \
+	  "INSERT INTO removal (room_id, user_id, removed_by, ban, at_ms, "    \
+	  "event_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                         \
+	X(REMOVAL_TRIM,                                                        \
+	  "DELETE FROM removal WHERE room_id = ?1 AND user_id = ?2 "           \
+	  "AND id NOT IN (SELECT id FROM removal WHERE room_id = ?1 "          \
+	  "AND user_id = ?2 ORDER BY at_ms DESC, id DESC LIMIT 2)")            \
+	X(REMOVAL_UNBAN,                                                       \
+	  "DELETE FROM removal WHERE room_id = ?1 AND user_id = ?2 "           \
+	  "AND ban = 1")                                                       \
+	X(REMOVALS_FORGIVE, "DELETE FROM removal WHERE user_id = ?1")          \
+	X(REMOVALS_ASK,                                                        \
+	  "INSERT INTO removal (room_id, user_id, ban, asked, at_ms) "         \
+	  "SELECT k.room_id, ?1, 1, 1, ?2 FROM member AS m "                   \
+	  "CROSS JOIN identifier AS r ON r.no = m.room "                       \
+	  "CROSS JOIN room AS k ON k.room_id = r.id "                          \
+	  "WHERE m.user = (SELECT no FROM identifier WHERE id = ?1) "          \
+	  "AND m.membership = 3")                                              \
+	X(REMOVAL_REFUSED,                                                     \
+	  "UPDATE removal SET asked = 0 WHERE room_id = ?1 AND user_id = ?2")  \
+	X(REMOVAL_LIST,                                                        \
+	  "SELECT room_id, user_id, removed_by, ban, asked, at_ms "            \
+	  "FROM removal ORDER BY room_id, user_id, at_ms, id")                 \
 	X(ROOM_COUNT, "SELECT count(*) FROM room")                             \
 	X(ROOM_LIST, SQL_ROOMS "ORDER BY key")                                 \
 	X(ROOM_GET, SQL_ROOMS "WHERE key = ?1")                                \
@@ -159,8 +241,9 @@
 	X(MARK_ADD,                                                            \
 	  "INSERT INTO direct_mark (room_id, user_id) VALUES (?1, ?2) "        \
 	  "ON CONFLICT DO NOTHING")                                            \
-	X(MARK_COUNT, "SELECT count(*) FROM direct_mark")                      \
-	X(MARK_LIST, "SELECT room_id, user_id FROM direct_mark ORDER BY 1, 2") \
+	X(MARK_LIST,                                                           \
+	  "SELECT k.key, d.user_id FROM room AS k CROSS JOIN direct_mark "     \
+	  "AS d ON d.room_id = k.room_id WHERE k.direct = 1 ORDER BY k.key")   \
 	/* what is in them */                                                  \
 	X(ID_GET, "SELECT no FROM identifier WHERE id = ?1")                   \
 	X(ID_ADD, "INSERT INTO identifier (id) VALUES (?1)")                   \
@@ -200,25 +283,27 @@
 	  "SELECT count(*) FROM member WHERE room IN (SELECT no FROM room "    \
 	  "JOIN identifier ON id = room_id)")                                  \
 	X(MEMBERSHIP_LIST,                                                     \
-	  "SELECT room_id, user_id, membership, origin_ts, source "            \
-	  "FROM membership WHERE room_id IN "                                  \
-	  "(SELECT room_id FROM room WHERE room_id IS NOT NULL) "              \
-	  "ORDER BY room_id, user_id")                                         \
+	  SQL_MEMBERS "FROM room" SQL_OF_MEMBERS "ORDER BY k.key")             \
 	X(STATE_GET,                                                           \
 	  "SELECT content, origin_ts, event_id FROM room_state "               \
 	  "WHERE room_id = ?1 AND type = ?2")                                  \
 	X(STATE_OF_EVENT,                                                      \
-	  "SELECT type, content, origin_ts FROM room_state "                   \
+	  "SELECT type, content, sender, origin_ts FROM room_state "           \
 	  "WHERE room_id = ?1 AND event_id = ?2 AND redacted = 0")             \
 	X(STATE_REDACT,                                                        \
 	  "UPDATE room_state SET content = ?3, redacted = 1 "                  \
 	  "WHERE room_id = ?1 AND type = ?2")                                  \
 	X(STATE_SET,                                                           \
 	  "INSERT INTO room_state (room_id, type, content, event_id, "         \
-	  "origin_ts) VALUES (?1, ?2, ?3, ?4, ?5) "                            \
+	  "origin_ts, sender) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "                \
 	  "ON CONFLICT DO UPDATE SET content = excluded.content, "             \
 	  "event_id = excluded.event_id, origin_ts = excluded.origin_ts, "     \
-	  "redacted = 0")                                                      \
+	  "sender = excluded.sender, redacted = 0")                            \
+	X(STATE_LIST,                                                          \
+	  "SELECT k.key, s.type, s.content, s.sender, s.origin_ts "            \
+	  "FROM room AS k CROSS JOIN room_state AS s "                         \
+	  "ON s.room_id = k.room_id "                                          \
+	  "WHERE k.direct = 0 OR s.type = 'm.room.name' ORDER BY k.key")       \
 	/* the journal */                                                      \
 	X(STEP_FIND,                                                           \
 	  "SELECT id, state, attempt, created_ms, updated_ms, "                \

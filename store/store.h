@@ -89,7 +89,9 @@ struct store_agent {
 				     known to be set */
 	const char *token_sha256; /* hex, of the handed-off token; NULL */
 	const char *error;        /* NULL: none */
-	bool token_in_hand;       /* not stored: set by who holds it */
+	bool may_leave;     /* when it is not declared any more, without being
+			   asked for again */
+	bool token_in_hand; /* not stored: set by who holds it */
 };
 
 /* Declares an agent (or the sender): new in state declared, or its declared
@@ -102,6 +104,12 @@ MUST_CHECK enum rc store_declare_begin(struct store *s, struct err *e);
 
 /* Moves to a state and clears the error; since_ms changes when it differs. */
 MUST_CHECK enum rc store_agent_state(struct store *s, const char *user_id,
+	enum agent_state st, int64_t now_ms, struct err *e);
+/* An operator lets it go. */
+MUST_CHECK enum rc store_agent_may_leave(
+	struct store *s, const char *user_id, struct err *e);
+/* Its tokens were ended: state retired, or blocked, and so is its hand-off. */
+MUST_CHECK enum rc store_agent_revoked(struct store *s, const char *user_id,
 	enum agent_state st, int64_t now_ms, struct err *e);
 /* Sets (or clears, with NULL) the error text. */
 MUST_CHECK enum rc store_agent_error(
@@ -128,6 +136,43 @@ MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
 
 /* --- rooms ---------------------------------------------------------------- */
 
+/* The state of a room that the plan looks at. */
+#define ROOM_STATE_TABLE(X)                                                    \
+	X(CREATE, "m.room.create")                                             \
+	X(NAME, "m.room.name")                                                 \
+	X(TOPIC, "m.room.topic")                                               \
+	X(POWER, "m.room.power_levels")                                        \
+	X(JOIN_RULES, "m.room.join_rules")                                     \
+	X(HISTORY, "m.room.history_visibility")                                \
+	X(ENCRYPTION, "m.room.encryption")                                     \
+	X(ALIAS, "m.room.canonical_alias")                                     \
+	X(TOMBSTONE, "m.room.tombstone")
+
+enum room_state {
+#define X(name, type) ROOM_STATE_##name,
+	ROOM_STATE_TABLE(X)
+#undef X
+		ROOM_STATES
+};
+const char *room_state_type(enum room_state st);
+/* ROOM_STATES when it is none of these. */
+enum room_state room_state_of(const char *type);
+
+/* The newest state of a type in a room. */
+struct store_state {
+	const char *content; /* JSON text; NULL: not known */
+	const char *type;    /* said by store_state_of_event() alone */
+	const char *sender;  /* NULL: not known (seen by a look) */
+	int64_t origin_ts;
+};
+
+/* What somebody is in a room that has a key. */
+struct store_member {
+	const char *user_id, *membership, *source;
+	int64_t origin_ts;
+	bool marked; /* has it in its m.direct (as we wrote or saw it) */
+};
+
 /*
  * A room we care for, by its key: "#alias:server" for a room of the policy,
  * "@a:server @b:server" (sorted) for a direct room. room_id NULL until it
@@ -135,15 +180,20 @@ MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
  */
 struct store_room {
 	const char *key;
+	const char *room_id;
+	const char *maker; /* who made it, when it was us; may be NULL */
+	const char *rule;  /* struct room_policy's; NULL: not known */
+	const char *held;  /* why nothing can be done about it; NULL */
+	int64_t held_ms;
+	int64_t missing_ms; /* since when looks do not find it; 0: they do */
+	/* In a snapshot only. ROOM_STATES of them, or NULL: nothing is known
+	 * (of a direct room more than the name never is). */
+	struct store_state *state;
+	struct store_member *members; /* by user id */
+	size_t n_members;
 	bool direct;
 	bool declared;
-	const char *alias;   /* full; NULL for a direct room */
-	const char *room_id; /* NULL: not made or found yet */
-	const char *maker;   /* who made it, when it was us; may be NULL */
-	const char *name;    /* m.room.name as observed; NULL: not known */
-	const char *power;   /* m.room.power_levels content (JSON text) as
-				observed; NULL: not known */
-	const char *version; /* room version as observed; NULL: not known */
+	bool wanted; /* a direct room that somebody asked for */
 };
 
 struct store_membership {
@@ -153,9 +203,14 @@ struct store_membership {
 	const char *source; /* "event", "poll", "action" */
 };
 
-/* A user marked a direct room in its m.direct (as we wrote or saw it). */
-struct store_mark {
+/* Somebody took an agent out of a room where it is declared. */
+struct store_removal {
 	const char *room_id, *user_id;
+	const char *by; /* NULL: not known, a look did not find it there */
+	bool ban;
+	bool asked; /* an operator wants it back all the same */
+	int64_t at_ms;
+	const char *event_id; /* NULL; never read back */
 };
 
 MUST_CHECK enum rc store_room_declare(
@@ -172,8 +227,50 @@ MUST_CHECK enum rc store_room_lost(
 /* The homeserver has forgotten everything: so does the store, but for who and
  * what is declared, and for the agents' generations. */
 MUST_CHECK enum rc store_forget(struct store *s, struct err *e);
+/* The room of a key gets another key, that of a declared room without an id of
+ * its own: a team has another name now. */
+MUST_CHECK enum rc store_room_rename(
+	struct store *s, const char *from, const char *to, struct err *e);
+/* Another room has taken its place: the old one is to be left. */
+MUST_CHECK enum rc store_room_replaced(struct store *s, const char *key,
+	const char *new_room_id, struct err *e);
+/* An old room has been left by all of ours. */
+MUST_CHECK enum rc store_old_room_left(
+	struct store *s, const char *room_id, struct err *e);
+/* Somebody asked for a pair's direct room; *new (may be NULL) says whether it
+ * was not asked for before. RC_NOT_FOUND: it is not declared. */
+MUST_CHECK enum rc store_room_want(
+	struct store *s, const char *key, bool *new, struct err *e);
+/* A look found the room (missing_ms 0), or has not found it since then. */
+MUST_CHECK enum rc store_room_looked(struct store *s, const char *key,
+	int64_t now_ms, int64_t missing_ms, struct err *e);
+/* Why nothing can be done about it; NULL: something can. */
+MUST_CHECK enum rc store_room_hold(struct store *s, const char *key,
+	const char *why, int64_t now_ms, struct err *e);
+/* Marks a direct room as being in the m.direct of a user. */
 MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
 	const char *user_id, struct err *e);
+
+/* --- those who were removed ------------------------------------------------ */
+
+/*
+ * Writes it down, where the user is an agent that is declared in this room (or,
+ * when nobody has done it, anybody who is) and it is not our own user who did
+ * it; of each the last two are kept. What a look found is taken over by the event that says who it was. A
+ * leave of somebody who was banned takes the ban back. Before the membership
+ * itself is set.
+ */
+MUST_CHECK enum rc store_removal_add(
+	struct store *s, const struct store_removal *r, struct err *e);
+/* An operator wants the agent back wherever it was removed: its removals are
+ * forgotten, but for bans, which are asked about. *n: how many there were. */
+MUST_CHECK enum rc store_removals_forgive(struct store *s, const char *user_id,
+	int64_t now_ms, size_t *n, struct err *e);
+/* What an operator asked for was refused. */
+MUST_CHECK enum rc store_removal_refused(struct store *s, const char *room_id,
+	const char *user_id, struct err *e);
+
+/* --- memberships and state ------------------------------------------------- */
 
 /*
  * A membership as seen: applied when it is not older (origin_ts) than what is
@@ -200,13 +297,8 @@ MUST_CHECK enum rc store_membership_only(struct store *s, const char *room_id,
  * version …); kept for every room we are in. Older ones are ignored. */
 MUST_CHECK enum rc store_state_set(struct store *s, const char *room_id,
 	const char *type, const char *content, const char *event_id,
-	int64_t origin_ts, bool *changed, struct err *e);
+	const char *sender, int64_t origin_ts, bool *changed, struct err *e);
 
-/* The newest state of a type in a room. */
-struct store_state {
-	const char *type, *content;
-	int64_t origin_ts;
-};
 /* The state that this event made, if it is still there and is not redacted;
  * else RC_NOT_FOUND. */
 MUST_CHECK enum rc store_state_of_event(struct store *s, const char *room_id,
@@ -224,11 +316,12 @@ struct store_snapshot {
 	size_t n_agents;
 	struct store_room *rooms; /* by key */
 	size_t n_rooms;
-	struct store_membership *memberships; /* by room_id, user_id; rooms that
-						 have a key only */
-	size_t n_memberships;
-	struct store_mark *marks; /* by room_id, user_id */
-	size_t n_marks;
+	/* Rooms that another one has replaced, by room id: key, id and
+	 * members. */
+	struct store_room *old;
+	size_t n_old;
+	struct store_removal *removals; /* by room_id, user_id, time */
+	size_t n_removals;
 };
 /* One consistent view. */
 MUST_CHECK enum rc store_snapshot(struct store *s, struct arena *a,
@@ -254,6 +347,16 @@ MUST_CHECK enum rc store_membership_get(struct store *s, const char *room_id,
 /* The declared direct rooms of a user that exist, by key. */
 MUST_CHECK enum rc store_direct_rooms(struct store *s, const char *user_id,
 	struct arena *a, struct store_room **ret, size_t *n, struct err *e);
+
+/* The declared direct rooms that exist and were not looked at since then, those
+ * first that were not for longest. */
+MUST_CHECK enum rc store_rooms_unlooked(struct store *s, int64_t since_ms,
+	size_t limit, struct arena *a, struct store_room **ret, size_t *n,
+	struct err *e);
+/* Is there a membership in the room that only an action of ours says, older
+ * than that? */
+MUST_CHECK enum rc store_room_unconfirmed(struct store *s, const char *room_id,
+	int64_t before_ms, bool *ret, struct err *e);
 
 /* Members as declared, by room key then user: for those who look without the
  * files. */

@@ -173,6 +173,12 @@ MUST_CHECK enum rc names_init(
 bool names_has(const struct names *t, const char *name);
 void names_fini(struct names *t);
 
+/* --- members.c ------------------------------------------------------------ */
+
+/* The words that the numbers in `member` stand for. */
+const char *membership_word(int64_t no);
+const char *source_word(int64_t no);
+
 /* --- ids.c ---------------------------------------------------------------- */
 
 /* The mutex must be held. *no 0: nobody has used the id. */

@@ -22,6 +22,7 @@ enum interest {
 	MEMBER,    /* who is in a room */
 	STATE,     /* the room's state of this type, with an empty state key */
 	REDACTION, /* takes away what one of those says */
+	MESSAGE,   /* who writes to whom, where that is asked for */
 };
 
 /* The events that matter; of all others only the type is looked at. */
@@ -30,6 +31,7 @@ static const struct interesting {
 	enum interest interest;
 } interesting[] = {
 	{ "m.room.member", MEMBER },
+	{ "m.room.message", MESSAGE },
 	{ "m.room.tombstone", STATE },
 	{ "m.room.canonical_alias", STATE },
 	{ "m.room.power_levels", STATE },
@@ -37,6 +39,9 @@ static const struct interesting {
 	{ "m.room.redaction", REDACTION },
 	{ "m.room.name", STATE },
 	{ "m.room.create", STATE },
+	{ "m.room.topic", STATE },
+	{ "m.room.history_visibility", STATE },
+	{ "m.room.encryption", STATE },
 };
 
 static const char *const memberships[] = {
@@ -222,7 +227,7 @@ static struct batch_event read_wanted(
 			found(content));
 	ev.room_id = need_id(r, ROOM_ID, '!');
 	ev.event_id = need_id(r, EVENT_ID, '$');
-	need_user(r, SENDER);
+	ev.sender = need_user(r, SENDER);
 	if (once(r, &r->field[TIME]) &&
 		!json_pick_i64(&r->field[TIME], &origin_ts))
 		wrong(r,
@@ -267,6 +272,32 @@ static bool matters(struct reading *r, const struct interesting *what)
 	return key->type == JS_STR && key->text.n == 0;
 }
 
+static void add(struct reading *r, struct batch *b, struct batch_event ev)
+{
+	struct batch_event *place = arena_push(
+		r->arena, &b->events, &b->n, &b->cap, sizeof(*b->events));
+	if (place)
+		*place = ev;
+}
+
+/* One that mentions nobody, or is not as it should be, is nothing to us. */
+static void read_message(struct reading *r, struct batch *b)
+{
+	const struct json_pick *content = &r->field[CONTENT],
+			       *sender = &r->field[SENDER];
+	struct batch_event ev = { .type = "m.room.message" };
+
+	if (content->twice || content->type != JS_OBJ || sender->twice)
+		return;
+	mentions_read(content->text, r->arena, &ev.mentions, &ev.n_mentions);
+	if (ev.n_mentions == 0)
+		return;
+	ev.sender = json_pick_str(sender, r->arena);
+	ev.room_id = json_pick_str(&r->field[ROOM_ID], r->arena);
+	if (ev.sender && ev.room_id)
+		add(r, b, ev);
+}
+
 static void read_event(struct reading *r, struct batch *b)
 {
 	const struct json_pick *all = &r->field[ALL], *type = &r->field[TYPE];
@@ -285,13 +316,14 @@ static void read_event(struct reading *r, struct batch *b)
 	const struct interesting *what = find_interesting(r);
 	if (!what || !matters(r, what))
 		return;
-	struct batch_event ev = read_wanted(r, b, what);
-	if (r->bad)
+	if (what->interest == MESSAGE) {
+		if (b->mentions)
+			read_message(r, b);
 		return;
-	struct batch_event *place = arena_push(
-		r->arena, &b->events, &b->n, &b->cap, sizeof(*b->events));
-	if (place)
-		*place = ev;
+	}
+	struct batch_event ev = read_wanted(r, b, what);
+	if (!r->bad)
+		add(r, b, ev);
 }
 
 /* Bytes that are no text become a question mark each. */
@@ -368,12 +400,12 @@ static enum rc add_event(
 }
 
 enum rc batch_read(struct batch *b, struct str body, int64_t now_ms,
-	bool *not_json, struct err *e)
+	bool mentions, bool *not_json, struct err *e)
 {
 	struct str events, text;
 	struct sha256 digest;
 
-	*b = (struct batch){ .now_ms = now_ms };
+	*b = (struct batch){ .now_ms = now_ms, .mentions = mentions };
 	buf_init(&b->content, LIMIT_EVENT);
 	enum rc rc = split_begin(body, &events, &b->extras, not_json, e);
 	if (rc)

@@ -37,6 +37,8 @@ static void put_transaction(struct http_call *c)
 		return;
 	}
 	enum rc rc = intake_transaction(in, txn, c->body, c->body_n, &r, &e);
+	if (in->refused && (rc == RC_INVALID || r.quarantined > 0))
+		in->refused(in->arg);
 	if (rc == RC_INVALID) {
 		refuse_transaction(c, txn, &r, &e);
 		return;

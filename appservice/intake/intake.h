@@ -20,6 +20,9 @@ struct intake {
 	struct store *store;
 	/* Membership or room state changed: the reconciler should look. */
 	void (*changed)(void *arg);
+	/* Something in a transaction, or all of it, could not be read: what it
+	 * said is not known (may be NULL). */
+	void (*refused)(void *arg);
 	/* The homeserver reached us by a ping with this transaction id (NULL:
 	 * none). */
 	void (*pinged)(void *arg, const char *txn);
@@ -32,6 +35,8 @@ struct intake {
 	/* The same of a room's alias, at once (GET rooms). */
 	enum rc (*has_alias)(void *arg, const char *alias, struct err *e);
 	void *arg;
+	/* Messages are read for whom they mention. */
+	atomic_bool mentions;
 	/* No refused transaction is noted; false also when that is not known.
 	 * Ours alone. */
 	atomic_bool nothing_refused;

@@ -47,9 +47,12 @@ bool split_next(struct str *events, struct str *ret);
 /* What of an event is kept. */
 struct batch_event {
 	const char *room_id, *event_id;
+	const char *sender;
 	const char *user_id, *membership; /* of a member event */
 	const char *type, *content; /* of state; the content as compact JSON */
-	const char *redacts; /* of a redaction: the event that it is of */
+	const char *redacts;   /* of a redaction: the event that it is of */
+	const char **mentions; /* of a message: whom it mentions */
+	size_t n_mentions;
 	int64_t origin_ts;
 };
 
@@ -64,7 +67,8 @@ struct batch {
 	struct arena arena;
 	struct buf content; /* scratch */
 	int64_t now_ms;
-	size_t seen; /* events of every kind */
+	bool mentions; /* messages are read for them */
+	size_t seen;   /* events of every kind */
 	struct batch_event *events;
 	size_t n, cap;
 	struct batch_bad *bad; /* the first LIMIT_QUARANTINE */
@@ -75,13 +79,26 @@ struct batch {
 };
 
 /* Reads a transaction; on failure as split_begin(), or RC_NOMEM. To be freed
- * either way. */
+ * either way. `mentions`: messages, too, for whom they mention. */
 MUST_CHECK enum rc batch_read(struct batch *b, struct str body, int64_t now_ms,
-	bool *not_json, struct err *e);
+	bool mentions, bool *not_json, struct err *e);
 void batch_free(struct batch *b);
 /* The beginning of a text, as something that the store takes; *partial: it is
  * not all of it, or not as it was. */
 const char *batch_excerpt(struct arena *a, struct str text, bool *partial);
+
+/* --- mentions.c ----------------------------------------------------------- */
+
+/* Most that are looked at in one message. */
+#define MENTIONS_MAX 32
+/* Whom a message's content (JSON text) mentions, in the arena; *n 0: nobody,
+ * or it is not as it should be. */
+void mentions_read(
+	struct str content, struct arena *a, const char ***ret, size_t *n);
+/* The direct rooms of its sender with those it mentions are wanted; *changed:
+ * some were not. */
+MUST_CHECK enum rc mentions_apply(struct store *s, const struct batch_event *ev,
+	bool *changed, struct err *e);
 
 /* --- transaction.c: parts of a store transaction that is open ------------- */
 

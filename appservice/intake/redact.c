@@ -21,6 +21,7 @@ static const struct rule {
 		{ "ban", "events", "events_default", "invite", "kick", "redact",
 			"state_default", "users", "users_default" } },
 	{ "m.room.join_rules", { "join_rule", "allow" } },
+	{ "m.room.history_visibility", { "history_visibility" } },
 	{ "m.room.create", { ALL_KEYS } },
 };
 

@@ -104,7 +104,7 @@ static enum rc read_again(struct again *g, struct err *e)
 		err_nomem(e);
 	else
 		rc = batch_read(&g->b, (struct str){ text.p, text.n },
-			g->row.received_ms, &not_json, e);
+			g->row.received_ms, false, &not_json, e);
 	buf_free(&text);
 	return rc;
 }

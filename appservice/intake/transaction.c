@@ -42,14 +42,38 @@ static enum rc apply_redaction(struct store *s, const struct batch_event *ev,
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+static bool is_out(const struct batch_event *ev)
+{
+	return text_eq(ev->membership, "leave") ||
+		text_eq(ev->membership, "ban");
+}
+
+/* Somebody is out of a room: by whom is what an agent's place there depends
+ * on. */
+static enum rc apply_removal(
+	struct store *s, const struct batch_event *ev, struct err *e)
+{
+	const struct store_removal r = {
+		.room_id = ev->room_id,
+		.user_id = ev->user_id,
+		.by = ev->sender,
+		.ban = text_eq(ev->membership, "ban"),
+		.at_ms = ev->origin_ts,
+		.event_id = ev->event_id,
+	};
+	return store_removal_add(s, &r, e);
+}
+
 static enum rc apply_event(struct store *s, const struct batch_event *ev,
 	bool *changed, struct err *e)
 {
 	if (ev->redacts)
 		return apply_redaction(s, ev, changed, e);
+	if (ev->mentions)
+		return mentions_apply(s, ev, changed, e);
 	if (!ev->membership)
 		return store_state_set(s, ev->room_id, ev->type, ev->content,
-			ev->event_id, ev->origin_ts, changed, e);
+			ev->event_id, ev->sender, ev->origin_ts, changed, e);
 	struct store_membership m = {
 		.room_id = ev->room_id,
 		.user_id = ev->user_id,
@@ -58,7 +82,8 @@ static enum rc apply_event(struct store *s, const struct batch_event *ev,
 		.origin_ts = ev->origin_ts,
 		.source = "event",
 	};
-	return store_membership_set(s, &m, changed, e);
+	enum rc rc = is_out(ev) ? apply_removal(s, ev, e) : RC_OK;
+	return rc ? rc : store_membership_set(s, &m, changed, e);
 }
 
 enum rc batch_apply(struct store *s, const struct batch *b,
@@ -68,6 +93,7 @@ enum rc batch_apply(struct store *s, const struct batch *b,
 		bool changed = false;
 		enum rc rc = apply_event(s, &b->events[i], &changed, e);
 		/* Of other rooms the plan knows nothing. */
+		ret->changed |= changed && b->events[i].mentions;
 		if (!rc && changed && !ret->changed)
 			rc = store_room_has_key(
 				s, b->events[i].room_id, &ret->changed, e);
@@ -310,7 +336,8 @@ enum rc intake_transaction(struct intake *in, const char *txn_id,
 	struct intake_result result = { 0 };
 	struct batch b;
 
-	enum rc rc = batch_read(&b, text, clock_wall_ms(), &result.not_json, e);
+	enum rc rc = batch_read(&b, text, clock_wall_ms(),
+		atomic_load(&in->mentions), &result.not_json, e);
 	if (rc == RC_INVALID) {
 		rc = refuse(in, txn_id, text, &result, e);
 		goto out;

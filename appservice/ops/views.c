@@ -81,14 +81,12 @@ enum rc view_agents(struct app *app, struct buf *out, struct err *e)
 /* The members of a room whose membership is `want` (NULL: those who are
  * neither in, nor asked, nor held). */
 static void write_declared_if(struct jb *b, const char *key,
-	const struct store_snapshot *now, const struct room *room,
-	const char *room_id, const char *want)
+	const struct room *room, const struct store_room *row, const char *want)
 {
 	jb_arr(b, key);
 	for (size_t i = 0; i < room->n_members; i++) {
 		const char *id = room->members[i]->user_id;
-		const char *is =
-			room_id ? snapshot_membership(now, room_id, id) : NULL;
+		const char *is = room_membership(row, id);
 		bool out = !text_eq(is, "join") && !text_eq(is, "invite") &&
 			!text_eq(is, "ban");
 		if (want ? text_eq(is, want) : out)
@@ -98,34 +96,27 @@ static void write_declared_if(struct jb *b, const char *key,
 }
 
 static void write_members_if(struct jb *b, const char *key,
-	const struct store_snapshot *now, const char *room_id,
-	const char *membership)
+	const struct store_room *row, const char *membership)
 {
-	size_t n = 0;
-	const struct store_membership *rows =
-		room_id ? snapshot_members(now, room_id, &n) : NULL;
 	jb_arr(b, key);
-	for (size_t i = 0; i < n; i++)
-		if (text_eq(rows[i].membership, membership))
-			jb_str(b, NULL, rows[i].user_id);
+	for (size_t i = 0; row && i < row->n_members; i++)
+		if (text_eq(row->members[i].membership, membership))
+			jb_str(b, NULL, row->members[i].user_id);
 	jb_end_arr(b);
 }
 
 /* In the room without being declared; the service's user belongs there. */
 static void write_extra(struct jb *b, const struct app *app,
-	const struct store_snapshot *now, const struct room *room,
-	const char *room_id)
+	const struct room *room, const struct store_room *row)
 {
-	size_t n = 0;
-	const struct store_membership *rows =
-		room_id ? snapshot_members(now, room_id, &n) : NULL;
 	jb_arr(b, "extra");
-	for (size_t i = 0; i < n; i++)
-		if (text_eq(rows[i].membership, "join") &&
-			!room_has_member(room, rows[i].user_id) &&
-			!(text_eq(rows[i].user_id, app->sender_id) &&
-				!room->direct))
-			jb_str(b, NULL, rows[i].user_id);
+	for (size_t i = 0; row && i < row->n_members; i++) {
+		const struct store_member *m = &row->members[i];
+		if (text_eq(m->membership, "join") &&
+			!room_has_member(room, m->user_id) &&
+			!(text_eq(m->user_id, app->sender_id) && !room->direct))
+			jb_str(b, NULL, m->user_id);
+	}
 	jb_end_arr(b);
 }
 
@@ -143,11 +134,11 @@ static void write_room(struct jb *b, const struct app *app,
 	for (size_t i = 0; i < room->n_members; i++)
 		jb_str(b, NULL, room->members[i]->user_id);
 	jb_end_arr(b);
-	write_members_if(b, "joined", now, room_id, "join");
-	write_members_if(b, "invited", now, room_id, "invite");
-	write_declared_if(b, "missing", now, room, room_id, NULL);
-	write_extra(b, app, now, room, room_id);
-	write_declared_if(b, "held", now, room, room_id, "ban");
+	write_members_if(b, "joined", row, "join");
+	write_members_if(b, "invited", row, "invite");
+	write_declared_if(b, "missing", room, row, NULL);
+	write_extra(b, app, room, row);
+	write_declared_if(b, "held", room, row, "ban");
 	jb_end_obj(b);
 }
 
@@ -182,7 +173,7 @@ enum rc view_plan(struct app *app, struct buf *out, struct err *e)
 		jb_obj(&b, NULL);
 		jb_str(&b, "kind", step_kind_name(st->kind));
 		jb_str(&b, "subject", st->subject);
-		jb_str(&b, "room", st->room ? st->room->key : NULL);
+		jb_str(&b, "room", st->where);
 		jb_str(&b, "reason", st->reason);
 		jb_end_obj(&b);
 	}

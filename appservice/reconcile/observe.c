@@ -15,16 +15,23 @@
 
 #include "base/poison.h"
 
-/* The state we use; m.room.create's content names the version. */
-static const char *const watched_state[] = {
-	"m.room.create",
-	"m.room.name",
-	"m.room.power_levels",
+/* What a look at a room keeps. */
+static const char *const watched[] = {
+#define X(name, type) type,
+	ROOM_STATE_TABLE(X)
+#undef X
+		"m.room.member",
+	NULL,
 };
 
+/* An action of ours that no event has confirmed by then is looked after. */
+#define CONFIRMED_MS 30000
+/* So many direct rooms at each look, of those not looked at for so long. */
+#define DIRECT_LOOKS 32
+#define DIRECT_LOOK_MS ((int64_t)24 * 3600 * 1000)
+
 struct seen_room {
-	struct hs_members members;
-	const char *state[ARRAY_LEN(watched_state)]; /* NULL: none */
+	struct hs_state_events events;
 	int64_t at_ms;
 };
 
@@ -32,57 +39,110 @@ static enum rc fetch_room(struct hs *hs, const char *as, const char *room_id,
 	struct arena *a, struct seen_room *seen, struct err *e)
 {
 	seen->at_ms = clock_wall_ms();
-	enum rc rc = hs_members(hs, as, room_id, a, &seen->members, e);
-	for (size_t i = 0; i < ARRAY_LEN(watched_state) && rc == RC_OK; i++) {
-		struct buf content;
-		buf_init(&content, LIMIT_ANSWER);
-		rc = hs_state(
-			hs, as, room_id, watched_state[i], "", &content, e);
-		if (rc == RC_OK)
-			seen->state[i] = arena_strdup(a, buf_str(&content));
-		else if (rc == RC_NOT_FOUND)
-			rc = RC_OK;
-		buf_free(&content);
-	}
-	return rc;
+	return hs_room_state(hs, as, room_id, watched, a, &seen->events, e);
+}
+
+/* Of a type, with an empty state key; NULL. */
+static const struct hs_state_event *state_of(
+	const struct hs_state_events *events, enum room_state st)
+{
+	for (size_t i = 0; i < events->n; i++)
+		if (text_eq(events->items[i].type, room_state_type(st)) &&
+			text_eq(events->items[i].state_key, ""))
+			return &events->items[i];
+	return NULL;
 }
 
 /* Only its maker can have put our mark into a room. */
 static bool has_mark(const struct seen_room *seen, const char *key)
 {
 	struct json *doc = NULL;
-	const char *create = seen->state[0];
+	const struct hs_state_event *create =
+		state_of(&seen->events, ROOM_STATE_CREATE);
 	if (!create ||
-		json_parse(create, strlen(create), NULL, &doc, NULL) != RC_OK)
+		json_parse(create->content, strlen(create->content), NULL, &doc,
+			NULL) != RC_OK)
 		return false;
 	bool ours = text_eq(js_get_str(json_root(doc), ROOM_MARK), key);
 	json_free(doc);
 	return ours;
 }
 
+/* "join" …; NULL when it is no membership. */
+static const char *membership_in(const struct hs_state_event *ev)
+{
+	static const char *const words[] = { "join", "invite", "leave", "ban",
+		"knock" };
+	struct json *doc = NULL;
+	const char *ret = NULL;
+	if (json_parse(ev->content, strlen(ev->content), NULL, &doc, NULL) !=
+		RC_OK)
+		return NULL;
+	const char *word = js_get_str(json_root(doc), "membership");
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (text_eq(words[i], word))
+			ret = words[i];
+	json_free(doc);
+	return ret;
+}
+
+static enum rc set_member(struct store *s, const char *room_id,
+	const struct hs_state_event *ev, const char *membership, int64_t at_ms,
+	struct err *e)
+{
+	const struct store_membership row = { .room_id = room_id,
+		.user_id = ev->state_key,
+		.membership = membership,
+		.event_id = ev->event_id,
+		.origin_ts = at_ms,
+		.source = "poll" };
+	const struct store_removal removal = { .room_id = room_id,
+		.user_id = ev->state_key,
+		.by = ev->sender,
+		.ban = text_eq(membership, "ban"),
+		.at_ms = ev->origin_ts,
+		.event_id = ev->event_id };
+	const bool out = removal.ban || text_eq(membership, "leave");
+	enum rc rc =
+		out && ev->event_id ? store_removal_add(s, &removal, e) : RC_OK;
+	return rc == RC_OK ? store_membership_set(s, &row, NULL, e) : rc;
+}
+
 /* All members, and nobody else. */
 static enum rc set_members(struct store *s, const char *room_id,
 	const struct seen_room *seen, struct err *e)
 {
-	const size_t n = seen->members.n;
-	const char **ids = calloc(n + 1, sizeof(*ids));
+	const char **ids = calloc(seen->events.n + 1, sizeof(*ids));
+	size_t n = 0;
 	enum rc rc = RC_OK;
 	if (!ids)
 		return err_nomem(e);
-	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		const struct hs_member *m = &seen->members.items[i];
-		const struct store_membership row = { .room_id = room_id,
-			.user_id = m->user_id,
-			.membership = m->membership,
-			.event_id = m->event_id,
-			.origin_ts = seen->at_ms,
-			.source = "poll" };
-		ids[i] = m->user_id;
-		rc = store_membership_set(s, &row, NULL, e);
+	for (size_t i = 0; i < seen->events.n && rc == RC_OK; i++) {
+		const struct hs_state_event *ev = &seen->events.items[i];
+		const char *membership = text_eq(ev->type, "m.room.member")
+			? membership_in(ev)
+			: NULL;
+		if (!membership)
+			continue;
+		ids[n++] = ev->state_key;
+		rc = set_member(s, room_id, ev, membership, seen->at_ms, e);
 	}
 	if (rc == RC_OK)
 		rc = store_membership_only(s, room_id, ids, n, seen->at_ms, e);
 	free(ids);
+	return rc;
+}
+
+static enum rc set_states(struct store *s, const char *room_id,
+	const struct seen_room *seen, struct err *e)
+{
+	enum rc rc = RC_OK;
+	for (enum room_state st = 0; st < ROOM_STATES && rc == RC_OK; st++) {
+		const struct hs_state_event *ev = state_of(&seen->events, st);
+		if (ev)
+			rc = store_state_set(s, room_id, ev->type, ev->content,
+				ev->event_id, ev->sender, seen->at_ms, NULL, e);
+	}
 	return rc;
 }
 
@@ -95,10 +155,8 @@ static enum rc commit_room(struct store *s, const char *room_id,
 		rc = store_room_found(s, key, room_id, maker, e);
 	if (rc == RC_OK)
 		rc = set_members(s, room_id, seen, e);
-	for (size_t i = 0; i < ARRAY_LEN(watched_state) && rc == RC_OK; i++)
-		if (seen->state[i])
-			rc = store_state_set(s, room_id, watched_state[i],
-				seen->state[i], NULL, seen->at_ms, NULL, e);
+	if (rc == RC_OK)
+		rc = set_states(s, room_id, seen, e);
 	if (rc == RC_OK)
 		rc = store_commit(s, e);
 	store_rollback(s);
@@ -121,54 +179,208 @@ enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 	return rc;
 }
 
-/* We are not in the room any more: does its alias lead elsewhere? */
-static enum rc room_missing(struct app *app, struct hs *hs,
-	const struct store_room *room, struct err *e)
+/* --- a room of somebody else's, or that was ours -------------------------------- */
+
+static enum rc judge_power(struct app *app, const struct seen_room *seen,
+	const char *room_id, const char *name, struct arena *a,
+	const char **why, struct err *e)
 {
-	struct arena a = { 0 };
-	const char *leads_to = NULL;
-	enum rc rc = hs_resolve_alias(hs, room->key, &a, &leads_to, e);
-	if (rc == RC_OK && text_eq(leads_to, room->room_id)) {
-		log_warn("we are not in a room of ours any more",
-			LS("room", room->key), LS("room_id", room->room_id));
-		rc = hs_join(hs, NULL, room->room_id, e);
-		rc = rc == RC_FORBIDDEN ? RC_OK : rc;
-	} else if (rc == RC_OK || rc == RC_NOT_FOUND) {
-		log_warn("a room of ours is gone", LS("room", room->key),
-			LS("room_id", room->room_id));
-		rc = store_begin(app->store, e);
+	const struct hs_state_event *create =
+		state_of(&seen->events, ROOM_STATE_CREATE);
+	const struct hs_state_event *levels =
+		state_of(&seen->events, ROOM_STATE_POWER);
+	struct power power;
+	power_open(&power, app->sender_id, NULL,
+		create ? create->content : NULL, create ? create->sender : NULL,
+		levels ? levels->content : NULL);
+	if (!power_keeps_room(&power))
+		*why = arena_printf(a,
+			"%s is %s, a room in which %s has power %lld: give it "
+			"100 there, or take the alias off that room",
+			name, room_id, app->sender_id, (long long)power.mine);
+	power_close(&power);
+	return arena_ok(a) ? RC_OK : err_nomem(e);
+}
+
+enum rc room_may_be_kept(struct app *app, struct hs *hs, const char *room_id,
+	const char *name, struct arena *a, const char **why, struct err *e)
+{
+	struct err look = { 0 };
+	struct seen_room seen = { 0 };
+	*why = NULL;
+	enum rc rc = fetch_room(hs, NULL, room_id, a, &seen, &look);
+	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND) {
+		rc = hs_join(hs, NULL, room_id, &look);
 		if (rc == RC_OK)
-			rc = store_room_lost(app->store, room->key, e);
-		if (rc == RC_OK)
-			rc = store_commit(app->store, e);
-		store_rollback(app->store);
+			rc = fetch_room(hs, NULL, room_id, a, &seen, &look);
 	}
-	arena_free(&a);
+	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND) {
+		*why = arena_printf(a,
+			"%s is %s, a room that %s is not in and may not join: "
+			"take the alias off that room, or invite %s with power "
+			"100",
+			name, room_id, app->sender_id, app->sender_id);
+		return *why ? RC_OK : err_nomem(e);
+	}
+	if (rc != RC_OK)
+		return err_set(e, rc, "%s", look.text);
+	return judge_power(app, &seen, room_id, name, a, why, e);
+}
+
+/* --- one look at one room --------------------------------------------------------- */
+
+struct looking {
+	struct app *app;
+	struct hs *hs;
+	struct arena a;
+	struct store_snapshot now;
+	struct hs_ids rooms; /* the sender's */
+	bool forgotten;
+	bool soon; /* something is to be looked at again before long */
+};
+
+static enum rc in_store(struct app *app,
+	enum rc (*change)(struct store *s, const struct store_room *room,
+		const char *text, struct err *e),
+	const struct store_room *room, const char *text, struct err *e)
+{
+	enum rc rc = store_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = change(app->store, room, text, e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
 	return rc;
 }
 
-static enum rc poll_room(struct app *app, struct hs *hs,
-	const struct store_room *room, struct err *e)
+static enum rc set_missing(struct store *s, const struct store_room *room,
+	const char *text, struct err *e)
 {
-	struct arena a = { 0 };
-	struct hs_ids joined = { 0 };
-	bool changed = false;
-	const int64_t at_ms = clock_wall_ms();
-	enum rc rc = hs_joined_members(hs, NULL, room->room_id, &a, &joined, e);
+	(void)text;
+	const int64_t now = clock_wall_ms();
+	return store_room_looked(s, room->key, now, now, e);
+}
+
+static enum rc set_found(struct store *s, const struct store_room *room,
+	const char *text, struct err *e)
+{
+	(void)text;
+	return store_room_looked(s, room->key, clock_wall_ms(), 0, e);
+}
+
+static enum rc set_lost(struct store *s, const struct store_room *room,
+	const char *text, struct err *e)
+{
+	(void)text;
+	return store_room_lost(s, room->key, e);
+}
+
+static enum rc set_held(struct store *s, const struct store_room *room,
+	const char *text, struct err *e)
+{
+	return store_room_hold(s, room->key, text, clock_wall_ms(), e);
+}
+
+/* One look may be wrong; what two say is so. */
+static enum rc not_found(
+	struct looking *l, const struct store_room *room, struct err *e)
+{
+	if (room->missing_ms) {
+		log_warn("a room of ours is gone", LS("room", room->key),
+			LS("room_id", room->room_id));
+		return in_store(l->app, set_lost, room, NULL, e);
+	}
+	log_warn("a room of ours was not found: it is looked for once more",
+		LS("room", room->key), LS("room_id", room->room_id));
+	l->soon = true;
+	return in_store(l->app, set_missing, room, NULL, e);
+}
+
+/* We are not in the room any more: does its alias lead elsewhere? */
+static enum rc room_missing(
+	struct looking *l, const struct store_room *room, struct err *e)
+{
+	const char *leads_to = NULL, *why = NULL;
+	enum rc rc = hs_resolve_alias(l->hs, room->key, &l->a, &leads_to, e);
+	if (rc == RC_NOT_FOUND ||
+		(rc == RC_OK && !text_eq(leads_to, room->room_id)))
+		return not_found(l, room, e);
 	if (rc == RC_OK)
-		rc = store_begin(app->store, e);
-	else if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
-		rc = room_missing(app, hs, room, e);
-	if (rc == RC_OK && joined.ids)
-		rc = store_membership_poll(app->store, room->room_id,
-			joined.ids, joined.n, at_ms, &changed, e);
-	if (rc == RC_OK && joined.ids)
-		rc = store_commit(app->store, e);
-	store_rollback(app->store);
+		rc = room_may_be_kept(l->app, l->hs, room->room_id, room->key,
+			&l->a, &why, e);
+	if (rc == RC_OK && why) {
+		log_error("nothing can be done about a room",
+			LS("room", room->key), LS("why", why));
+		return in_store(l->app, set_held, room, why, e);
+	}
+	return rc;
+}
+
+/* Is what kept us from doing anything about the room still so? */
+static enum rc look_at_held(
+	struct looking *l, const struct store_room *room, struct err *e)
+{
+	const char *id = NULL, *why = NULL;
+	enum rc rc = hs_resolve_alias(l->hs, room->key, &l->a, &id, e);
+	if (rc == RC_OK)
+		rc = room_may_be_kept(
+			l->app, l->hs, id, room->key, &l->a, &why, e);
+	if ((rc != RC_OK && rc != RC_NOT_FOUND) || why)
+		return rc;
+	log_info("something can be done about a room again",
+		LS("room", room->key));
+	return in_store(l->app, set_held, room, NULL, e);
+}
+
+static enum rc commit_joined(struct looking *l, const struct store_room *room,
+	const struct hs_ids *joined, int64_t at_ms, bool *changed,
+	struct err *e)
+{
+	struct store *s = l->app->store;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_membership_poll(s, room->room_id, joined->ids,
+			joined->n, at_ms, changed, e);
+	if (rc == RC_OK && (room->missing_ms || room->direct))
+		rc = set_found(s, room, NULL, e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
+/* Something that only we have said is not known to have come true; who took
+ * somebody out is not known; or nothing is known of the room itself. */
+static enum rc needs_whole_look(const struct looking *l,
+	const struct store_room *room, bool changed, bool *ret, struct err *e)
+{
+	*ret = changed || !room_state_content(room, ROOM_STATE_CREATE);
+	return *ret ? RC_OK
+		    : store_room_unconfirmed(l->app->store, room->room_id,
+			      clock_wall_ms() - CONFIRMED_MS, ret, e);
+}
+
+static enum rc poll_room(struct looking *l, const struct store_room *room,
+	const char *as, struct err *e)
+{
+	struct hs_ids joined = { 0 };
+	bool changed = false, whole = false;
+	const int64_t at_ms = clock_wall_ms();
+	enum rc rc =
+		hs_joined_members(l->hs, as, room->room_id, &l->a, &joined, e);
+	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
+		return room->direct ? not_found(l, room, e)
+				    : room_missing(l, room, e);
+	if (rc == RC_OK)
+		rc = commit_joined(l, room, &joined, at_ms, &changed, e);
 	if (changed)
 		log_info("a look found what no transaction had said",
 			LS("room", room->key));
-	arena_free(&a);
+	if (rc == RC_OK && !room->direct)
+		rc = needs_whole_look(l, room, changed, &whole, e);
+	if (rc == RC_OK && whole)
+		rc = observe_room(
+			l->app, l->hs, as, room->room_id, NULL, NULL, e);
 	return rc;
 }
 
@@ -190,7 +402,7 @@ static bool are_in(const struct hs_ids *rooms, const char *room_id)
 /* A room of the policy that exists, as far as the store knows. */
 static bool is_looked_at(const struct store_room *room)
 {
-	return !room->direct && room->declared && room->room_id;
+	return !room->direct && room->declared && room->room_id && !room->held;
 }
 
 /* --- a homeserver with a new database --------------------------------------- */
@@ -267,30 +479,85 @@ static enum rc look_at_rooms(struct app *app, struct hs *hs,
 	return forget(app, e);
 }
 
-enum rc observe_all(struct app *app, struct hs *hs, struct err *e)
+static enum rc look_at_room(
+	struct looking *l, const struct store_room *room, struct err *e)
 {
-	struct arena a = { 0 };
-	struct store_snapshot now = { 0 };
-	struct hs_ids rooms = { 0 };
-	bool forgotten = false;
-	enum rc rc = app_snapshot(app, &a, &now, e);
-	const struct store_agent *sender = snapshot_agent(&now, app->sender_id);
-	if (rc == RC_OK && sender && sender->state != AGENT_DECLARED)
-		rc = look_at_rooms(app, hs, &now, &a, &rooms, &forgotten, e);
-	for (size_t i = 0; i < now.n_rooms && rc == RC_OK && !forgotten; i++) {
-		const struct store_room *room = &now.rooms[i];
-		if (!is_looked_at(room))
-			continue;
-		struct err one = { 0 };
-		enum rc r = are_in(&rooms, room->room_id)
-			? poll_room(app, hs, room, &one)
-			: room_missing(app, hs, room, &one);
-		if (is_fatal(r))
-			rc = err_set(e, r, "%s", one.text);
-		else if (r != RC_OK)
-			log_warn("a room could not be looked at",
-				LS("room", room->key), LS("error", one.text));
+	if (!room->direct && room->declared && room->held)
+		return look_at_held(l, room, e);
+	if (!is_looked_at(room))
+		return RC_OK;
+	return are_in(&l->rooms, room->room_id) ? poll_room(l, room, NULL, e)
+						: room_missing(l, room, e);
+}
+
+/* Trouble with one room is not that of the others. */
+static enum rc take_note(enum rc rc, const struct store_room *room,
+	const struct err *one, struct err *e)
+{
+	if (is_fatal(rc))
+		return err_set(e, rc, "%s", one->text);
+	if (rc != RC_OK)
+		log_warn("a room could not be looked at", LS("room", room->key),
+			LS("error", one->text));
+	return RC_OK;
+}
+
+/* An agent that is in a direct room, as far as is known. */
+static const char *somebody_in(
+	const struct looking *l, const struct store_room *room)
+{
+	for (size_t i = 0; i < room->n_members; i++) {
+		const struct store_member *m = &room->members[i];
+		const struct store_agent *row =
+			snapshot_agent(&l->now, m->user_id);
+		if (text_eq(m->membership, "join") && row && row->declared)
+			return m->user_id;
 	}
-	arena_free(&a);
+	return NULL;
+}
+
+/* Direct rooms are many, and their events come as others do: a few are looked
+ * at each time, those first that were not for longest. */
+static enum rc look_at_direct_rooms(struct looking *l, struct err *e)
+{
+	struct store_room *rooms = NULL;
+	size_t n = 0;
+	enum rc rc = store_rooms_unlooked(l->app->store,
+		clock_wall_ms() - DIRECT_LOOK_MS, DIRECT_LOOKS, &l->a, &rooms,
+		&n, e);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		struct err one = { 0 };
+		const struct store_room *room =
+			snapshot_room(&l->now, rooms[i].key);
+		const char *as = room ? somebody_in(l, room) : NULL;
+		if (as)
+			rc = take_note(
+				poll_room(l, room, as, &one), room, &one, e);
+		else
+			rc = in_store(l->app, set_found, &rooms[i], NULL, e);
+	}
+	return rc;
+}
+
+enum rc observe_all(
+	struct app *app, struct hs *hs, bool first, bool *soon, struct err *e)
+{
+	struct looking l = { .app = app, .hs = hs };
+	enum rc rc = app_snapshot(app, &l.a, &l.now, e);
+	const struct store_agent *sender =
+		snapshot_agent(&l.now, app->sender_id);
+	if (rc == RC_OK && sender && sender->state != AGENT_DECLARED)
+		rc = look_at_rooms(
+			app, hs, &l.now, &l.a, &l.rooms, &l.forgotten, e);
+	for (size_t i = 0; i < l.now.n_rooms && rc == RC_OK && !l.forgotten;
+		i++) {
+		struct err one = { 0 };
+		rc = take_note(look_at_room(&l, &l.now.rooms[i], &one),
+			&l.now.rooms[i], &one, e);
+	}
+	if (rc == RC_OK && !first && !l.forgotten)
+		rc = look_at_direct_rooms(&l, e);
+	*soon = l.soon;
+	arena_free(&l.a);
 	return rc;
 }

@@ -18,11 +18,24 @@ MUST_CHECK enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 	const char *room_id, const char *key, const char *maker, struct err *e);
 
 /*
- * The regular look: the sender's joined_rooms, and joined_members of each
- * declared room of the policy that exists. A room that we are not in any more
- * is looked up by its alias and forgotten when that is gone. Stops at the
- * first RC_NETWORK, RC_TIMEOUT, RC_UNAUTHORIZED or RC_STOPPING.
+ * May this room be kept by us: are we in it, or may we come in, and have we the
+ * power? *why NULL: yes; else the words for what is missing, in which `name`
+ * stands for the room.
  */
-MUST_CHECK enum rc observe_all(struct app *app, struct hs *hs, struct err *e);
+MUST_CHECK enum rc room_may_be_kept(struct app *app, struct hs *hs,
+	const char *room_id, const char *name, struct arena *a,
+	const char **why, struct err *e);
+
+/*
+ * The regular look: the sender's joined_rooms, and joined_members of each
+ * declared room of the policy that exists; the whole room where that shows
+ * something new, or where what we did was not confirmed. A room that we are not
+ * in any more is looked up by its alias, and forgotten when two looks have not
+ * found it; *soon: the second should not wait long. But for the first look of a
+ * service, a few direct rooms as well. Stops at the first RC_NETWORK,
+ * RC_TIMEOUT, RC_UNAUTHORIZED or RC_STOPPING.
+ */
+MUST_CHECK enum rc observe_all(
+	struct app *app, struct hs *hs, bool first, bool *soon, struct err *e);
 
 #endif

@@ -56,12 +56,13 @@ struct run {
 	int n_heap;
 	int *ending; /* steps whose end is still to be told */
 	int n_ending;
-	size_t open;      /* steps that have not ended */
-	size_t open_soon; /* those of them that are not `last` */
-	int timeouts;     /* in a row */
-	int working;      /* workers that have not ended */
-	enum rc broken;   /* RC_OK, or what the store's failure was */
-	struct err why;   /* its words */
+	size_t open;            /* steps that have not ended */
+	size_t open_soon;       /* those of them that are not `last` */
+	int timeouts;           /* in a row */
+	int working;            /* workers that have not ended */
+	enum pressing pressing; /* what else there is to do */
+	enum rc broken;         /* RC_OK, or what the store's failure was */
+	struct err why;         /* its words */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct perform_result *result;
@@ -279,8 +280,7 @@ static void journal_failed(
 	int64_t at = next_attempt(r, step, w->hs);
 	log_warn("a step failed", LS("kind", step_kind_name(st->kind)),
 		LS("subject", st->subject),
-		LS("room", st->room ? st->room->key : ""),
-		LS("error", why->text),
+		LS("room", st->where ? st->where : ""), LS("error", why->text),
 		LI("again_in_ms", at - clock_wall_ms()));
 	struct err e = { 0 };
 	/* What is refused for its rate is not done. */
@@ -304,7 +304,7 @@ static void log_done(const struct step *st, int64_t us)
 {
 	log_info("step done", LS("kind", step_kind_name(st->kind)),
 		LS("subject", st->subject),
-		LS("room", st->room ? st->room->key : ""), LI("us", us));
+		LS("room", st->where ? st->where : ""), LI("us", us));
 }
 
 static void offline(struct run *r, enum rc rc, const struct err *why)
@@ -392,11 +392,23 @@ struct worker {
 	pthread_t thread;
 };
 
-static void count(struct perform_result *res, enum outcome o)
+static void count(
+	struct perform_result *res, const struct step *st, enum outcome o)
 {
+	res->direct_made +=
+		o == DONE && st->kind == STEP_CREATE_ROOM && st->room->direct;
 	res->done += o == DONE;
 	res->failed += o == FAILED;
 	res->blocked += o == BLOCKED;
+}
+
+/* Something else goes before what is left. The lock is held. */
+static bool is_cut_short(const struct run *r)
+{
+	if (r->pressing == PRESSING_NOT || r->n_heap == 0)
+		return r->pressing == PRESSING_ALL;
+	return r->pressing == PRESSING_ALL ||
+		r->plan->steps[step_of_rank(r, r->heap[0])].background;
 }
 
 static void *worker_main(void *arg)
@@ -405,7 +417,7 @@ static void *worker_main(void *arg)
 	struct run *r = w->run;
 	pthread_mutex_lock(&r->lock);
 	while (r->open > 0 && r->result->offline == RC_OK &&
-		r->broken == RC_OK && !app_stopping()) {
+		r->broken == RC_OK && !app_stopping() && !is_cut_short(r)) {
 		if (r->n_heap == 0) {
 			pthread_cond_wait(&r->changed, &r->lock);
 			continue;
@@ -415,7 +427,7 @@ static void *worker_main(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		enum outcome o = do_step(r, step, w->hs);
 		pthread_mutex_lock(&r->lock);
-		count(r->result, o);
+		count(r->result, &r->plan->steps[step], o);
 		end_step(r, step, o == DONE || o == IDLE);
 	}
 	r->working--;
@@ -425,7 +437,8 @@ static void *worker_main(void *arg)
 }
 
 /* Until the workers have ended; a long plan takes hours. */
-static void wait_for_workers(struct run *r, void (*meanwhile)(struct app *app))
+static void wait_for_workers(
+	struct run *r, enum pressing (*meanwhile)(struct app *app))
 {
 	struct timespec next = clock_after(MEANWHILE_MS);
 	pthread_mutex_lock(&r->lock);
@@ -433,15 +446,20 @@ static void wait_for_workers(struct run *r, void (*meanwhile)(struct app *app))
 		if (pthread_cond_timedwait(&r->changed, &r->lock, &next) == 0)
 			continue;
 		pthread_mutex_unlock(&r->lock);
-		meanwhile(r->app);
+		enum pressing pressing = meanwhile(r->app);
 		next = clock_after(MEANWHILE_MS);
 		pthread_mutex_lock(&r->lock);
+		if (pressing > r->pressing) {
+			r->pressing = r->result->cut_short = pressing;
+			pthread_cond_broadcast(&r->changed);
+		}
 	}
 	pthread_mutex_unlock(&r->lock);
 }
 
 static enum rc run_workers(struct run *r, struct hs *const *clients,
-	size_t n_clients, void (*meanwhile)(struct app *app), struct err *e)
+	size_t n_clients, enum pressing (*meanwhile)(struct app *app),
+	struct err *e)
 {
 	struct worker *workers = calloc(n_clients, sizeof(*workers));
 	if (!workers)
@@ -481,7 +499,7 @@ static enum rc write_journal(struct run *r, struct arena *a, struct err *e)
 		const struct step *st = &p->steps[i];
 		r->rows[i].kind = step_kind_name(st->kind);
 		r->rows[i].subject = st->subject;
-		r->rows[i].room = st->room ? st->room->key : NULL;
+		r->rows[i].room = st->where;
 		r->rows[i].reason = st->reason;
 	}
 	struct store *s = r->app->store;
@@ -534,7 +552,7 @@ static void start_ready(struct run *r)
 
 enum rc perform(struct app *app, const struct plan *plan,
 	struct hs *const *clients, size_t n_clients,
-	void (*meanwhile)(struct app *app), struct perform_result *ret,
+	enum pressing (*meanwhile)(struct app *app), struct perform_result *ret,
 	struct err *e)
 {
 	struct arena a = { 0 };

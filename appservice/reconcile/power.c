@@ -6,6 +6,7 @@
  * in a string (1 to 9): all homeservers read it there, so we do in any room.
  * AS-155.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "appservice/reconcile/plan.h"
@@ -79,36 +80,17 @@ bool room_version_has_creators(const char *version)
 	return true;
 }
 
-void room_power_users(const struct fleet *f, const char *sender,
-	const char *version, struct buf *out)
-{
-	struct jb b;
-	jb_init(&b, out);
-	jb_obj(&b, NULL);
-	if (!room_version_has_creators(version))
-		jb_int(&b, sender, FULL_POWER);
-	for (size_t i = 0; i < f->n_humans; i++)
-		jb_int(&b, f->humans[i]->user_id, FULL_POWER);
-	jb_end_obj(&b);
-}
-
-bool room_power_right(const struct fleet *f, const char *content)
+void room_version(const char *create, char ret[32])
 {
 	struct json *doc = NULL;
-	if (json_parse(content, strlen(content), NULL, &doc, NULL) != RC_OK)
-		return true; /* not ours to repair */
-	struct js users = js_get(json_root(doc), "users");
-	bool right = true;
-	for (size_t i = 0; i < f->n_humans && right; i++)
-		right = has_full_power(js_get(users, f->humans[i]->user_id));
+	ret[0] = '\0';
+	if (!create ||
+		json_parse(create, strlen(create), NULL, &doc, NULL) != RC_OK)
+		return;
+	const char *named = js_get_str(json_root(doc), "room_version");
+	snprintf(ret, 32, "%s", named ? named : "1");
 	json_free(doc);
-	return right;
 }
-
-struct raise {
-	const struct fleet *f;
-	struct jb *b;
-};
 
 static bool is_human(const struct fleet *f, const char *id)
 {
@@ -118,11 +100,71 @@ static bool is_human(const struct fleet *f, const char *id)
 	return false;
 }
 
-/* Users who are no humans of the fleet keep what they have. */
+/* What the policy gives somebody, beside the fleet's humans; NULL. */
+static const struct grant *grant_of(const struct room *room, const char *id)
+{
+	const struct room_policy *policy = room ? room->policy : NULL;
+	for (size_t i = 0; policy && i < policy->n_grants; i++)
+		if (text_eq(policy->grants[i].user_id, id))
+			return &policy->grants[i];
+	return NULL;
+}
+
+/* The humans and those whom the policy names, as members of an object. */
+static void write_declared(
+	const struct fleet *f, const struct room *room, struct jb *b)
+{
+	const struct room_policy *policy = room ? room->policy : NULL;
+	for (size_t i = 0; i < f->n_humans; i++)
+		jb_int(b, f->humans[i]->user_id, FULL_POWER);
+	for (size_t i = 0; policy && i < policy->n_grants; i++)
+		if (!is_human(f, policy->grants[i].user_id))
+			jb_int(b, policy->grants[i].user_id,
+				policy->grants[i].level);
+}
+
+void room_power_users(const struct fleet *f, const struct room *room,
+	const char *sender, const char *version, struct buf *out)
+{
+	struct jb b;
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	if (!room_version_has_creators(version))
+		jb_int(&b, sender, FULL_POWER);
+	write_declared(f, room, &b);
+	jb_end_obj(&b);
+}
+
+bool power_levels_right(
+	const struct fleet *f, const struct room *room, struct js content)
+{
+	const struct room_policy *policy = room->policy;
+	struct js users = js_get(content, "users");
+	bool right = true;
+	for (size_t i = 0; i < f->n_humans && right; i++)
+		right = has_full_power(js_get(users, f->humans[i]->user_id));
+	for (size_t i = 0; policy && i < policy->n_grants && right; i++) {
+		const struct grant *g = &policy->grants[i];
+		int64_t level = 0;
+		right = is_human(f, g->user_id) ||
+			(level_of(js_get(users, g->user_id), &level) &&
+				level == g->level);
+	}
+	return right;
+}
+
+struct raise {
+	const struct fleet *f;
+	const struct room *room;
+	struct jb *b;
+};
+
+/* Users of whom nothing is declared keep what they have. */
 static bool copy_user(const char *id, struct js v, void *arg)
 {
 	struct raise *r = arg;
-	return is_human(r->f, id) || copy_level(id, v, r->b);
+	return is_human(r->f, id) || grant_of(r->room, id) ||
+		copy_level(id, v, r->b);
 }
 
 static bool copy_key(const char *key, struct js v, void *arg)
@@ -146,25 +188,103 @@ static bool copy_key(const char *key, struct js v, void *arg)
 	return true;
 }
 
-void room_power_raised(
-	const struct fleet *f, struct js content, struct buf *out)
+/* Humans who have more than they should keep it. */
+static void write_humans(const struct raise *r, struct js users)
+{
+	for (size_t i = 0; i < r->f->n_humans; i++) {
+		const char *id = r->f->humans[i]->user_id;
+		struct js now = js_get(users, id);
+		if (has_full_power(now))
+			copy_level(id, now, r->b);
+		else
+			jb_int(r->b, id, FULL_POWER);
+	}
+}
+
+void power_levels_write(const struct fleet *f, const struct room *room,
+	struct js content, struct buf *out)
 {
 	struct jb b;
-	struct raise r = { f, &b };
+	struct raise r = { f, room, &b };
+	const struct room_policy *policy = room->policy;
 	struct js users = js_get(content, "users");
 	jb_init(&b, out);
 	jb_obj(&b, NULL);
 	js_each(content, copy_key, &r);
 	jb_obj(&b, "users");
 	js_each(users, copy_user, &r);
-	for (size_t i = 0; i < f->n_humans; i++) {
-		const char *id = f->humans[i]->user_id;
-		struct js now = js_get(users, id);
-		if (has_full_power(now))
-			copy_level(id, now, &b);
-		else
-			jb_int(&b, id, FULL_POWER);
-	}
+	write_humans(&r, users);
+	for (size_t i = 0; policy && i < policy->n_grants; i++)
+		if (!is_human(f, policy->grants[i].user_id))
+			jb_int(&b, policy->grants[i].user_id,
+				policy->grants[i].level);
 	jb_end_obj(&b);
 	jb_end_obj(&b);
+}
+
+/* --- what the sender may do ------------------------------------------------ */
+
+static int64_t level_in(struct js object, const char *key, int64_t otherwise)
+{
+	int64_t level = 0;
+	return level_of(js_get(object, key), &level) ? level : otherwise;
+}
+
+/* The level that a state of this type needs. */
+static int64_t state_level(struct js levels, const char *type)
+{
+	return level_in(js_get(levels, "events"), type,
+		level_in(levels, "state_default", 50));
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+void power_open(struct power *p, const char *sender, const char *maker,
+	const char *create, const char *create_sender, const char *levels)
+{
+	char version[32];
+	*p = (struct power){ .known = false };
+	room_version(create, version);
+	p->above_all = version[0] && room_version_has_creators(version) &&
+		(text_eq(maker, sender) || text_eq(create_sender, sender));
+	if (!levels ||
+		json_parse(levels, strlen(levels), NULL, &p->doc, NULL) !=
+			RC_OK)
+		return;
+	struct js all = json_root(p->doc);
+	p->known = true;
+	p->mine = power_of(p, sender);
+	p->invite = level_in(all, "invite", 0);
+	p->kick = level_in(all, "kick", 50);
+	p->state = larger(state_level(all, "m.room.name"),
+		state_level(all, "m.room.topic"));
+	p->levels = state_level(all, "m.room.power_levels");
+}
+
+void power_close(struct power *p)
+{
+	json_free(p->doc);
+	*p = (struct power){ .known = false };
+}
+
+bool power_is_enough(const struct power *p, int64_t needed)
+{
+	return !p->known || p->above_all || p->mine >= needed;
+}
+
+int64_t power_of(const struct power *p, const char *user_id)
+{
+	if (!p->doc)
+		return INT64_MIN;
+	struct js all = json_root(p->doc);
+	return level_in(js_get(all, "users"), user_id,
+		level_in(all, "users_default", 0));
+}
+
+bool power_keeps_room(const struct power *p)
+{
+	return power_is_enough(p, larger(larger(p->invite, p->kick), p->state));
 }

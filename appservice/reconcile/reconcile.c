@@ -25,6 +25,14 @@
 #define CONNECT_BASE_MS 1000
 #define CONNECT_MAX_MS 60000
 #define ROUNDS_MAX 20 /* two or three do; more get nowhere */
+#define DIRECT_FEW 1000
+#define DOUBT_MS 5000 /* between looks that something in doubt asks for */
+#define SECOND_LOOK_MS 10000 /* what one look has not found is looked for */
+
+/* Direct rooms made in one second of the monotonic clock. */
+struct second {
+	int64_t second, made;
+};
 
 struct reconcile {
 	struct app *app;
@@ -36,16 +44,20 @@ struct reconcile {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool dirty, ended;
+	bool doubt; /* something the homeserver said was lost: look soon */
 	char ping_txn[24]; /* of the ping that is out; "" none is */
 	bool ping_came;    /* it arrived here */
 	struct reconcile_state state;
 
 	/* The loop's own. */
-	int64_t next_look_ms, next_attempt_ms, next_ping_ms; /* monotonic,
-								wall, mono */
+	int64_t looked_ms, next_look_ms, next_ping_ms; /* monotonic */
+	int64_t next_attempt_ms;                       /* wall */
+	bool looked;       /* the first look is over */
 	int failures;      /* since a plan was performed to its end */
 	int rounds;        /* since the last rest */
 	bool acks_trouble; /* was there the last time */
+	struct second minute[60];
+	uint64_t troubles; /* a hash of those that were told of last */
 };
 
 enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
@@ -102,6 +114,14 @@ void reconcile_wake(struct reconcile *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void reconcile_doubt(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->doubt = r->dirty = true;
+	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+}
+
 void reconcile_reached(struct reconcile *r)
 {
 	pthread_mutex_lock(&r->lock);
@@ -146,12 +166,36 @@ static void set_connected(struct reconcile *r, bool connected, const char *why)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* At once, as long as they are no more than a homeserver makes in a minute or
+ * two, and keeps without noticing. */
+enum direct_mode reconcile_direct_mode(const struct app *app)
+{
+	const char *word = config_text(&app->config, SET_DIRECT_CREATE);
+	if (text_eq(word, "auto"))
+		return app->fleet.n_direct <= DIRECT_FEW ? DIRECT_EAGER
+							 : DIRECT_ON_DEMAND;
+	if (text_eq(word, "eager"))
+		return DIRECT_EAGER;
+	return text_eq(word, "off") ? DIRECT_OFF : DIRECT_ON_DEMAND;
+}
+
+struct plan_how reconcile_how(const struct app *app, size_t direct_most)
+{
+	const int64_t respect = config_int(&app->config, SET_RESPECT_WINDOW);
+	const int64_t looks = 3 * config_int(&app->config, SET_INTERVAL);
+	return (struct plan_how){ .sender_id = app->sender_id,
+		.sender_name = config_text(&app->config, SET_AS_SENDER_NAME),
+		.respect_ms = respect,
+		.lost_ms = looks < respect ? looks : respect,
+		.direct = reconcile_direct_mode(app),
+		.direct_most = direct_most };
+}
+
 enum rc reconcile_plan_from(struct app *app, const struct store_snapshot *now,
 	struct arena *a, struct plan *ret, struct err *e)
 {
-	const struct plan_sender sender = { .user_id = app->sender_id,
-		.name = config_text(&app->config, SET_AS_SENDER_NAME) };
-	return plan_make(&app->fleet, &sender, now, a, ret, e);
+	const struct plan_how how = reconcile_how(app, SIZE_MAX);
+	return plan_make(&app->fleet, &how, now, a, ret, e);
 }
 
 enum rc reconcile_plan(
@@ -160,6 +204,42 @@ enum rc reconcile_plan(
 	struct store_snapshot now = { 0 };
 	enum rc rc = app_snapshot(app, a, &now, e);
 	return rc == RC_OK ? reconcile_plan_from(app, &now, a, ret, e) : rc;
+}
+
+/* --- direct rooms, so many a minute ------------------------------------------- */
+
+/* How many may be made now: as many as the last minute leaves. */
+static size_t direct_allowance(struct reconcile *r)
+{
+	const int64_t now = clock_mono_ms() / 1000;
+	const int64_t most = config_int(&r->app->config, SET_DIRECT_PER_MINUTE);
+	int64_t made = 0;
+	for (size_t i = 0; i < ARRAY_LEN(r->minute); i++)
+		if (r->minute[i].second > now - 60)
+			made += r->minute[i].made;
+	return made < most ? (size_t)(most - made) : 0;
+}
+
+static void count_direct(struct reconcile *r, size_t made)
+{
+	const int64_t now = clock_mono_ms() / 1000;
+	struct second *s = &r->minute[now % 60];
+	if (s->second != now)
+		*s = (struct second){ .second = now };
+	s->made += (int64_t)made;
+}
+
+/* Wall time at which more may be made: some of the last minute's are older than
+ * that then. */
+static int64_t next_direct_ms(const struct reconcile *r)
+{
+	const int64_t now = clock_mono_ms() / 1000;
+	int64_t first = now;
+	for (size_t i = 0; i < ARRAY_LEN(r->minute); i++)
+		if (r->minute[i].made > 0 && r->minute[i].second > now - 60 &&
+			r->minute[i].second < first)
+			first = r->minute[i].second;
+	return clock_wall_ms() + (first + 61 - now) * 1000;
 }
 
 /* --- connecting ------------------------------------------------------------------ */
@@ -324,15 +404,39 @@ static bool is_ours(enum rc rc)
 		rc == RC_CORRUPT;
 }
 
+/* Not again and again, however much is in doubt. */
+static void look_if_in_doubt(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool doubt = r->doubt;
+	r->doubt = false;
+	pthread_mutex_unlock(&r->lock);
+	const int64_t at = r->looked_ms + DOUBT_MS;
+	if (doubt && at < r->next_look_ms)
+		r->next_look_ms = at;
+}
+
+/* Jitter, so that many services do not look at the same time. */
+static int64_t next_look(const struct reconcile *r, bool soon)
+{
+	int64_t every = config_int(&r->app->config, SET_INTERVAL);
+	if (soon && every > SECOND_LOOK_MS)
+		every = SECOND_LOOK_MS;
+	return clock_mono_ms() + every - every / 10 +
+		(int64_t)random_below((uint64_t)(every / 5 + 1));
+}
+
 /* The regular look, when it is due; false when this round is over. */
 static bool look(struct reconcile *r)
 {
 	struct err e = { 0 };
+	bool soon = false;
+	look_if_in_doubt(r);
 	if (clock_mono_ms() < r->next_look_ms)
 		return true;
 	enum rc rc = tokens_check_files(r->app, &e);
 	if (rc == RC_OK)
-		rc = observe_all(r->app, r->clients[0], &e);
+		rc = observe_all(r->app, r->clients[0], !r->looked, &soon, &e);
 	if (is_ours(rc)) {
 		store_trouble(r, e.text);
 		return false;
@@ -341,10 +445,9 @@ static bool look(struct reconcile *r)
 		went_offline(r, rc, e.text);
 		return false;
 	}
-	/* Jitter, so that many services do not look at the same time. */
-	int64_t every = config_int(&r->app->config, SET_INTERVAL);
-	r->next_look_ms = clock_mono_ms() + every - every / 10 +
-		(int64_t)random_below((uint64_t)(every / 5 + 1));
+	r->looked = true;
+	r->looked_ms = clock_mono_ms();
+	r->next_look_ms = next_look(r, soon);
 	return true;
 }
 
@@ -370,6 +473,47 @@ static void look_for_acks(struct app *app)
 	r->acks_trouble = !well;
 }
 
+/* What else there is to do while a plan is being performed. */
+static enum pressing meanwhile(struct app *app)
+{
+	struct reconcile *r = app->reconcile;
+	look_for_acks(app);
+	pthread_mutex_lock(&r->lock);
+	bool dirty = r->dirty;
+	pthread_mutex_unlock(&r->lock);
+	return dirty || clock_mono_ms() >= r->next_look_ms ? PRESSING_SOON
+							   : PRESSING_NOT;
+}
+
+/* Said loudly, once for as long as they are the same. */
+static void tell_troubles(struct reconcile *r, const struct plan *plan)
+{
+	uint64_t hash = plan->n_troubles;
+	for (size_t i = 0; i < plan->n_troubles; i++)
+		hash = hash * 31 + text_hash(plan->troubles[i].where) * 7 +
+			text_hash(plan->troubles[i].why);
+	if (hash == r->troubles)
+		return;
+	r->troubles = hash;
+	for (size_t i = 0; i < plan->n_troubles; i++)
+		log_error("a room cannot be kept as declared",
+			LS("room", plan->troubles[i].where),
+			LS("why", plan->troubles[i].why));
+}
+
+static enum rc plan_now(
+	struct reconcile *r, struct arena *a, struct plan *ret, struct err *e)
+{
+	const struct plan_how how = reconcile_how(r->app, direct_allowance(r));
+	struct store_snapshot now = { 0 };
+	enum rc rc = app_snapshot(r->app, a, &now, e);
+	if (rc == RC_OK)
+		rc = plan_make(&r->app->fleet, &how, &now, a, ret, e);
+	if (rc == RC_OK)
+		tell_troubles(r, ret);
+	return rc;
+}
+
 /* Plans and performs; *again: something was done, so look at the plan once
  * more at once. False when this round is over. */
 static bool act(struct reconcile *r, bool *again)
@@ -379,16 +523,21 @@ static bool act(struct reconcile *r, bool *again)
 	struct perform_result res = { 0 };
 	struct err e = { 0 };
 	*again = false;
-	enum rc rc = reconcile_plan(r->app, &a, &plan, &e);
+	enum rc rc = plan_now(r, &a, &plan, &e);
 	if (rc == RC_OK)
-		rc = perform(r->app, &plan, r->clients, r->n_clients,
-			look_for_acks, &res, &e);
+		rc = perform(r->app, &plan, r->clients, r->n_clients, meanwhile,
+			&res, &e);
 	if (rc != RC_OK)
 		store_trouble(r, e.text);
 	else if (plan.n > 0)
 		log_performed(&plan, &res);
+	count_direct(r, res.direct_made);
 	r->next_attempt_ms = res.next_attempt_ms;
-	*again = res.done > 0 || res.blocked > 0;
+	if (plan.direct_later > 0 && direct_allowance(r) == 0 &&
+		(!r->next_attempt_ms || next_direct_ms(r) < r->next_attempt_ms))
+		r->next_attempt_ms = next_direct_ms(r);
+	*again = res.done > 0 || res.blocked > 0 || res.cut_short;
+	r->rounds -= res.direct_made > 0 || res.cut_short;
 	if (res.done > 0)
 		r->failures = 0;
 	arena_free(&a);

@@ -32,6 +32,8 @@ void reconcile_stop(struct reconcile *r, int grace_ms);
 
 /* Something changed: look at the plan soon. */
 void reconcile_wake(struct reconcile *r);
+/* Something that the homeserver said was lost: look at all rooms soon. */
+void reconcile_doubt(struct reconcile *r);
 /* The homeserver reached us; by a ping, of which `txn` is the id (NULL: it has
  * none). */
 void reconcile_reached(struct reconcile *r);
@@ -47,6 +49,11 @@ struct reconcile_state {
 	char server[64]; /* what the homeserver calls itself; "" nothing */
 };
 void reconcile_state(struct reconcile *r, struct reconcile_state *ret);
+
+/* When direct rooms are made, by the configuration and how many there are. */
+enum direct_mode reconcile_direct_mode(const struct app *app);
+/* What a plan depends on beside fleet and snapshot. */
+struct plan_how reconcile_how(const struct app *app, size_t direct_most);
 
 /* The plan as it is now; everything in `a`. */
 MUST_CHECK enum rc reconcile_plan(

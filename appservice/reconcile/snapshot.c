@@ -37,65 +37,82 @@ const struct store_room *snapshot_room(
 		key, now->rooms, now->n_rooms, sizeof(*now->rooms), room_cmp);
 }
 
-/* The first row that is not before (room_id, ""). */
-static size_t first_member(
-	const struct store_snapshot *now, const char *room_id)
+static int member_cmp(const void *key, const void *row)
 {
-	size_t lo = 0, hi = now->n_memberships;
+	return strcmp(key, ((const struct store_member *)row)->user_id);
+}
+
+const struct store_member *room_member(
+	const struct store_room *row, const char *user_id)
+{
+	if (!row || row->n_members == 0)
+		return NULL;
+	return bsearch(user_id, row->members, row->n_members,
+		sizeof(*row->members), member_cmp);
+}
+
+const char *room_membership(const struct store_room *row, const char *user_id)
+{
+	const struct store_member *m = room_member(row, user_id);
+	return m ? m->membership : NULL;
+}
+
+const char *room_state_content(const struct store_room *row, enum room_state st)
+{
+	return row && row->state ? row->state[st].content : NULL;
+}
+
+static int removal_cmp(
+	const struct store_removal *r, const char *room_id, const char *user_id)
+{
+	int c = strcmp(r->room_id, room_id);
+	return c ? c : strcmp(r->user_id, user_id);
+}
+
+const struct store_removal *snapshot_removals(const struct store_snapshot *now,
+	const struct store_room *row, const char *user_id, size_t *n)
+{
+	size_t lo = 0, hi = row && row->room_id ? now->n_removals : 0;
+	*n = 0;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		if (strcmp(now->memberships[mid].room_id, room_id) < 0)
+		if (removal_cmp(&now->removals[mid], row->room_id, user_id) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo;
+	const struct store_removal *first = now->removals + lo;
+	while (row && row->room_id && lo + *n < now->n_removals &&
+		removal_cmp(first + *n, row->room_id, user_id) == 0)
+		*n += 1;
+	return *n > 0 ? first : NULL;
 }
 
-const struct store_membership *snapshot_members(
-	const struct store_snapshot *now, const char *room_id, size_t *n)
+/* Twice too soon: once may be an accident. */
+static bool is_again(const struct plan_how *how, const struct store_removal *r)
 {
-	*n = 0;
-	if (now->n_memberships == 0)
-		return NULL;
-	size_t first = first_member(now, room_id), end = first;
-	while (end < now->n_memberships &&
-		text_eq(now->memberships[end].room_id, room_id))
-		end++;
-	*n = end - first;
-	return now->memberships + first;
+	const int64_t within = r[1].by ? how->respect_ms : how->lost_ms;
+	return r[1].at_ms - r[0].at_ms <= within;
 }
 
-static int member_cmp(const void *key, const void *row)
-{
-	return strcmp(key, ((const struct store_membership *)row)->user_id);
-}
-
-const char *snapshot_membership(const struct store_snapshot *now,
-	const char *room_id, const char *user_id)
+bool member_is_held(const struct plan_how *how,
+	const struct store_snapshot *now, const struct store_room *row,
+	const char *user_id, const struct store_removal **last)
 {
 	size_t n = 0;
-	const struct store_membership *rows =
-		snapshot_members(now, room_id, &n);
+	const struct store_removal *r =
+		snapshot_removals(now, row, user_id, &n);
+	const char *is = room_membership(row, user_id);
+	if (last)
+		*last = n > 0 ? &r[n - 1] : NULL;
+	if (text_eq(is, "join") || text_eq(is, "invite"))
+		return false;
+	if (n > 0 && r[n - 1].asked)
+		return false;
+	if (text_eq(is, "ban"))
+		return true;
 	if (n == 0)
-		return NULL;
-	const struct store_membership *row =
-		bsearch(user_id, rows, n, sizeof(*rows), member_cmp);
-	return row ? row->membership : NULL;
-}
-
-static int mark_cmp(const void *a, const void *b)
-{
-	const struct store_mark *x = a, *y = b;
-	int c = strcmp(x->room_id, y->room_id);
-	return c != 0 ? c : strcmp(x->user_id, y->user_id);
-}
-
-bool snapshot_marked(const struct store_snapshot *now, const char *room_id,
-	const char *user_id)
-{
-	struct store_mark want = { room_id, user_id };
-	return now->n_marks > 0 &&
-		bsearch(&want, now->marks, now->n_marks, sizeof(want),
-			mark_cmp) != NULL;
+		return false;
+	return r[n - 1].ban || (row->direct && r[n - 1].by) ||
+		(n > 1 && is_again(how, &r[n - 2]));
 }

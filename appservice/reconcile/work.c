@@ -28,6 +28,8 @@ enum rc work_do(struct work *w, struct err *e)
 		[STEP_INVITE] = step_invite,
 		[STEP_JOIN] = step_join,
 		[STEP_LEAVE] = step_leave,
+		[STEP_KICK] = step_kick,
+		[STEP_REVOKE] = step_revoke,
 		[STEP_DIRECT_MARK] = step_direct_mark,
 	};
 	if (!by_kind[w->step->kind])

@@ -51,6 +51,7 @@ MUST_CHECK enum rc step_set_state(struct work *w, struct err *e);
 MUST_CHECK enum rc step_invite(struct work *w, struct err *e);
 MUST_CHECK enum rc step_join(struct work *w, struct err *e);
 MUST_CHECK enum rc step_leave(struct work *w, struct err *e);
+MUST_CHECK enum rc step_kick(struct work *w, struct err *e);
 MUST_CHECK enum rc step_direct_create(struct work *w, struct err *e);
 MUST_CHECK enum rc step_direct_mark(struct work *w, struct err *e);
 

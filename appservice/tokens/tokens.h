@@ -47,6 +47,9 @@ MUST_CHECK enum rc step_login(struct work *w, struct err *e);
  * generation got there before it. */
 MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
 
+/* The step `revoke` (revoke.c). */
+MUST_CHECK enum rc step_revoke(struct work *w, struct err *e);
+
 /*
  * Compares each handed-off file with what the store knows of it: an agent
  * whose file is gone, broken or another gets a new login, one whose file cannot

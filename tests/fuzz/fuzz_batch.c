@@ -123,7 +123,7 @@ static enum rc read_again(struct str body, bool *not_json, struct err *e)
 {
 	struct batch b;
 
-	enum rc rc = batch_read(&b, body, NOW, not_json, e);
+	enum rc rc = batch_read(&b, body, NOW, false, not_json, e);
 	batch_free(&b);
 	return rc;
 }
@@ -353,7 +353,7 @@ static void read_alone(struct alone *a, struct str event)
 	buf_addn(&body, event.p, event.n);
 	buf_add(&body, "]}");
 	struct str text = { body.p, body.n };
-	HOLDS(batch_read(&b, text, NOW, &not_json, &e) == RC_OK);
+	HOLDS(batch_read(&b, text, NOW, false, &not_json, &e) == RC_OK);
 	HOLDS(b.seen == 1 && b.n + b.bad_seen <= 1);
 	check_expected(&b, event);
 	add_id(a, event);
@@ -422,7 +422,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct batch b;
 	struct err e = { 0 };
 
-	o.rc = batch_read(&b, o.body, NOW, &o.not_json, &e);
+	o.rc = batch_read(&b, o.body, NOW, false, &o.not_json, &e);
 	o.seen = b.seen;
 	o.words = e.text;
 	HOLDS(o.rc == RC_OK || o.rc == RC_INVALID);

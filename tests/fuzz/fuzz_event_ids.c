@@ -61,7 +61,7 @@ static void check(char *const ids[3])
 	buf_init(&body, 1 << 20);
 	write_event(&body, ids);
 	struct str text = { body.p, body.n };
-	HOLDS(batch_read(&b, text, 1, &not_json, &e) == RC_OK);
+	HOLDS(batch_read(&b, text, 1, false, &not_json, &e) == RC_OK);
 	HOLDS(b.seen == 1 && b.n == good && b.bad_seen == !good);
 	if (good) {
 		HOLDS(text_eq(b.events[0].room_id, ids[0]));

@@ -147,7 +147,7 @@ static void check_kept_texts(void)
 static enum rc make_room(
 	struct store *s, const char *key, const char *room_id, struct err *e)
 {
-	const struct store_room room = { .key = key, .alias = key };
+	const struct store_room room = { .key = key };
 
 	enum rc rc = store_room_declare(s, &room, e);
 	return rc ? rc : store_room_found(s, key, room_id, NULL, e);

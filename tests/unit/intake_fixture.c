@@ -9,7 +9,7 @@
 
 void intake_own_room(struct store_fixture *f)
 {
-	const struct store_room room = { .key = "#r:hs", .alias = "#r:hs" };
+	const struct store_room room = { .key = "#r:hs" };
 
 	assert_ok(store_begin(f->s, &f->e), f->e);
 	assert_ok(store_room_declare(f->s, &room, &f->e), f->e);

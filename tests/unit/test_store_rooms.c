@@ -17,7 +17,7 @@
 #define R1 "!one:example.org"
 #define R2 "!two:example.org"
 
-static const struct store_room glass = { .key = GLASS, .alias = GLASS };
+static const struct store_room glass = { .key = GLASS };
 static const struct store_room pair = { .key = PAIR, .direct = true };
 
 static void declare_rooms(struct store_fixture *f)

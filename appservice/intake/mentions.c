@@ -1,0 +1,100 @@
+/*
+ * Who writes to whom in a room they share: those whom a message mentions, as
+ * clients say it (client-server API, "User and room mentions"; whom one replies
+ * to is among them), and full user ids in its text. Where direct rooms are made
+ * on demand, that is what asks for one.
+ */
+#include <string.h>
+
+#include "appservice/intake/intake_priv.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "matrix/id.h"
+
+#include "base/poison.h"
+
+struct found {
+	struct arena *a;
+	const char **ids;
+	size_t n, cap;
+};
+
+static void take(struct found *f, const char *id)
+{
+	struct str localpart, server;
+
+	if (!id || f->n == MENTIONS_MAX || strlen(id) > LIMIT_ID ||
+		!id_split(id, '@', &localpart, &server))
+		return;
+	for (size_t i = 0; i < f->n; i++)
+		if (text_eq(f->ids[i], id))
+			return;
+	const char **place =
+		arena_push(f->a, &f->ids, &f->n, &f->cap, sizeof(*f->ids));
+	if (place)
+		*place = arena_strdup(f->a, id);
+}
+
+/* Every @…:… in a text, as far as it may be a user id. */
+static void take_from_text(struct found *f, const char *text)
+{
+	static const char id_chars[] =
+		"@:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789._=/+-";
+	char id[LIMIT_ID + 1];
+
+	for (const char *p = text ? strchr(text, '@') : NULL;
+		p && f->n < MENTIONS_MAX; p = strchr(p + 1, '@')) {
+		size_t n = 1 + strspn(p + 1, id_chars + 1);
+		/* The end of a sentence is no part of a server's name. */
+		while (n > 1 && strchr(".:,-", p[n - 1]))
+			n--;
+		if (n > LIMIT_ID)
+			continue;
+		memcpy(id, p, n);
+		id[n] = '\0';
+		take(f, id);
+	}
+}
+
+void mentions_read(
+	struct str content, struct arena *a, const char ***ret, size_t *n)
+{
+	struct found f = { .a = a };
+	struct json *doc = NULL;
+
+	*n = 0;
+	/* Most messages mention nobody. */
+	if (!memchr(content.p, '@', content.n) ||
+		json_parse(content.p, content.n, NULL, &doc, NULL) != RC_OK)
+		return;
+	struct js ids =
+		js_get(js_get(json_root(doc), "m.mentions"), "user_ids");
+	for (size_t i = 0; i < js_len(ids) && i < MENTIONS_MAX; i++)
+		take(&f, js_str(js_at(ids, i)));
+	take_from_text(&f, js_get_str(json_root(doc), "body"));
+	json_free(doc);
+	*ret = f.ids;
+	*n = f.n;
+}
+
+enum rc mentions_apply(struct store *s, const struct batch_event *ev,
+	bool *changed, struct err *e)
+{
+	struct arena a = { 0 };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < ev->n_mentions && rc == RC_OK; i++) {
+		const char *one = ev->sender, *two = ev->mentions[i];
+		bool order = strcmp(one, two) < 0, new = false;
+		const char *key = arena_printf(
+			&a, "%s %s", order ? one : two, order ? two : one);
+		rc = key ? store_room_want(s, key, &new, e) : err_nomem(e);
+		if (rc == RC_NOT_FOUND)
+			rc = RC_OK;
+		*changed |= new;
+	}
+	arena_free(&a);
+	return rc;
+}

@@ -1,0 +1,177 @@
+/*
+ * The part of the plan for what is declared no longer: agents who leave the
+ * fleet, rooms of the policy that are none any more, and rooms that another one
+ * has replaced.
+ *
+ * An organisation that is empty by mistake must not dissolve a company: when
+ * all agents, or more than a third, would be retired, an operator is asked
+ * first.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/reconcile/plan_priv.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+/* Those who have left, or are about to, by id. */
+struct leavers {
+	const struct store_agent **who;
+	size_t n;
+};
+
+/* It is an account of ours: one that was there before is not touched. */
+static bool is_ours(const struct store_agent *row)
+{
+	return !row->sender && row->state != AGENT_DECLARED &&
+		(row->state != AGENT_BLOCKED || row->generation > 0);
+}
+
+static bool is_leaving(const struct planner *p, const struct store_agent *row)
+{
+	return is_ours(row) && row->state != AGENT_RETIRED &&
+		!plan_agent(p->f, row->user_id);
+}
+
+/* Whether those who are to leave may, without being asked for. */
+static bool may_all_leave(struct planner *p)
+{
+	size_t fleet = 0, leaving = 0;
+	for (size_t i = 0; i < p->now->n_agents; i++) {
+		const struct store_agent *row = &p->now->agents[i];
+		if (!is_ours(row) || row->state == AGENT_RETIRED)
+			continue;
+		fleet++;
+		leaving += is_leaving(p, row) && !row->may_leave;
+	}
+	if (leaving * 3 <= fleet && leaving < fleet)
+		return true;
+	p->plan->removals = leaving;
+	return leaving == 0;
+}
+
+static struct leavers find_leavers(struct planner *p)
+{
+	struct leavers l = { 0 };
+	const bool all = may_all_leave(p);
+	l.who = arena_array(p->a, p->now->n_agents + 1, sizeof(*l.who));
+	for (size_t i = 0; l.who && i < p->now->n_agents; i++) {
+		const struct store_agent *row = &p->now->agents[i];
+		if (plan_agent(p->f, row->user_id))
+			continue;
+		if (row->state == AGENT_RETIRED ||
+			(is_leaving(p, row) && (all || row->may_leave)))
+			l.who[l.n++] = row;
+	}
+	return l;
+}
+
+static int by_id(const void *key, const void *item)
+{
+	const struct store_agent *row =
+		*(const struct store_agent *const *)item;
+	return strcmp(key, row->user_id);
+}
+
+static bool has_left(const struct leavers *l, const char *user_id)
+{
+	return l->n > 0 &&
+		bsearch(user_id, l->who, l->n, sizeof(struct store_agent *),
+			by_id);
+}
+
+static bool is_in(const struct store_member *m)
+{
+	return text_eq(m->membership, "join") ||
+		text_eq(m->membership, "invite");
+}
+
+/* Out of a room that is not declared, or of which the user is no member. */
+static void plan_out(struct planner *p, const struct store_room *row,
+	const char *where, const char *user_id, const char *actor,
+	const char *reason)
+{
+	struct step *st = plan_add(p, STEP_LEAVE, user_id, reason);
+	if (!st)
+		return;
+	st->where = where;
+	st->room_id = row->room_id;
+	st->actor = actor;
+	st->person = plan_agent(p->f, user_id);
+}
+
+/* --- who leaves ------------------------------------------------------------------ */
+
+static void plan_revokes(struct planner *p, const struct leavers *l)
+{
+	p->rank = RANK_LEAVERS;
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->who[i]->state == AGENT_RETIRED)
+			continue;
+		p->lane = p->plan->lanes++;
+		plan_add(p, STEP_REVOKE, l->who[i]->user_id,
+			"is not declared any more: it is retired");
+	}
+}
+
+/* A room of the policy that is none any more is left by the agents. The
+ * service's own user stays, so that it is this room again when it is declared
+ * again; so do two whose direct room it is. */
+static bool is_dissolved(const struct planner *p, const struct store_room *row)
+{
+	return !row->direct && !fleet_room(p->f, row->key) &&
+		!p->taken[row - p->now->rooms];
+}
+
+static void plan_out_of(struct planner *p, const struct store_room *row,
+	const struct leavers *l)
+{
+	const bool dissolved = is_dissolved(p, row);
+	if (!row->room_id || (!dissolved && l->n == 0))
+		return;
+	p->lane = p->plan->lanes++;
+	for (size_t i = 0; i < row->n_members; i++) {
+		const struct store_member *m = &row->members[i];
+		if (!is_in(m))
+			continue;
+		if (has_left(l, m->user_id))
+			plan_out(p, row, row->key, m->user_id, m->user_id,
+				"is not declared any more");
+		else if (dissolved && plan_agent(p->f, m->user_id))
+			plan_out(p, row, row->key, m->user_id, m->user_id,
+				"the room is not declared any more");
+	}
+}
+
+/* The agents first; when they are out, the service's own user. */
+static void plan_out_of_old(struct planner *p, const struct store_room *row,
+	const struct leavers *l)
+{
+	const char *why = arena_printf(
+		p->a, "%s was upgraded: another room has its place", row->key);
+	size_t left = 0;
+	p->lane = p->plan->lanes++;
+	for (size_t i = 0; i < row->n_members; i++) {
+		const struct store_member *m = &row->members[i];
+		if (!is_in(m) ||
+			(!plan_agent(p->f, m->user_id) &&
+				!has_left(l, m->user_id)))
+			continue;
+		left++;
+		plan_out(p, row, row->room_id, m->user_id, m->user_id, why);
+	}
+	if (left == 0)
+		plan_out(p, row, row->room_id, p->how->sender_id, NULL, why);
+}
+
+void plan_leavers(struct planner *p)
+{
+	const struct leavers l = find_leavers(p);
+	plan_revokes(p, &l);
+	for (size_t i = 0; i < p->now->n_rooms; i++)
+		plan_out_of(p, &p->now->rooms[i], &l);
+	p->rank = RANK_HUMANS - 1;
+	for (size_t i = 0; i < p->now->n_old; i++)
+		plan_out_of_old(p, &p->now->old[i], &l);
+}

@@ -1,0 +1,112 @@
+/*
+ * The step `revoke`: an agent that is declared no longer is retired: its tokens
+ * are ended on the homeserver, which is asked whether any device is left, and a
+ * tombstone takes the place of its hand-off file. Its account stays.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "appservice/reconcile/work.h"
+#include "appservice/tokens/tokens.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "handoff/handoff.h"
+#include "matrix/id.h"
+
+#include "base/poison.h"
+
+/* Every token of the agent ends, and so it is, or it is no end. */
+static enum rc end_tokens(struct work *w, struct err *e)
+{
+	const char *who = w->step->subject;
+	struct secret token = { 0 };
+	int64_t generation = 0;
+	bool has = false;
+	size_t devices = 0;
+	if (tokens_take(w->app->tokens, who, &generation, &token))
+		secret_fini(&token);
+	enum rc rc = hs_logout_all(w->hs, who, e);
+	if (rc == RC_OK)
+		rc = hs_device(w->hs, who,
+			config_text(&w->app->config, SET_HANDOFF_DEVICE), &has,
+			&devices, e);
+	if (rc == RC_OK && devices > 0)
+		return err_set(e, RC_REMOTE,
+			"%s still has %zu device%s after all its tokens were "
+			"to end",
+			who, devices, devices == 1 ? "" : "s");
+	return rc;
+}
+
+/* The agent may have written a later generation into its directory itself. */
+static enum rc bury_newer(const struct app *app, const char *path,
+	struct handoff_grave *g, struct err *e)
+{
+	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
+	struct handoff there = { 0 };
+	int fd = -1;
+	enum rc rc = handoff_dir_open(path, &fd, e);
+	if (rc == RC_OK)
+		rc = handoff_look(fd, &there, e);
+	if (fd >= 0)
+		close(fd);
+	if (rc != RC_OK)
+		return rc;
+	g->generation = there.generation;
+	handoff_fini(&there);
+	return handoff_revoke(path, g, owner->uid, owner->gid, e);
+}
+
+static enum rc bury(
+	struct work *w, const struct store_agent *row, struct err *e)
+{
+	const struct app *app = w->app;
+	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
+	struct str localpart, server;
+	struct handoff_grave g = { .generation = row->generation,
+		.user_id = row->user_id,
+		.device_id = row->device_id,
+		.homeserver = config_text(&app->config, SET_HS_PUBLIC_URL),
+		.revoked_ms = clock_wall_ms() };
+	if (row->generation == 0 || !row->device_id)
+		return RC_OK; /* nothing was ever handed over */
+	if (!id_split(row->user_id, '@', &localpart, &server))
+		return err_set(e, RC_INVALID, "%s is no user id", row->user_id);
+	const char *name = arena_strndup(&w->a, localpart.p, localpart.n);
+	char *path = name
+		? handoff_path(config_text(&app->config, SET_HANDOFF_ROOT),
+			  row->department, name)
+		: NULL;
+	enum rc rc = path ? handoff_revoke(path, &g, owner->uid, owner->gid, e)
+			  : err_nomem(e);
+	if (rc == RC_EXISTS)
+		rc = bury_newer(app, path, &g, e);
+	free(path);
+	return rc;
+}
+
+enum rc step_revoke(struct work *w, struct err *e)
+{
+	struct store *s = w->app->store;
+	const char *who = w->step->subject;
+	struct store_agent row = { 0 };
+	const struct store_audit audit = { .ms = clock_wall_ms(),
+		.actor = "muster",
+		.action = "retire",
+		.subject = who,
+		.detail = "declared no longer: its tokens were ended" };
+	enum rc rc = store_agent_get(s, who, &w->a, &row, e);
+	if (rc == RC_OK)
+		rc = end_tokens(w, e);
+	if (rc == RC_OK)
+		rc = bury(w, &row, e);
+	if (rc == RC_OK)
+		rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_revoked(
+			s, who, AGENT_RETIRED, clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_audit_add(s, &audit, e);
+	return work_end(w, rc, e);
+}
