@@ -332,6 +332,14 @@ static enum rc look_at_held(
 	return in_store(l->app, set_held, room, NULL, e);
 }
 
+static bool still_held(struct looking *l, const struct store_room *room)
+{
+	struct store_room row = { 0 };
+	return store_room_get(l->app->store, room->key, &l->a, &row, NULL) ==
+		RC_OK &&
+		row.held;
+}
+
 static enum rc commit_joined(struct looking *l, const struct store_room *room,
 	const struct hs_ids *joined, int64_t at_ms, bool *changed,
 	struct err *e)
@@ -482,8 +490,6 @@ static enum rc look_at_rooms(struct app *app, struct hs *hs,
 static enum rc look_at_room(
 	struct looking *l, const struct store_room *room, struct err *e)
 {
-	if (!room->direct && room->declared && room->held)
-		return look_at_held(l, room, e);
 	if (!is_looked_at(room))
 		return RC_OK;
 	return are_in(&l->rooms, room->room_id) ? poll_room(l, room, NULL, e)
@@ -536,6 +542,23 @@ static enum rc look_at_direct_rooms(struct looking *l, struct err *e)
 		else
 			rc = in_store(l->app, set_found, &rooms[i], NULL, e);
 	}
+	return rc;
+}
+
+enum rc observe_held(struct app *app, struct hs *hs, size_t *n, struct err *e)
+{
+	struct looking l = { .app = app, .hs = hs };
+	enum rc rc = app_snapshot(app, &l.a, &l.now, e);
+	*n = 0;
+	for (size_t i = 0; i < l.now.n_rooms && rc == RC_OK; i++) {
+		const struct store_room *room = &l.now.rooms[i];
+		struct err one = { 0 };
+		if (!room->held || !room->declared)
+			continue;
+		rc = take_note(look_at_held(&l, room, &one), room, &one, e);
+		*n += rc == RC_OK && still_held(&l, room);
+	}
+	arena_free(&l.a);
 	return rc;
 }
 

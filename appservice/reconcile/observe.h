@@ -26,6 +26,11 @@ MUST_CHECK enum rc room_may_be_kept(struct app *app, struct hs *hs,
 	const char *room_id, const char *name, struct arena *a,
 	const char **why, struct err *e);
 
+/* Looks whether something can be done by now about rooms that are held; *n:
+ * about how many still nothing can. Errors as observe_all(). */
+MUST_CHECK enum rc observe_held(
+	struct app *app, struct hs *hs, size_t *n, struct err *e);
+
 /*
  * The regular look: the sender's joined_rooms, and joined_members of each
  * declared room of the policy that exists; the whole room where that shows

@@ -369,6 +369,8 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 			log_done(st, clock_mono_us() - start);
 		return w.idle ? IDLE : DONE;
 	}
+	if (w.held)
+		return BLOCKED;
 	if (w.blocked) {
 		log_warn("an agent is blocked", LS("agent", st->subject),
 			LS("why", e.text));

@@ -73,6 +73,7 @@ struct plan {
 	 * agents that somebody keeps out, blocked agents, agents to be retired
 	 * when somebody says so. */
 	size_t unanswered, held, blocked, removals;
+	size_t held_rooms; /* of those in troubles: somebody must do something */
 	struct trouble *troubles;
 	size_t n_troubles, troubles_cap;
 	/* Direct rooms: that should be, that are, and that will be made by a

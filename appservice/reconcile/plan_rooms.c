@@ -361,6 +361,7 @@ static bool plan_existence(struct planner *p, struct room_now *r)
 	p->rank = rank;
 	if (r->row && r->row->held) {
 		plan_trouble(p, r->room->key, r->row->held);
+		p->plan->held_rooms++;
 		return false;
 	}
 	if (!is_room(r->row)) {

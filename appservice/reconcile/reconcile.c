@@ -27,6 +27,7 @@
 #define ROUNDS_MAX 20 /* two or three do; more get nowhere */
 #define DIRECT_FEW 1000
 #define DOUBT_MS 5000 /* between looks that something in doubt asks for */
+#define HELD_LOOK_MS 2000
 #define SECOND_LOOK_MS 10000 /* what one look has not found is looked for */
 
 /* Direct rooms made in one second of the monotonic clock. */
@@ -52,10 +53,12 @@ struct reconcile {
 	/* The loop's own. */
 	int64_t looked_ms, next_look_ms, next_ping_ms; /* monotonic */
 	int64_t next_attempt_ms;                       /* wall */
-	bool looked;       /* the first look is over */
-	int failures;      /* since a plan was performed to its end */
-	int rounds;        /* since the last rest */
-	bool acks_trouble; /* was there the last time */
+	bool looked;           /* the first look is over */
+	int failures;          /* since a plan was performed to its end */
+	int rounds;            /* since the last rest */
+	bool acks_trouble;     /* was there the last time */
+	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
+	int64_t next_held_ms;  /* monotonic */
 	struct second minute[60];
 	uint64_t troubles; /* a hash of those that were told of last */
 };
@@ -451,6 +454,38 @@ static bool look(struct reconcile *r)
 	return true;
 }
 
+/* Rooms about which nothing could be done are looked at more often than others
+ * at first: somebody may be just about it. */
+static bool look_at_held(struct reconcile *r)
+{
+	struct err e = { 0 };
+	size_t n = 0;
+	if (!r->held_pause_ms || clock_mono_ms() < r->next_held_ms)
+		return true;
+	const int64_t most = config_int(&r->app->config, SET_INTERVAL);
+	enum rc rc = observe_held(r->app, r->clients[0], &n, &e);
+	if (rc != RC_OK && !is_ours(rc)) {
+		went_offline(r, rc, e.text);
+		return false;
+	}
+	r->held_pause_ms *= 2;
+	if (r->held_pause_ms > most)
+		r->held_pause_ms = most;
+	r->next_held_ms = clock_mono_ms() + r->held_pause_ms;
+	return true;
+}
+
+/* As the plan says how many there are. */
+static void mind_held(struct reconcile *r, const struct plan *plan)
+{
+	if (plan->held_rooms == 0) {
+		r->held_pause_ms = 0;
+	} else if (!r->held_pause_ms) {
+		r->held_pause_ms = HELD_LOOK_MS;
+		r->next_held_ms = clock_mono_ms() + HELD_LOOK_MS;
+	}
+}
+
 static void log_performed(
 	const struct plan *plan, const struct perform_result *res)
 {
@@ -511,6 +546,8 @@ static enum rc plan_now(
 		rc = plan_make(&r->app->fleet, &how, &now, a, ret, e);
 	if (rc == RC_OK)
 		tell_troubles(r, ret);
+	if (rc == RC_OK)
+		mind_held(r, ret);
 	return rc;
 }
 
@@ -567,6 +604,8 @@ static void rest(struct reconcile *r)
 	for (;;) {
 		look_for_acks(r->app);
 		int64_t ms = r->next_look_ms - clock_mono_ms();
+		if (r->held_pause_ms && r->next_held_ms - clock_mono_ms() < ms)
+			ms = r->next_held_ms - clock_mono_ms();
 		int64_t again = r->next_attempt_ms - clock_wall_ms();
 		if (r->next_attempt_ms && again < ms)
 			ms = again;
@@ -602,7 +641,7 @@ static void round_trip(struct reconcile *r)
 	}
 	try_ping(r);
 	bool again = false;
-	if (!look(r) || !act(r, &again))
+	if (!look(r) || !look_at_held(r) || !act(r, &again))
 		return;
 	if (again && ++r->rounds < ROUNDS_MAX)
 		return;

@@ -442,7 +442,9 @@ static enum rc hold(struct work *w, const char *why, struct err *e)
 	if (rc == RC_OK)
 		rc = store_room_hold(
 			s, w->step->room->key, why, clock_wall_ms(), e);
-	return work_end(w, rc, e);
+	w->held = true;
+	rc = work_end(w, rc, e);
+	return rc == RC_OK ? err_set(e, RC_FORBIDDEN, "%s", why) : rc;
 }
 
 /* The alias is taken: the room is ours when we are in it, or may come in, and

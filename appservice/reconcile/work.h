@@ -3,8 +3,9 @@
  * client of the homeserver; a step's function asks the homeserver first, then
  * commits what came of it together with the end of its journal row.
  *
- * RC_OK: done. Anything else: to be tried again later, unless w->blocked was
- * set (an agent that waits for a person). One thread for each struct work.
+ * RC_OK: done. Anything else: to be tried again later, unless w->blocked or
+ * w->held was set (an agent, or a room, that waits for a person). One thread for
+ * each struct work.
  */
 #ifndef APPSERVICE_RECONCILE_WORK_H
 #define APPSERVICE_RECONCILE_WORK_H
@@ -25,6 +26,7 @@ struct work {
 	bool asked;       /* said by the step: what it asked for may have been
 			     done, whatever comes now */
 	bool blocked;     /* said by the step */
+	bool held;        /* said by the step: its room waits for somebody */
 	bool idle;        /* said by the step: nothing was to be done */
 	struct arena a;   /* for the step's strings */
 };

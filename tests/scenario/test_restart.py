@@ -1,6 +1,7 @@
 """Started again: nothing is done twice, whatever of ours was lost."""
 
 import glob
+import json
 import os
 import shutil
 
@@ -307,14 +308,21 @@ def test_more_people(stopped):
 
 
 def test_a_person_less(stopped_on_conduit):
-    """Who is declared no more is left alone on the homeserver for now."""
+    """Who is declared no more is retired: out of its rooms, its tokens are
+    ended, its account stays."""
     muster, hs = stopped_on_conduit
     muster.write_org(muster.without("cleo.ic"))
     serve_again(muster, hs)
     assert [a["user_id"] for a in muster.json("agents")] == [
         full("anna.vp"), full("ben.man")]
-    assert hs.writes() == []
-    assert hs.room("platform-team").membership(full("cleo.ic")) == "join"
+    assert hs.room("platform-team").membership(full("cleo.ic")) == "leave"
+    assert hs.room("all-employees").membership(full("cleo.ic")) == "leave"
+    assert hs.tokens_of("cleo.ic") == []
+    assert hs.user("cleo.ic").registered
+    grave = json.loads(muster.read("runtime/Engineering/cleo.ic/matrix.json"))
+    assert grave["revoked_ms"] > 0 and "access_token" not in grave
+    assert {r.path.rsplit("/", 1)[1] for r in hs.writes()} == {
+        "all", "leave"}
 
 
 def test_delivered_while_it_was_away(stopped_on_conduit):
