@@ -66,7 +66,7 @@ static enum rc token_is_good(
 	struct hs *as_agent = NULL;
 	struct hs_whoami me = { 0 };
 	*good = false;
-	if (!text_eq(h->user_id, w->step->subject) ||
+	if (h->revoked_ms || !text_eq(h->user_id, w->step->subject) ||
 		!text_eq(h->device_id, device_of(w->app)))
 		return RC_OK;
 	enum rc rc = app_client(w->app, &h->access_token, &as_agent, e);
@@ -158,13 +158,13 @@ static enum rc log_in(
 	return rc;
 }
 
-/* The file that is there; one far ahead of the store is as good as damaged. One
+/* The file that is there, a tombstone too; one far ahead of the store is as good as damaged. One
  * of which nothing can be said may hold a good token, which a login might
  * end. */
 static enum rc read_old(
 	int fd, int64_t known, struct handoff *old, bool *there, struct err *e)
 {
-	enum rc rc = handoff_read(fd, old, e);
+	enum rc rc = handoff_look(fd, old, e);
 	*there = rc == RC_OK && !handoff_is_far(old->generation, known);
 	return handoff_is_none(rc) ? RC_OK : rc;
 }
@@ -238,7 +238,7 @@ static enum rc overtake(struct work *w, int dirfd, int64_t *generation,
 	const struct secret *token, struct err *e)
 {
 	struct handoff there = { 0 };
-	enum rc rc = handoff_read(dirfd, &there, e);
+	enum rc rc = handoff_look(dirfd, &there, e);
 	if (rc != RC_OK)
 		return rc;
 	const bool ours = there.generation == *generation &&

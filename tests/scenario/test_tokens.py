@@ -31,9 +31,10 @@ def file_of(muster, localpart=AGENT):
 
 
 def signed(fields):
-    """A hand-off with the digest that belongs to it."""
+    """A hand-off or a tombstone with the digest that belongs to it."""
+    last = "revoked_ms" if "revoked_ms" in fields else "access_token"
     lines = [str(fields[k]) for k in ("generation", "user_id", "device_id",
-                                      "homeserver", "access_token")]
+                                      "homeserver", last)]
     digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
     return {**fields, "sha256": digest.hexdigest()}
 
@@ -317,6 +318,70 @@ def test_a_good_token_at_a_generation_out_of_reach(stopped):
     small.wait_settled(muster, hs)
     assert len(hs.writes("POST", "/login$")) == 1
     assert muster.handoff(AGENT)["generation"] == 1
+    small.assert_as_declared(hs, muster)
+
+
+# -- a tombstone
+
+
+def grave(before, generation):
+    """In the place of this hand-off."""
+    kept = {k: before[k] for k in ("muster", "user_id", "device_id",
+                                   "homeserver")}
+    return signed({**kept, "generation": generation,
+                   "revoked_ms": 1772000000001})
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_generations_go_on_after_a_tombstone(stopped, lost):
+    """Whether there is a store that knows better or not. Nobody is asked
+    whether what is not there is a good token."""
+    muster, hs = stopped
+    write_json(file_of(muster), grave(muster.handoff(AGENT), 7))
+    if lost:
+        forget(muster)
+    muster.start(ready=False)
+    small.wait_settled(muster, hs)
+    got = muster.handoff(AGENT)
+    login, = hs.writes("POST", "/login$")
+    assert (got["generation"], got["access_token"]) == (
+        8, login.answer["access_token"])
+    assert "ahead of the store" not in muster.daemon.output()
+    # Of each other agent once, where the store does not know.
+    others = {f"Bearer {muster.handoff(a)['access_token']}"
+              for a in AGENTS if a != AGENT} if lost else set()
+    as_token = f"Bearer {muster.registration['as_token']}"
+    assert {r.headers["Authorization"] for r in hs.find("GET", "/whoami$")} - {
+        as_token} == others
+    small.assert_as_declared(hs, muster)
+
+
+def test_a_tombstone_while_it_runs(served):
+    """The next look finds it, says what it is, and brings a new token."""
+    muster, hs = served
+    write_json(file_of(muster), grave(muster.handoff(AGENT), 1))
+    wait_said(muster, "the token was revoked at 2026-02-25T06:13:20.001Z "
+              "(generation 1)")
+    wait_handed_over(muster, 2)
+    assert len(hs.writes("POST", "/login$")) == 1
+
+
+def test_a_tombstone_that_comes_during_the_login(stopped):
+    """The file comes after it."""
+    muster, hs = stopped
+    path, before = file_of(muster), muster.handoff(AGENT)
+    os.unlink(path)
+
+    def bury(_index, phase, _method, request_path):
+        if phase == "after" and request_path.endswith("/login"):
+            write_json(path, grave(before, 2))
+    hs.on_request(bury)
+    muster.start(ready=False)
+    got = wait_handed_over(muster, 3)
+    login, = hs.writes("POST", "/login$")
+    assert (got["generation"], got["access_token"]) == (
+        3, login.answer["access_token"])
+    small.wait_settled(muster, hs)
     small.assert_as_declared(hs, muster)
 
 

@@ -280,7 +280,8 @@ class Muster:
         return None
 
     def handoff(self, localpart):
-        """What was handed to an agent, checked for being whole; or None."""
+        """What was handed to an agent, or the tombstone that is there
+        ("revoked_ms"), checked for being whole; or None."""
         folder = self.runtime_dir(localpart)
         try:
             with open(os.path.join(folder or "", "matrix.json"),
@@ -288,8 +289,9 @@ class Muster:
                 got = json.load(f)
         except FileNotFoundError:
             return None
+        last = "revoked_ms" if "revoked_ms" in got else "access_token"
         parts = [str(got[k]) for k in ("generation", "user_id", "device_id",
-                                       "homeserver", "access_token")]
+                                       "homeserver", last)]
         digest = hashlib.sha256(
             "".join(p + "\n" for p in parts).encode()).hexdigest()
         assert got["sha256"] == digest, "a hand-off file that is not whole"
@@ -298,7 +300,8 @@ class Muster:
     def wait_handoff(self, localpart, generation=None, bound=60):
         def there():
             got = self.handoff(localpart)
-            return got and generation in (None, got["generation"]) and got
+            return got and "access_token" in got and generation in (
+                None, got["generation"]) and got
         return wait_until(there, bound, f"a token for {localpart}")
 
     def handoff_names(self, localpart):
@@ -340,7 +343,7 @@ class Muster:
             if "matrix.json" in names:
                 with open(os.path.join(folder, "matrix.json"),
                           encoding="utf-8") as f:
-                    found.add(json.load(f)["access_token"])
+                    found.add(json.load(f).get("access_token"))
         return {s for s in found if s}
 
     def assert_no_secret_shown(self, more=()):
