@@ -35,7 +35,8 @@ static void tell_once(struct follow *f, enum rc rc, const struct err *e)
 		return;
 	snprintf(f->told, sizeof(f->told), "%s", what);
 	if (*what)
-		say("%s", what);
+		say("%s%s", what,
+			rc == RC_REVOKED ? ": waiting for a new one" : "");
 }
 
 /* Than what the program has. A service that has lost everything counts from 1

@@ -107,15 +107,16 @@ static double seconds(int64_t ms)
 }
 
 /* Tells what we wait for: a change at once, the same every 10 s. */
-static void tell(struct wait *w, const char *what)
+static void tell(struct wait *w, enum rc rc, const char *what)
 {
 	int64_t now = clock_mono_ms();
 	if (text_eq(w->told, what) && now - w->told_ms < TELL_EVERY_MS)
 		return;
 	snprintf(w->told, sizeof(w->told), "%s", what);
 	w->told_ms = now;
-	say("waiting (%" PRId64 " of %g s): %s", (now - w->start_ms) / 1000,
-		seconds(w->a->o.deadline_ms), what);
+	say("waiting (%" PRId64 " of %g s): %s%s", (now - w->start_ms) / 1000,
+		seconds(w->a->o.deadline_ms), what,
+		rc == RC_REVOKED ? ": waiting for a new one" : "");
 }
 
 /* One look: RC_OK when *h is good. */
@@ -163,7 +164,7 @@ int agent_wait(struct agent *a)
 		left = w.start_ms + a->o.deadline_ms - clock_mono_ms();
 		if (left <= 0)
 			return too_late(a, why);
-		tell(&w, why);
+		tell(&w, rc, why);
 		int64_t nap = 800 + (int64_t)random_below(400);
 		clock_sleep_ms(nap < left ? nap : left);
 	}

@@ -116,6 +116,18 @@ def document(url, generation=1, token=TOKEN, user=USER, device="MUSTER",
         "issued_ms": 1772000000000, "sha256": digest.hexdigest(), **more})
 
 
+def tombstone(url, generation=1, revoked_ms=1772000000001):
+    lines = [str(generation), USER, "MUSTER", url, str(revoked_ms)]
+    digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
+    return json.dumps({
+        "muster": 1, "generation": generation, "user_id": USER,
+        "device_id": "MUSTER", "homeserver": url, "revoked_ms": revoked_ms,
+        "sha256": digest.hexdigest()})
+
+
+REVOKED = "the token was revoked at 2026-02-25T06:13:20.001Z (generation 1)"
+
+
 class Run:
     """One muster-agent and what it said."""
 
@@ -713,6 +725,26 @@ def test_token_that_is_not_known_until_the_deadline(up):
     assert "does not know the token" in run.stderr().splitlines()[-1]
 
 
+def test_token_that_was_revoked_then_a_newer_one(up):
+    up.hand_off(tombstone(up.hs.url))
+    run = up.run(*shell(ENV))
+    run.says(REVOKED + ": waiting for a new one")
+    assert "torn" not in run.stderr() and up.hs.asked == []
+    up.hand_off(generation=2, token=TOKEN2)
+    assert run.ends() == 0
+    assert variables(up.read("env"))["MATRIX_ACCESS_TOKEN"] == TOKEN2
+    assert up.ack(1) is None
+    assert up.ack(2)["generation"] == 2
+
+
+def test_token_that_was_revoked_until_the_deadline(up):
+    up.hand_off(tombstone(up.hs.url))
+    run = up.run("--deadline", "1s", *shell(STAY))
+    assert run.ends() == 124
+    last = run.stderr().splitlines()[-1]
+    assert last.endswith("within 1 s: matrix.json: " + REVOKED)
+
+
 @pytest.mark.parametrize("after", ["0", "600"])
 def test_rate_limit_until_the_deadline(up, after):
     """However long the homeserver wants a pause, ours is the deadline."""
@@ -877,6 +909,25 @@ def test_new_generation_that_is_not_good(up):
     (up.tmp / "go").touch()
     assert run.ends() == 0
     assert up.ack(2) is None and up.ack(3) is None
+
+
+def test_token_is_revoked_while_the_program_runs(up):
+    """It keeps what it has, hears of it once, and gets the next one."""
+    output = up.tmp / "token"
+    run = up.run("--for", "file", "--output", str(output), *shell(STAY))
+    up.read("up")
+    until(lambda: up.ack(1), "the acknowledgement")
+    up.hand_off(tombstone(up.hs.url))
+    run.says(REVOKED + ": waiting for a new one")
+    up.wait_looked_at()
+    assert run.stderr().count(REVOKED) == 1
+    assert output.read_text() == TOKEN + "\n"
+    assert run.process.poll() is None
+    up.hand_off(generation=2, token=TOKEN2)
+    until(lambda: output.read_text() == TOKEN2 + "\n", "the new token")
+    until(lambda: up.ack(2), "the acknowledgement")
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
 
 
 def test_damage_while_the_program_runs(up):
