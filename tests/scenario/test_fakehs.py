@@ -8,7 +8,7 @@ import time
 import pytest
 
 from support.appservice import AppService
-from support.client import V3, Client, answers, quote
+from support.client import V3, Client, Refused, answers, quote
 from support.fakehs import (answer, cut_off, delay, garbage, limited,
                             reset_after, reset_before)
 from support.process import wait_until
@@ -303,6 +303,86 @@ def test_loses_events_and_pushes_by_hand(known):
     hs.lose_events(None)
     assert hs.push([{"type": "x"}], "again").taken
     assert service.transactions()[-1] == ("again", [{"type": "x"}])
+
+
+# -- what people do
+
+
+@pytest.fixture
+def people(known):
+    """(homeserver, alice, bob, their room): alice has 100."""
+    hs, _ = known
+    alice, bob = hs.human("alice"), hs.human("bob")
+    room = alice.create_room(preset="private_chat", room_version="11",
+                             invite=[bob.user_id])
+    bob.join(room)
+    return hs, alice, bob, room
+
+
+def test_people_talk(people):
+    hs, alice, bob, room = people
+    asked = bob.mention(room, "Alice?", alice.user_id)
+    answered = alice.reply(room, asked, "yes?", bob.user_id)
+    assert [e["content"] for e in hs.room(room).events[-2:]] == [
+        {"msgtype": "m.text", "body": "Alice?",
+         "m.mentions": {"user_ids": [alice.user_id]}},
+        {"msgtype": "m.text", "body": "yes?",
+         "m.mentions": {"user_ids": [bob.user_id]},
+         "m.relates_to": {"m.in_reply_to": {"event_id": asked}}}]
+    assert [e["event_id"] for e in hs.room(room).events[-2:]] == [
+        asked, answered]
+
+
+def test_people_put_out_and_let_in(people):
+    hs, alice, bob, room = people
+    alice.kick(room, bob.user_id, "a while")
+    event = alice.all_state(room)["m.room.member", bob.user_id]
+    assert (event["sender"], event["content"]["reason"]) == (
+        alice.user_id, "a while")
+    assert bob.post(f"/rooms/{quote(room)}/join").status == 403
+    alice.ban(room, bob.user_id)
+    with pytest.raises(Refused):
+        alice.invite(room, bob.user_id)
+    assert alice.members(room)[bob.user_id] == "ban"
+    alice.unban(room, bob.user_id)
+    alice.invite(room, bob.user_id)
+    bob.join(room)
+    assert alice.joined_members(room) == {alice.user_id, bob.user_id}
+
+
+def test_people_give_and_take_power(people):
+    _, alice, bob, room = people
+    alice.set_power(room, {bob.user_id: 50}, events_default=10)
+    levels = alice.power_levels(room)
+    assert levels["users"] == {alice.user_id: 100, bob.user_id: 50}
+    assert levels["events_default"] == 10
+    with pytest.raises(Refused):
+        bob.set_power(room, {bob.user_id: 100})
+    alice.set_power(room, {bob.user_id: None})
+    assert alice.power_levels(room) == {
+        **levels, "users": {alice.user_id: 100}}
+
+
+def test_people_upgrade(people):
+    hs, alice, bob, room = people
+    alias = f"#lounge:{SERVER}"
+    alice.set_alias(alias, room)
+    rooms = len(hs.world.rooms)
+    with pytest.raises(Refused):
+        bob.upgrade(room, "11")
+    # Only Conduit has made a room by then.
+    assert len(hs.world.rooms) - rooms == (1 if hs.conduit else 0)
+    assert "m.room.tombstone" not in {k for k, _ in alice.all_state(room)}
+    new = alice.upgrade(room, "11")
+    stone = alice.state(room, "m.room.tombstone")
+    assert stone["replacement_room"] == new
+    assert alice.resolve(alias) == new
+    assert hs.room(new).joined == {alice.user_id}
+    assert hs.room(room).joined == {alice.user_id, bob.user_id}
+    with pytest.raises(Refused):
+        bob.send(room, "too late")
+    alice.delete_alias(alias)
+    assert alice.resolve(alias) is None
 
 
 # -- what is one manner's own

@@ -198,9 +198,49 @@ class Client:
             "PUT", f"{V3}/rooms/{quote(room)}/state/{quote(kind)}/{quote(key)}",
             content)["event_id"]
 
+    def all_state(self, room):
+        """{(type, key): event}"""
+        got = self.ok("GET", f"{V3}/rooms/{quote(room)}/state")
+        return {(e["type"], e["state_key"]): e for e in got}
+
+    def power_levels(self, room):
+        return self.state(room, "m.room.power_levels")
+
+    def set_power(self, room, levels, **more):
+        """Gives {user id: level}, None for the default; `more` are other
+        parts of the content, such as events_default=0."""
+        content = {**(self.power_levels(room) or {}), **more}
+        users = {**content.get("users", {}), **levels}
+        content["users"] = {
+            user: level for user, level in users.items() if level is not None}
+        return self.set_state(room, "m.room.power_levels", content)
+
+    def upgrade(self, room, version):
+        """The new room's id. Who makes it is in it, nobody else is."""
+        return self.ok("POST", f"{V3}/rooms/{quote(room)}/upgrade",
+                       {"new_version": version})["replacement_room"]
+
+    def set_alias(self, alias, room):
+        self.ok("PUT", f"{V3}/directory/room/{quote(alias)}",
+                {"room_id": room})
+
+    def delete_alias(self, alias):
+        self.ok("DELETE", f"{V3}/directory/room/{quote(alias)}")
+
     def send(self, room, text):
         return self.send_event(
             room, "m.room.message", {"msgtype": "m.text", "body": text})
+
+    def mention(self, room, text, *user_ids, **more):
+        """A message that is for somebody."""
+        return self.send_event(room, "m.room.message", {
+            "msgtype": "m.text", "body": text,
+            "m.mentions": {"user_ids": list(user_ids)}, **more})
+
+    def reply(self, room, event_id, text, *user_ids):
+        """To a message; as clients do, it mentions whom it is for."""
+        return self.mention(room, text, *user_ids, **{
+            "m.relates_to": {"m.in_reply_to": {"event_id": event_id}}})
 
     def send_event(self, room, kind, content):
         txn = f"t{next(self._txn)}.{id(self)}"

@@ -25,6 +25,7 @@ from ..client import Client
 from ..process import free_port, wait_until
 from .accounts import Accounts
 from .admin import AdminRoom
+from .directory import Directory
 from .errors import Bare, Body, Missing, Refusal
 from .faults import (  # noqa: F401, what tests import from here
     answer, cut_off, delay, garbage, hold, limited, reset_after, reset_before)
@@ -37,7 +38,7 @@ from .world import Denied, World
 SYNAPSE_VERSION = "Synapse/1.163.2"
 
 
-class FakeHS(Accounts, Rooms, Server):
+class FakeHS(Accounts, Rooms, Directory, Server):
     # How the pushing behaves; settable at any time.
     retry_after = 0.1         # seconds until a refused transaction comes again
     retry_needs_event = False  # as Conduit: only when something new came, too
@@ -253,7 +254,7 @@ class FakeHS(Accounts, Rooms, Server):
         if not alias.startswith("#"):
             alias = f"#{alias}:{self.server_name}"
         known = self.world.aliases.get(alias)
-        return known and self.world.rooms[known[0]]
+        return known and self.world.rooms.get(known[0])
 
     def tokens_of(self, localpart):
         """Every token that is good for this user now."""

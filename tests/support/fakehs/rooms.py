@@ -34,6 +34,41 @@ class Rooms:
                 (403, "M_FORBIDDEN", "Unknown room"))
         return room
 
+    def _room_to_write(self, r, room_id):
+        """Where an event is to go. Of a room that it does not know Conduit
+        finds out late."""
+        if room_id not in self.world.rooms:
+            if self.conduit:
+                raise Bare(500, "M_UNKNOWN", "non-create event for room of "
+                           f"unknown version in {room_id}")
+            raise Refusal(403, "M_FORBIDDEN",
+                          f"User {r.user} not in room {room_id}")
+        return self.world.rooms[room_id]
+
+    def _room_of_member(self, room_id, nobody):
+        """Where a membership is to end: `nobody` is what Conduit says of one
+        that there is not."""
+        room = self.world.rooms.get(room_id)
+        if room is None:
+            raise self.pick((400, "M_BAD_STATE", nobody),
+                            (404, "M_UNKNOWN", "Not a known room"))
+        return room
+
+    def _is_already(self, room, r, target, membership):
+        """Then there is no new event: where the reason is the same, and for
+        Synapse the sender."""
+        event = room.state.get(("m.room.member", target))
+        return event is not None and (
+            event["content"].get("membership") == membership
+            and event["content"].get("reason") == r.body.get("reason")
+            and (self.conduit or event["sender"] == r.user))
+
+    def _target(self, r):
+        if "user_id" not in r.body and not self.conduit:
+            raise Refusal(400, "M_MISSING_PARAM",
+                          "Missing params: ['user_id']")
+        return r.body["user_id"]
+
     def _seen_room(self, r, room_id):
         room = self._room(room_id)
         # Synapse shows those who left what was there when they did.
@@ -168,25 +203,38 @@ class Rooms:
 
     @route("POST", "/rooms/{room}/upgrade")
     def upgrade(self, r, room):
-        old, world = self._room(room), self.world
-        version = r.body.get("new_version")
+        world, version = self.world, r.body.get("new_version")
         if version not in self.room_versions:
             raise Refusal(400, "M_UNSUPPORTED_ROOM_VERSION",
                           "This server does not support that room version.")
+        old = world.rooms.get(room)
+        if old is None:
+            raise (Bare(500, "M_UNKNOWN",
+                        "Found room without m.room.create event.")
+                   if self.conduit else
+                   Refusal(404, "M_NOT_FOUND", f"Unknown room id {room}"))
         content = {**old.content("m.room.create"), "room_version": version,
                    "predecessor": {"room_id": old.room_id}}
         content.pop("creator", None)
         if int(version) < 11:
             content["creator"] = r.user
+        stone = {"body": "This room has been replaced"}
+        if not self.conduit:  # Conduit makes a room before it finds out
+            rules.check_event(world, old, {
+                "type": "m.room.tombstone", "sender": r.user,
+                "state_key": "", "content": stone})
         new = world.make_room(r.user, content, version)
-        world.append(old, r.user, "m.room.tombstone", {
-            "body": "This room has been replaced",
-            "replacement_room": new.room_id}, "")
+        stone["replacement_room"] = new.room_id
+        world.append(old, r.user, "m.room.tombstone", stone, "")
         world.set_member(new, r.user, r.user, "join")
         for kind in TRANSFERRED:
             if (kind, "") in old.state:
                 world.append(new, r.user, kind,
                              self._transferred(kind, old, new, r.user), "")
+        for (kind, user), event in list(old.state.items()):
+            if not self.conduit and kind == "m.room.member" and (
+                    event["content"].get("membership") == "ban"):
+                world.set_member(new, r.user, user, "ban")
         for alias in list(old.aliases):
             world.set_alias(alias, new, r.user)
         if not self.conduit:
@@ -254,7 +302,7 @@ class Rooms:
         if r.user not in room.joined:
             raise Refusal(403, "M_FORBIDDEN",
                           "You don't have permission to view this room.")
-        target = r.body["user_id"]
+        target = self._target(r)
         if self.conduit or room.membership(target) != "invite":
             self._member(room, r, target, "invite")
         return {}
@@ -274,16 +322,16 @@ class Rooms:
 
     @route("POST", "/rooms/{room}/kick")
     def kick(self, r, room):
-        room, target = self._room(room), r.body["user_id"]
-        event = room.state.get(("m.room.member", target))
+        nobody = "Cannot kick a user who is not in the room."
+        room, target = self._room_of_member(room, nobody), self._target(r)
         now = room.membership(target)
         if self.conduit:
-            if event is None:
-                raise Refusal(400, "M_BAD_STATE",
-                              "Cannot kick a user who is not in the room.")
-            if now == "leave" and (event["content"].get("reason") ==
-                                   r.body.get("reason")):
+            if now is None:
+                raise Refusal(400, "M_BAD_STATE", nobody)
+            if self._is_already(room, r, target, "leave"):
                 return {}
+        elif now == "ban":
+            raise Refusal(403, "M_BAD_STATE", "Cannot kick user who was banned")
         elif now in (None, "leave"):
             raise Refusal(403, "M_FORBIDDEN",
                           "The target user is not in the room")
@@ -292,15 +340,26 @@ class Rooms:
 
     @route("POST", "/rooms/{room}/ban")
     def ban(self, r, room):
-        self._member(self._room(room), r, r.body["user_id"], "ban")
+        if self.conduit or room in self.world.rooms:
+            room = self._room_to_write(r, room)
+        else:
+            room = self._room(room)
+        target = self._target(r)
+        if not self._is_already(room, r, target, "ban"):
+            self._member(room, r, target, "ban")
         return {}
 
     @route("POST", "/rooms/{room}/unban")
     def unban(self, r, room):
-        room, target = self._room(room), r.body["user_id"]
-        if room.membership(target) != "ban":
-            raise Refusal(400, "M_BAD_STATE",
-                          "Cannot unban a user who is not banned.")
+        nobody = "Cannot unban a user who is not banned."
+        room, target = self._room_of_member(room, nobody), self._target(r)
+        now = room.membership(target)
+        # Conduit puts out whom it finds, banned or not.
+        if now is None and self.conduit:
+            raise Refusal(400, "M_BAD_STATE", nobody)
+        if now not in (None, "ban") and not self.conduit:
+            raise Refusal(403, "M_BAD_STATE", "Cannot unban user who was not "
+                          f"banned (membership={now})")
         self._member(room, r, target, "leave")
         return {}
 
@@ -363,7 +422,7 @@ class Rooms:
 
     @route("PUT", "/rooms/{room}/state/{kind}/{key}")
     def set_keyed_state(self, r, room, kind, key):
-        room = self._room(room)
+        room = self._room_to_write(r, room)
         self._check_content(r.body)
         if kind == "m.room.power_levels" and not self.conduit:
             self._check_levels(r.body)
@@ -410,7 +469,7 @@ class Rooms:
 
     @route("PUT", "/rooms/{room}/send/{kind}/{txn}")
     def send(self, r, room, kind, txn):
-        room = self._room(room)
+        room = self._room_to_write(r, room)
         # Synapse takes all a service's users for one here; Conduit does not.
         owner = self.world.users[
             r.service.sender if r.service and not self.conduit else r.user]
@@ -474,72 +533,3 @@ class Rooms:
         if self.conduit and r.device is None:
             raise panic()
         raise Refusal(404, "M_UNRECOGNIZED", "Unrecognized request")
-
-    # -- the directory
-
-    @route("GET", "/directory/room/{alias}", auth="none unlocked")
-    def resolve(self, _r, alias):
-        return {"room_id": self.resolve_alias(alias),
-                "servers": [self.server_name]}
-
-    def resolve_alias(self, alias):
-        """The room id. Asks the services about one that nobody set; so not
-        under the lock."""
-        with self.lock:
-            known = self.world.aliases.get(alias)
-            asked = [s for s in self.appservices.values()
-                     if s.matches("aliases", alias)]
-        for service in asked if known is None else ():
-            if self._ask(service, alias):
-                known = self.world.aliases.get(alias)
-                if known is None and self.conduit:
-                    raise Bare(500, "M_UNKNOWN", "Appservice lied to us. "
-                               "Room does not exist.")
-                break
-        if known is None:
-            raise Refusal(404, "M_NOT_FOUND", "Room with alias not found.")
-        return known[0]
-
-    @route("PUT", "/directory/room/{alias}")
-    def set_alias(self, r, alias):
-        room = self._room(r.body["room_id"])
-        if not self.conduit and r.service is None and (
-                r.user not in room.joined):
-            raise Refusal(403, "M_FORBIDDEN",
-                          "You must be in the room to create an alias for it")
-        self._check_alias_right(r, alias)
-        if alias in self.world.aliases:
-            raise Bare(409, "M_UNKNOWN", "Alias already exists.")
-        self.world.set_alias(alias, room, r.user)
-        return {}
-
-    @route("DELETE", "/directory/room/{alias}")
-    def delete_alias(self, r, alias):
-        self._check_alias_right(r, alias)
-        if alias not in self.world.aliases:
-            raise Refusal(404, "M_NOT_FOUND", "Alias not found.")
-        room_id, owner = self.world.aliases[alias]
-        room = self.world.rooms[room_id]
-        needed = room.needed_to_send("m.room.canonical_alias", True)
-        if owner != r.user and room.power(r.user) < needed:
-            raise Refusal(403, "M_FORBIDDEN",
-                          "User is not permitted to remove this alias.")
-        del self.world.aliases[alias]
-        # Conduit forgets with one alias that the others are the room's.
-        room.aliases = [] if self.conduit else [
-            a for a in room.aliases if a != alias]
-        return {}
-
-    @route("GET", "/rooms/{room}/aliases")
-    def aliases(self, r, room):
-        return {"aliases": self._seen_room(r, room).aliases}
-
-    @route("GET", "/directory/list/room/{room}", auth="none")
-    def visibility(self, _r, room):
-        return {"visibility":
-                "public" if self._room(room).public else "private"}
-
-    @route("PUT", "/directory/list/room/{room}")
-    def set_visibility(self, r, room):
-        self._room(room).public = r.body.get("visibility") == "public"
-        return {}
