@@ -4,12 +4,12 @@ calls that matter, taken on both, compared answer by answer."""
 import pytest
 
 from support.appservice import AppService
-from support.client import Client
+from support.client import Client, quote
 from support.conduit import Conduit, binary
 from support.fakehs import FakeHS
 from support.process import wait_until
 from support.synapse import Synapse
-from support.walk import SERVER, take
+from support.walk import AGENT, OTHER, SENDER, SERVER, Walk, take
 
 
 def compare(real, fake):
@@ -40,6 +40,53 @@ def test_synapse(tmp_path, version):
                 "synapse", tmp_path)
     fake = FakeHS(SERVER, "synapse", room_version=version)
     compare(real, take(fake, "synapse", tmp_path))
+
+
+def delete(hs, dir):
+    """What is left of a room that an administrator has deleted: of each call
+    the answer, and who the service hears has left."""
+    service = AppService(SERVER, dir)
+    try:
+        hs.start()
+        hs.add_appservice(service.path)
+        for localpart in ("probe-sender", "agent-one", "agent-two"):
+            service.register(hs.url, localpart)
+        walk = Walk(hs, service, "synapse")
+        sender, alice = walk.as_user(SENDER), hs.human("alice")
+        room = sender.create_room(
+            room_alias_name="agent-hall", name="Hall",
+            invite=[AGENT, OTHER, alice.user_id])
+        walk.as_user(AGENT).join(room)
+        alice.join(room)
+        hs.delete_room(room)
+        service.answer = lambda path: 404 if "/rooms/" in path else 200
+        walk.note("alias", sender.get(
+            f"/directory/room/{quote('#agent-hall:' + SERVER)}"))
+        walk.of_a_room(room, "deleted")
+        walk.note("state by a human", alice.get(
+            f"/rooms/{quote(room)}/state"))
+        walk.note("message by an agent", walk.as_user(AGENT).put(
+            f"/rooms/{quote(room)}/send/m.room.message/1", {"body": "x"}))
+        walk.note("made again", sender.post(
+            "/createRoom", {"room_alias_name": "agent-hall"}))
+        assert walk.as_user(AGENT).joined_rooms() == set()
+        last = sender.send(sender.create_room(), "the last")
+        service.wait_event(lambda e: e.get("event_id") == last, 30)
+        return walk.seen, sorted(
+            (e["sender"], e["state_key"]) for e in service.events()
+            if e["room_id"] == room
+            and e["content"].get("membership") == "leave")
+    finally:
+        hs.stop()
+        service.stop()
+
+
+def test_a_deleted_room(tmp_path):
+    """Conduit has no such command; what it says of a room that it does not know
+    is in the walk."""
+    real = delete(Synapse(SERVER, tmp_path), tmp_path)
+    assert real[1]
+    assert delete(FakeHS(SERVER, "synapse"), tmp_path) == real
 
 
 def talk(hs, dir):

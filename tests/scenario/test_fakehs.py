@@ -151,6 +151,33 @@ def test_fault_spoils_the_answer(known):
         log_in(caller)
 
 
+def test_lies(known):
+    """It says that it did; neither is it so, nor does anybody hear of it."""
+    hs, service = known
+    assert service.register(hs.url, "agent-two").status == 200
+    one, two = (f"@agent-one:{SERVER}", f"@agent-two:{SERVER}")
+    caller, other = program(hs, service), program(hs, service, two)
+    room = caller.create_room(preset="private_chat", invite=[one])
+    at, told = f"/rooms/{quote(room)}", len(hs.room(room).events)
+    hs.lie("POST", "/(invite|join|kick)(/|$)", times=4)
+    hs.lie("PUT", "/state/", skip=1)
+    assert caller.post(at + "/invite", {"user_id": two}).body == {}
+    assert program(hs, service, one).join(room) == room
+    assert other.post(at + "/join").body == {"room_id": room}
+    assert caller.post(at + "/kick", {"user_id": one}).status == 200
+    assert caller.members(room) == {
+        f"@probe-sender:{SERVER}": "join", one: "invite"}
+    assert len(hs.room(room).events) == told
+    assert caller.set_state(room, "m.room.topic", {"topic": "one"})
+    made = caller.set_state(room, "m.room.topic", {"topic": "two"})
+    assert made.startswith("$") and made not in hs.world.events
+    assert caller.state(room, "m.room.topic") == {"topic": "one"}
+    # The truth again.
+    caller.invite(room, two)
+    assert other.join(room) == room
+    assert [r.status for r in hs.writes("POST", "/invite$")] == [200, 200]
+
+
 def test_fault_delays(known):
     hs, service = known
     hs.fault("GET", "whoami", delay(0.3))
@@ -383,6 +410,36 @@ def test_people_upgrade(people):
         bob.send(room, "too late")
     alice.delete_alias(alias)
     assert alice.resolve(alias) is None
+
+
+def test_a_room_is_deleted(known):
+    hs, service = known
+    hs.wait_delivered()
+    service.received.clear()
+    sender, agent = service.client(hs.url), f"@agent-one:{SERVER}"
+    one = service.client(hs.url, agent)
+    room = sender.create_room(room_alias_name="agent-hall", invite=[agent])
+    kept = sender.create_room()
+    one.join(room)
+    hs.delete_room("agent-hall")
+    assert sender.joined_rooms() == {kept} and one.joined_rooms() == set()
+    assert hs.room(room) is None and hs.room("agent-hall") is None
+    service.answer = 404
+    assert sender.resolve(f"#agent-hall:{SERVER}") is None
+    service.answer = 200
+    for client in (sender, one):
+        got = client.get(f"/rooms/{quote(room)}/joined_members")
+        assert (got.status, got.errcode) == (403, "M_FORBIDDEN")
+    assert one.post(f"/rooms/{quote(room)}/join").status == (
+        500 if hs.conduit else 404)
+    hs.wait_delivered()
+    left = {e["state_key"] for e in service.events()
+            if e["content"].get("membership") == "leave"}
+    assert left == (set() if hs.conduit else {agent, f"@probe-sender:{SERVER}"})
+    # The next one of that name is another.
+    assert sender.create_room(room_alias_name="agent-hall") != room
+    assert len({r.number for r in hs.world.rooms.values()}) == len(
+        hs.world.rooms)
 
 
 # -- what is one manner's own

@@ -2,15 +2,18 @@
 no federation, nothing reported to anybody, no limits that a test could hit."""
 
 import glob
+import hashlib
+import hmac
 import os
 import secrets
 import sys
 
 import yaml
 
-from support.client import Client, answers
+from support.client import Client, answers, quote
 from support.process import Daemon, environment, free_port
 
+SECRET = "for tests"  # who has it makes administrators
 NO_LIMIT = {"per_second": 100000, "burst_count": 100000}
 
 
@@ -25,6 +28,7 @@ class Synapse:
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = settings
         self.appservices = []
+        self._admin = None
         self.daemon = Daemon("synapse", self._path("synapse.log"))
 
     def _path(self, name):
@@ -53,6 +57,7 @@ class Synapse:
                          "args": {"database": self._path("synapse.db")}},
             "media_store_path": self._path("media"),
             "signing_key_path": self._path("signing.key"),
+            "registration_shared_secret": SECRET,
             "macaroon_secret_key": "for tests", "form_secret": "for tests",
             "enable_registration": True,
             "enable_registration_without_verification": True,
@@ -103,6 +108,7 @@ class Synapse:
         """Its database is gone, while it does not run."""
         for path in glob.glob(self._path("synapse.db*")):
             os.unlink(path)
+        self._admin = None
 
     def restart(self):
         self.stop()
@@ -118,6 +124,25 @@ class Synapse:
     def human(self, localpart, password="a human's password"):
         """A new account, logged in."""
         return Client(self.url).register(localpart, password)
+
+    @property
+    def admin(self):
+        """The server's administrator, made when first asked for."""
+        if self._admin is None:
+            client, path = Client(self.url), "/_synapse/admin/v1/register"
+            nonce = client.ok("GET", path)["nonce"]
+            parts = (nonce, "operator", "operators-password", "admin")
+            client.ok("POST", path, {
+                "nonce": nonce, "username": parts[1], "password": parts[2],
+                "admin": True, "mac": hmac.new(
+                    SECRET.encode(), "\0".join(parts).encode(),
+                    hashlib.sha1).hexdigest()})
+            self._admin = client.login(*parts[1:3])
+        return self._admin
+
+    def delete_room(self, room):
+        """As an administrator does: everybody out, and all of it forgotten."""
+        self.admin.ok("DELETE", f"/_synapse/admin/v1/rooms/{quote(room)}", {})
 
     def log(self):
         return self.daemon.output()

@@ -28,7 +28,8 @@ from .admin import AdminRoom
 from .directory import Directory
 from .errors import Bare, Body, Missing, Refusal
 from .faults import (  # noqa: F401, what tests import from here
-    answer, cut_off, delay, garbage, hold, limited, reset_after, reset_before)
+    answer, cut_off, delay, garbage, hold, lie, limited, reset_after,
+    reset_before)
 from .push import Appservice
 from .rooms import Rooms
 from .routing import find, route
@@ -161,10 +162,11 @@ class FakeHS(Accounts, Rooms, Directory, Server):
         unsigned = {**event["unsigned"], "age": age}
         if event["content"].get("membership") == "invite" and (
                 service.owns(event.get("state_key", ""))):
-            room = self.world.rooms[event["room_id"]]
+            room = self.world.rooms.get(event["room_id"])
             unsigned["invite_room_state"] = [
                 {k: e[k] for k in ("type", "sender", "content", "state_key")}
-                for (kind, _), e in room.state.items() if kind in (
+                for (kind, _), e in (room.state if room else {}).items()
+                if kind in (
                     "m.room.create", "m.room.join_rules", "m.room.name",
                     "m.room.canonical_alias")]
         # Its old format: what is in unsigned stands outside once more.
@@ -266,6 +268,19 @@ class FakeHS(Accounts, Rooms, Directory, Server):
         """What the bot of the admin room answers."""
         with self.lock:
             return self.admin.command(text)
+
+    def delete_room(self, alias):
+        """As an administrator does: everybody out, and all of it forgotten.
+        Synapse's services hear of the leaves; of Conduit, which has no such
+        command, the rows of its database are gone."""
+        with self.lock:
+            room = self.room(alias)
+            if not self.conduit:
+                for user_id in [key for (kind, key) in room.state
+                                if kind == "m.room.member" and room.membership(
+                                    key) in ("join", "invite", "knock")]:
+                    self.world.set_member(room, user_id, user_id, "leave")
+            self.world.forget_room(room)
 
     # -- answering
 

@@ -2,6 +2,8 @@
 
 import re
 
+from .world import hash_id
+
 
 class Fault:
     """What happens to the next `times` requests that fit, after letting
@@ -31,7 +33,8 @@ class Fault:
 
 class Action:
     """process: is the request carried out? answer: (status, body, headers)
-    in place of the true one, with process=True of what was really done.
+    in place of the true one, with process=True of what was really done; or
+    what gives it for a request.
     reset: the connection breaks instead of an answer. cut: only half of the
     answer comes. wait: seconds before anything; until: an event before it."""
 
@@ -58,6 +61,20 @@ def limited(retry_after_ms=None, retry_after=None):
         body["retry_after_ms"] = retry_after_ms
     return answer(429, body, {} if retry_after is None else {
         "Retry-After": str(retry_after)})
+
+
+def lie():
+    """As if it had been carried out, and it was not."""
+    return Action(process=False, answer=_as_if_done)
+
+
+def _as_if_done(request):
+    body = {}
+    if request.path.endswith("/join") or "/join/" in request.path:
+        body = {"room_id": request.room}
+    elif re.search(r"/(state|send|redact)/", request.path):
+        body = {"event_id": "$" + hash_id("a lie", request.index)}
+    return 200, body, {}
 
 
 def delay(seconds):

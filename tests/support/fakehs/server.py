@@ -10,7 +10,7 @@ import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .faults import Fault
+from .faults import Fault, lie
 
 
 class Request:
@@ -135,6 +135,11 @@ class Server:
         self.faults.append(fault)
         return fault
 
+    def lie(self, method, path_regex, times=1, skip=0):
+        """From now on the next `times` such requests are answered as if they
+        had been carried out, and nothing is done."""
+        return self.fault(method, path_regex, lie(), times, skip)
+
     def clear_faults(self):
         self.faults = []
 
@@ -177,7 +182,8 @@ class Server:
                 time.sleep(self.latency)
             self._tell(request, "after")
             if fault and fault.answer:
-                got = fault.answer
+                got = (fault.answer(request) if callable(fault.answer)
+                       else fault.answer)
             if got is not None:
                 request.status, request.answer = got[0], got[1]
             return got, fault

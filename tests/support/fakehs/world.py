@@ -269,6 +269,7 @@ class World:
         self.events = {}
         self.on_event = lambda event, room, position: None
         self._count = itertools.count(1)
+        self._rooms = itertools.count(1)
 
     def full_id(self, localpart):
         return f"@{localpart}:{self.server_name}"
@@ -310,7 +311,7 @@ class World:
 
     def make_room(self, sender, content, version):
         """A room with its first event."""
-        number = len(self.rooms) + 1
+        number = next(self._rooms)
         if int(version) >= 12:
             room_id = "!" + hash_id("room", number, secrets.token_hex(8))
         else:
@@ -370,6 +371,15 @@ class World:
 
     def rooms_of(self, user_id):
         return [r for r in self.rooms.values() if user_id in r.joined]
+
+    def forget_room(self, room):
+        """As if it had never been."""
+        del self.rooms[room.room_id]
+        for event in room.events:
+            del self.events[event["event_id"]]
+        for alias in [a for a, (id, _) in self.aliases.items()
+                      if id == room.room_id]:
+            del self.aliases[alias]
 
     def set_alias(self, alias, room, user_id):
         self.aliases[alias] = (room.room_id, user_id)
