@@ -45,7 +45,20 @@ MUST_CHECK enum rc work_nothing(struct work *w, struct err *e);
 /* An agent that waits for a person: state blocked, with the words. */
 MUST_CHECK enum rc work_block(struct work *w, const char *why, struct err *e);
 
-/* The kinds (step_account.c, step_room.c, step_direct.c, tokens/). */
+/* The row of the step's room, by the key that it has until now; RC_NOT_FOUND:
+ * it does not exist yet. */
+MUST_CHECK enum rc work_room(
+	struct work *w, struct store_room *row, struct err *e);
+/* What the policy's state depends on, of a room that was made by maker. */
+struct state_how work_state_how(struct work *w, const char *maker);
+/* The alias of the step's room leads to this one. Where it leads to another
+ * room of ours that is what that one was called before, and is taken off it;
+ * RC_EXISTS: it leads to somebody else's. */
+MUST_CHECK enum rc work_lead_alias(
+	struct work *w, const char *room_id, struct err *e);
+
+/* The kinds (step_account.c, step_room.c, step_state.c, step_member.c, step_direct.c,
+ * tokens/). */
 MUST_CHECK enum rc step_register(struct work *w, struct err *e);
 MUST_CHECK enum rc step_profile(struct work *w, struct err *e);
 MUST_CHECK enum rc step_create_room(struct work *w, struct err *e);
