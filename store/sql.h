@@ -145,10 +145,11 @@
 	  "UPDATE room SET room_id = ?2, maker = ?3, looked_ms = ?4, "         \
 	  "missing_ms = 0, held = NULL WHERE key = ?1")                        \
 	X(ROOM_RENAME,                                                         \
-	  "UPDATE room SET room_id = f.room_id, maker = f.maker, "             \
-	  "looked_ms = f.looked_ms, missing_ms = f.missing_ms, held = NULL "   \
-	  "FROM room AS f WHERE f.key = ?1 AND f.room_id IS NOT NULL "         \
-	  "AND room.key = ?2 AND room.room_id IS NULL")                        \
+	  "UPDATE room SET (room_id, maker, looked_ms, missing_ms) = "         \
+	  "(SELECT room_id, maker, looked_ms, missing_ms FROM room "           \
+	  "WHERE key = ?1), held = NULL WHERE key = ?2 AND room_id IS NULL "   \
+	  "AND EXISTS (SELECT 1 FROM room "                                    \
+	  "WHERE key = ?1 AND room_id IS NOT NULL)")                           \
 	X(ROOM_PLACELESS,                                                      \
 	  "UPDATE room SET room_id = NULL, maker = NULL WHERE key = ?1")       \
 	X(ROOM_TO_OLD,                                                         \
@@ -197,19 +198,21 @@
 	  "event_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                         \
 	X(REMOVAL_TRIM,                                                        \
 	  "DELETE FROM removal WHERE room_id = ?1 AND user_id = ?2 "           \
-	  "AND id NOT IN (SELECT id FROM removal WHERE room_id = ?1 "          \
-	  "AND user_id = ?2 ORDER BY at_ms DESC, id DESC LIMIT 2)")            \
+	  "AND (at_ms, id) < (SELECT at_ms, id FROM removal "                  \
+	  "WHERE room_id = ?1 AND user_id = ?2 "                               \
+	  "ORDER BY at_ms DESC, id DESC LIMIT 1 OFFSET 1)")                    \
 	X(REMOVAL_UNBAN,                                                       \
 	  "DELETE FROM removal WHERE room_id = ?1 AND user_id = ?2 "           \
 	  "AND ban = 1")                                                       \
 	X(REMOVALS_FORGIVE, "DELETE FROM removal WHERE user_id = ?1")          \
 	X(REMOVALS_ASK,                                                        \
 	  "INSERT INTO removal (room_id, user_id, ban, asked, at_ms) "         \
-	  "SELECT k.room_id, ?1, 1, 1, ?2 FROM member AS m "                   \
-	  "CROSS JOIN identifier AS r ON r.no = m.room "                       \
-	  "CROSS JOIN room AS k ON k.room_id = r.id "                          \
-	  "WHERE m.user = (SELECT no FROM identifier WHERE id = ?1) "          \
-	  "AND m.membership = 3")                                              \
+	  "SELECT k.room_id, ?1, 1, 1, ?2 FROM declared_member AS d "          \
+	  "CROSS JOIN room AS k ON k.key = d.room_key AND k.declared = 1 "     \
+	  "CROSS JOIN identifier AS r ON r.id = k.room_id "                    \
+	  "CROSS JOIN member AS m ON m.room = r.no AND m.user = "              \
+	  "(SELECT no FROM identifier WHERE id = ?1) "                         \
+	  "WHERE d.user_id = ?1 AND m.membership = 3")                         \
 	X(REMOVAL_REFUSED,                                                     \
 	  "UPDATE removal SET asked = 0 WHERE room_id = ?1 AND user_id = ?2")  \
 	X(REMOVAL_LIST,                                                        \
