@@ -447,7 +447,7 @@ static void test_redaction(void **state)
 	/* A look that finds the same does not know of which event it is. */
 	assert_ok(store_begin(f->s, &f->e), f->e);
 	assert_ok(store_state_set(f->s, R, "m.room.name", "{\"name\":\"New\"}",
-			  NULL, 30, NULL, &f->e),
+			  NULL, NULL, 30, NULL, &f->e),
 		f->e);
 	assert_ok(store_commit(f->s, &f->e), f->e);
 	/* What is redacted does not come back. */
@@ -469,7 +469,7 @@ static void test_ignored(void **state)
 	static const char *const events[] = {
 		MESSAGE("$1"),
 		"{\"type\":\"m.room.message\"}",
-		"{\"type\":\"m.room.topic\",\"state_key\":\"\"}",
+		"{\"type\":\"m.room.avatar\",\"state_key\":\"\"}",
 		"{\"type\":\"x.y\",\"state_key\":5,\"content\":null}",
 		"{\"type\":\"x\",\"event_id\":1e400,\"content\":1.5}",
 		"{\"type\":\"\"}",

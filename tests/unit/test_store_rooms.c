@@ -17,7 +17,7 @@
 #define R1 "!one:example.org"
 #define R2 "!two:example.org"
 
-static const struct store_room glass = { .key = GLASS };
+static const struct store_room glass = { .key = GLASS, .rule = "{team}" };
 static const struct store_room pair = { .key = PAIR, .direct = true };
 
 static void declare_rooms(struct store_fixture *f)
@@ -49,16 +49,15 @@ static void test_rooms(void **state)
 	assert_int_equal(all.n_rooms, 2);
 	const struct store_room *r = &all.rooms[0], *d = &all.rooms[1];
 	assert_string_equal(r->key, GLASS);
-	assert_string_equal(r->alias, GLASS);
+	assert_string_equal(r->rule, "{team}");
 	assert_false(r->direct);
 	assert_true(r->declared);
 	assert_null(r->room_id);
 	assert_null(r->maker);
-	assert_null(r->name);
-	assert_null(r->power);
-	assert_null(r->version);
+	assert_null(r->state);
+	assert_int_equal(r->n_members, 0);
 	assert_string_equal(d->key, PAIR);
-	assert_null(d->alias);
+	assert_null(d->rule);
 	assert_true(d->direct);
 
 	WRITE(f, store_room_found(f->s, GLASS, R1, ANNA, &f->e));
@@ -124,20 +123,34 @@ static void test_declared_members(void **state)
 	assert_members(f, NULL, 0);
 }
 
+/* A mark is told with the member that it is of. */
 static void test_marks(void **state)
 {
+	static const char *const both[] = { ANNA, BERT };
 	struct store_fixture *f = *state;
 
-	WRITE(f, store_mark_add(f->s, R2, ANNA, &f->e));
-	WRITE(f, store_mark_add(f->s, R1, BERT, &f->e));
+	declare_rooms(f);
+	WRITE(f, store_room_found(f->s, PAIR, R2, ANNA, &f->e));
+	WRITE(f, store_membership_poll(f->s, R2, both, 2, 5, NULL, &f->e));
+	WRITE(f, store_mark_add(f->s, R2, BERT, &f->e));
+	WRITE(f, store_mark_add(f->s, R2, CARL, &f->e)); /* is not there */
+	WRITE(f, store_mark_add(f->s, R1, ANNA, &f->e)); /* another room */
 	WRITE(f, store_mark_add(f->s, R1, ANNA, &f->e));
-	WRITE(f, store_mark_add(f->s, R1, ANNA, &f->e));
-	struct store_snapshot all = snapshot(f);
-	assert_int_equal(all.n_marks, 3);
-	assert_string_equal(all.marks[0].room_id, R1);
-	assert_string_equal(all.marks[0].user_id, ANNA);
-	assert_string_equal(all.marks[1].user_id, BERT);
-	assert_string_equal(all.marks[2].room_id, R2);
+	const struct store_room *d = &snapshot(f).rooms[1];
+	assert_string_equal(d->key, PAIR);
+	assert_int_equal(d->n_members, 2);
+	assert_string_equal(d->members[0].user_id, ANNA);
+	assert_false(d->members[0].marked);
+	assert_string_equal(d->members[1].user_id, BERT);
+	assert_true(d->members[1].marked);
+	assert_int_equal(
+		store_fixture_sql(f, "SELECT count(*) FROM direct_mark"), 3);
+	/* Another room of the two has no marks yet. */
+	WRITE(f, store_room_found(f->s, PAIR, R1, ANNA, &f->e));
+	WRITE(f, store_membership_poll(f->s, R1, both, 2, 5, NULL, &f->e));
+	d = &snapshot(f).rooms[1];
+	assert_true(d->members[0].marked);
+	assert_false(d->members[1].marked);
 }
 
 static void test_one_room(void **state)
@@ -204,15 +217,25 @@ static bool set(struct store_fixture *f, struct store_membership m)
 	return changed;
 }
 
+/* The first room's members; all others have none. */
+static const struct store_room *only_room(struct store_fixture *f)
+{
+	struct store_snapshot all = snapshot(f);
+
+	for (size_t i = 1; i < all.n_rooms; i++)
+		assert_int_equal(all.rooms[i].n_members, 0);
+	return all.rooms;
+}
+
 /* The row of ANNA in R1, which a room must be found for. */
 static void assert_row(struct store_fixture *f, const char *membership,
 	int64_t origin_ts, const char *source)
 {
-	struct store_snapshot all = snapshot(f);
+	const struct store_room *r = only_room(f);
 
-	assert_int_equal(all.n_memberships, 1);
-	const struct store_membership *m = &all.memberships[0];
-	assert_string_equal(m->room_id, R1);
+	assert_string_equal(r->room_id, R1);
+	assert_int_equal(r->n_members, 1);
+	const struct store_member *m = &r->members[0];
 	assert_string_equal(m->user_id, ANNA);
 	assert_string_equal(m->membership, membership);
 	assert_int_equal(m->origin_ts, origin_ts);
@@ -319,7 +342,7 @@ static void test_membership_every_order(void **state)
 		arena_free(&f->a);
 	}
 	assert_int_equal(orders, 720);
-	assert_int_equal(snapshot(f).n_memberships, 0);
+	assert_int_equal(only_room(f)->n_members, 0);
 }
 
 static void test_membership_refuses(void **state)
@@ -344,14 +367,13 @@ static void test_membership_refuses(void **state)
 /* What of a snapshot's rows is said of a user: "join poll 500". */
 static const char *said(struct store_fixture *f, const char *user_id)
 {
-	struct store_snapshot all = snapshot(f);
+	const struct store_room *r = only_room(f);
 
-	for (size_t i = 0; i < all.n_memberships; i++)
-		if (strcmp(all.memberships[i].user_id, user_id) == 0)
+	for (size_t i = 0; i < r->n_members; i++)
+		if (strcmp(r->members[i].user_id, user_id) == 0)
 			return arena_printf(&f->a, "%s %s %lld",
-				all.memberships[i].membership,
-				all.memberships[i].source,
-				(long long)all.memberships[i].origin_ts);
+				r->members[i].membership, r->members[i].source,
+				(long long)r->members[i].origin_ts);
 	return "nothing";
 }
 
@@ -423,8 +445,8 @@ static bool set_state(struct store_fixture *f, const char *type,
 
 	snprintf(event_id, sizeof(event_id), "$%d", events++);
 	WRITE(f,
-		store_state_set(f->s, R1, type, content, event_id, origin_ts,
-			&changed, &f->e));
+		store_state_set(f->s, R1, type, content, event_id, BERT,
+			origin_ts, &changed, &f->e));
 	return changed;
 }
 
@@ -462,38 +484,91 @@ static void test_only(void **state)
 		1);
 }
 
+/* What the snapshot has of a type in GLASS; NULL: nothing. */
+static const char *content(struct store_fixture *f, enum room_state st)
+{
+	const struct store_room *r = snapshot(f).rooms;
+
+	return r->state ? r->state[st].content : NULL;
+}
+
 static void test_state(void **state)
 {
 	struct store_fixture *f = *state;
 
 	find_room(f);
+	assert_null(snapshot(f).rooms[0].state);
 	assert_true(
 		set_state(f, "m.room.name", "{\"name\":\"Gl\\u00e4s\"}", 5));
 	assert_true(set_state(
 		f, "m.room.power_levels", "{\"users\":{\"@a:b\":100}}", 5));
 	assert_true(
 		set_state(f, "m.room.create", "{\"room_version\":\"10\"}", 5));
-	const struct store_room *r = snapshot(f).rooms;
-	assert_string_equal(r->name, "Gl\xc3\xa4s");
-	assert_string_equal(r->power, "{\"users\":{\"@a:b\":100}}");
-	assert_string_equal(r->version, "10");
+	/* As it came. */
+	assert_string_equal(
+		content(f, ROOM_STATE_NAME), "{\"name\":\"Gl\\u00e4s\"}");
+	assert_string_equal(
+		content(f, ROOM_STATE_POWER), "{\"users\":{\"@a:b\":100}}");
+	assert_string_equal(
+		content(f, ROOM_STATE_CREATE), "{\"room_version\":\"10\"}");
+	assert_null(content(f, ROOM_STATE_TOPIC));
+	const struct store_state *st =
+		&snapshot(f).rooms[0].state[ROOM_STATE_POWER];
+	assert_string_equal(st->sender, BERT);
+	assert_int_equal(st->origin_ts, 5);
 
 	assert_false(set_state(f, "m.room.name", "{\"name\":\"old\"}", 4));
-	assert_string_equal(snapshot(f).rooms[0].name, "Gl\xc3\xa4s");
+	assert_string_equal(
+		content(f, ROOM_STATE_NAME), "{\"name\":\"Gl\\u00e4s\"}");
 	assert_false(
 		set_state(f, "m.room.name", "{\"name\":\"Gl\\u00e4s\"}", 6));
 	assert_false(set_state(f, "m.room.name", "{\"name\":\"old\"}", 5));
 	assert_true(set_state(f, "m.room.name", "{\"name\":\"new\"}", 6));
-	assert_string_equal(snapshot(f).rooms[0].name, "new");
+	assert_string_equal(content(f, ROOM_STATE_NAME), "{\"name\":\"new\"}");
+}
 
-	/* Rooms of the first version do not say so; a name may be missing, and
-	 * what is no JSON says nothing. */
-	assert_true(set_state(f, "m.room.create", "{}", 7));
-	assert_string_equal(snapshot(f).rooms[0].version, "1");
-	assert_true(set_state(f, "m.room.name", "{}", 7));
-	assert_null(snapshot(f).rooms[0].name);
-	assert_true(set_state(f, "m.room.name", "{\"name\":", 8));
-	assert_null(snapshot(f).rooms[0].name);
+/* Each type that the plan looks at is found in its place, and no other. */
+static void test_state_types(void **state)
+{
+	static const char *const types[] = { "m.room.create", "m.room.name",
+		"m.room.topic", "m.room.power_levels", "m.room.join_rules",
+		"m.room.history_visibility", "m.room.encryption",
+		"m.room.canonical_alias", "m.room.tombstone" };
+	struct store_fixture *f = *state;
+	char text[64];
+
+	find_room(f);
+	assert_int_equal(ARRAY_LEN(types), ROOM_STATES);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		assert_int_equal(room_state_of(types[i]), i);
+		assert_string_equal(
+			room_state_type((enum room_state)i), types[i]);
+		snprintf(text, sizeof(text), "{\"no\":%zu}", i);
+		assert_true(set_state(f, types[i], text, 5));
+	}
+	assert_int_equal(room_state_of("m.room.member"), ROOM_STATES);
+	assert_null(room_state_type(ROOM_STATES));
+	assert_true(set_state(f, "org.example", "{}", 5));
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		snprintf(text, sizeof(text), "{\"no\":%zu}", i);
+		assert_string_equal(content(f, (enum room_state)i), text);
+	}
+}
+
+/* Of a direct room there is nothing to look at but its name. */
+static void test_state_of_a_direct_room(void **state)
+{
+	struct store_fixture *f = *state;
+
+	declare_rooms(f);
+	WRITE(f, store_room_found(f->s, PAIR, R1, ANNA, &f->e));
+	assert_true(set_state(f, "m.room.topic", "{\"topic\":\"t\"}", 5));
+	assert_null(snapshot(f).rooms[1].state);
+	assert_true(set_state(f, "m.room.name", "{\"name\":\"n\"}", 5));
+	const struct store_room *d = &snapshot(f).rooms[1];
+	assert_string_equal(
+		d->state[ROOM_STATE_NAME].content, "{\"name\":\"n\"}");
+	assert_null(d->state[ROOM_STATE_TOPIC].content);
 }
 
 /* --- the snapshot --------------------------------------------------------- */
@@ -513,15 +588,19 @@ static void test_snapshot_has_rooms_with_a_key_only(void **state)
 	set(f, m);
 	WRITE(f, store_room_found(f->s, PAIR, R2, NULL, &f->e));
 	struct store_snapshot all = snapshot(f);
-	assert_int_equal(all.n_memberships, 3);
-	assert_string_equal(all.memberships[0].room_id, R1);
-	assert_string_equal(all.memberships[0].user_id, "@0:example.org");
-	assert_string_equal(all.memberships[1].room_id, R1);
-	assert_string_equal(all.memberships[1].user_id, ANNA);
-	assert_string_equal(all.memberships[2].room_id, R2);
-	/* Two keys of one room give its rows once. */
+	assert_int_equal(all.n_rooms, 2);
+	assert_int_equal(all.rooms[0].n_members, 2);
+	assert_string_equal(all.rooms[0].members[0].user_id, "@0:example.org");
+	assert_string_equal(all.rooms[0].members[1].user_id, ANNA);
+	assert_int_equal(all.rooms[1].n_members, 1);
+	assert_string_equal(all.rooms[1].members[0].user_id, "@0:example.org");
+	/* Two keys of one room: it is the room of both. */
 	WRITE(f, store_room_found(f->s, PAIR, R1, NULL, &f->e));
-	assert_int_equal(snapshot(f).n_memberships, 2);
+	all = snapshot(f);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(all.rooms[i].n_members, 2);
+		assert_string_equal(all.rooms[i].members[1].user_id, ANNA);
+	}
 }
 
 static void test_snapshot_in_a_transaction(void **state)
@@ -554,15 +633,14 @@ static void test_snapshot_is_a_copy(void **state)
 	assert_ok(store_commit(f->s, &f->e), f->e);
 	struct store_snapshot all = snapshot(f);
 	WRITE(f, store_membership_poll(f->s, R1, NULL, 0, 5000, NULL, &f->e));
-	assert_int_equal(all.n_memberships, N);
+	assert_int_equal(all.rooms[0].n_members, N);
 	for (int i = 0; i < N; i++) {
-		const struct store_membership *m = &all.memberships[i];
+		const struct store_member *m = &all.rooms[0].members[i];
 		snprintf(user, sizeof(user), "@u%04d:example.org", i);
 		assert_string_equal(m->user_id, user);
 		assert_string_equal(m->membership, "join");
 		assert_int_equal(m->origin_ts, i);
-		assert_ptr_equal(m->room_id, all.rooms[0].room_id);
-		assert_ptr_equal(m->source, all.memberships[0].source);
+		assert_ptr_equal(m->source, all.rooms[0].members[0].source);
 	}
 }
 
@@ -580,6 +658,8 @@ int main(void)
 		STORE_TEST(test_poll),
 		STORE_TEST(test_only),
 		STORE_TEST(test_state),
+		STORE_TEST(test_state_types),
+		STORE_TEST(test_state_of_a_direct_room),
 		STORE_TEST(test_snapshot_has_rooms_with_a_key_only),
 		STORE_TEST(test_snapshot_in_a_transaction),
 		STORE_TEST(test_snapshot_is_a_copy),
