@@ -113,6 +113,9 @@ bool member_is_held(const struct plan_how *how,
 		return true;
 	if (n == 0)
 		return false;
-	return r[n - 1].ban || (row->direct && r[n - 1].by) ||
+	/* Out of a room of two by the other's hand, which is no accident. */
+	const bool put_out = row->direct && r[n - 1].by &&
+		!text_eq(r[n - 1].by, user_id);
+	return r[n - 1].ban || put_out ||
 		(n > 1 && is_again(how, &r[n - 2]));
 }
