@@ -104,10 +104,10 @@ enum setting_type {
 		"requests in flight at once")                                  \
 	X(INTERVAL, "reconcile.interval", DURATION, "5m", "1s..24h",           \
 		"how often the rooms are looked at")                           \
-	X(RESPECT_WINDOW, "respect.window", DURATION, "24h", "1s..720h",       \
-		"an agent that is removed twice within it is kept out")        \
 	X(PASSWORD, "reconcile.password", WORD, "random", "random|none",       \
 		"of a new account on Conduit: random and forgotten, or none")  \
+	X(RESPECT_WINDOW, "respect.window", DURATION, "24h", "1s..720h",       \
+		"an agent that is removed twice within it is kept out")        \
 	X(OPS_SOCKET, "ops.socket", PATH, "muster.sock", NULL,                 \
 		"the admin socket")                                            \
 	X(OPS_LISTEN, "ops.listen", ADDRESS, NULL, NULL,                       \
