@@ -18,8 +18,8 @@
 #include "base/poison.h"
 
 const struct setting_info setting_infos[SETTING_COUNT] = {
-#define X(id, path, type, def, allowed, help)                                  \
-	{ path, SETTING_##type, def, allowed, help },
+#define X(id, path, type, def, allowed, reload, help)                          \
+	{ path, SETTING_##type, def, allowed, reload, help },
 	SETTINGS(X)
 #undef X
 };
@@ -386,6 +386,32 @@ enum rc config_load(const char *path, struct config *ret, struct report *report,
 	else
 		config_free(&c);
 	return rc;
+}
+
+/* As it was given, wherever that stands. */
+static bool is_same(
+	const struct setting_value *a, const struct setting_value *b)
+{
+	/* Defaults may come from another setting, of which it is told. */
+	return (a->source == FROM_DEFAULT && b->source == FROM_DEFAULT) ||
+		(text_eq(a->text, b->text) && a->secret == b->secret);
+}
+
+void config_hold(
+	struct config *next, const struct config *now, struct report *r)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting_info *info = &setting_infos[i];
+		struct place at = config_place(next, (enum setting)i);
+		if (info->reload == RELOAD_YES)
+			continue;
+		if (!next->v[i].wrong && !is_same(&next->v[i], &now->v[i]))
+			report_warning(r, at.file, at.line, at.column,
+				"%s: a change of it takes effect at the next "
+				"start: until then it is as it was",
+				info->path);
+		next->v[i] = now->v[i];
+	}
 }
 
 void config_free(struct config *c)

@@ -43,7 +43,9 @@ struct config {
 struct setting_info {
 	const char *path;
 	enum setting_type type;
-	const char *def, *allowed, *help;
+	const char *def, *allowed;
+	enum setting_reload reload;
+	const char *help;
 };
 extern const struct setting_info setting_infos[SETTING_COUNT];
 
@@ -57,6 +59,14 @@ extern const struct setting_info setting_infos[SETTING_COUNT];
 MUST_CHECK enum rc config_load(const char *path, struct config *ret,
 	struct report *report, struct err *e);
 void config_free(struct config *c);
+
+/*
+ * What holds until the next start is as it is in `now`, whatever was read anew
+ * into `next`: what differs is a warning with its place. `next` borrows from
+ * the configuration that `now` has these from, which must outlive it.
+ */
+void config_hold(
+	struct config *next, const struct config *now, struct report *r);
 
 /* NULL when not set and without a default. Paths are joined with the file's
  * folder already. */

@@ -100,6 +100,7 @@ static void show_setting(const struct config *c, enum setting s, struct jb *b)
 	else
 		show_value(c, s, b);
 	jb_str(b, "from", source_names[v->source]);
+	jb_bool(b, "reloadable", setting_infos[s].reload == RELOAD_YES);
 	if (v->source == FROM_FILE)
 		jb_int(b, "line", v->line);
 	jb_end_obj(b);
@@ -176,7 +177,8 @@ void config_write_template(struct buf *out)
 		"# muster.yaml: relative paths are relative to this file; "
 		"every\n"
 		"# setting can be overridden by MUSTER_<SECTION>_<KEY>.\n"
-		"# Commented lines show the default.\n");
+		"# Commented lines show the default; (at the start): not "
+		"while it runs.\n");
 	const char *last = NULL;
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting_info *info = &setting_infos[i];
@@ -185,10 +187,11 @@ void config_write_template(struct buf *out)
 			continue; /* an alternative to `namespace: declared` */
 		int depth = 0;
 		const char *key = open_sections(out, last, info->path, &depth);
-		buf_addf(out, "%s%*s%s%s: %s  # %s\n", depth ? "" : "\n",
+		buf_addf(out, "%s%*s%s%s: %s  # %s%s\n", depth ? "" : "\n",
 			depth * 2, "", example ? "" : "# ", key,
 			example ? example : default_of((enum setting)i),
-			info->help);
+			info->help,
+			info->reload == RELOAD_YES ? "" : " (at the start)");
 		last = info->path;
 	}
 }
