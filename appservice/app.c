@@ -9,9 +9,11 @@
 
 #include "appservice/app.h"
 #include "appservice/reconcile/wanted.h"
+#include "appservice/reload.h"
 #include "appservice/tokens/tokens.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "matrix/id.h"
 
@@ -19,14 +21,29 @@
 
 atomic_bool app_stop, app_abort;
 
+/* Who exchanges is not kept waiting by many who look. */
+static void lock_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+	pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__
+	pthread_rwlockattr_setkind_np(
+		&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 void app_init(struct app *app)
 {
 	*app = (struct app){ 0 };
+	lock_init(&app->lock);
 	app->started_ms = clock_wall_ms();
 }
 
 void app_free(struct app *app)
 {
+	reload_free(app->reload);
 	wanted_free(app->wanted);
 	tokens_free(app->tokens);
 	store_close(app->store);
@@ -34,13 +51,48 @@ void app_free(struct app *app)
 	registration_free(&app->reg);
 	fleet_free(&app->fleet);
 	config_free(&app->config);
+	config_free(&app->first);
 	free(app->sender_id);
+	pthread_rwlock_destroy(&app->lock);
 	*app = (struct app){ 0 };
 }
 
 bool app_stopping(void)
 {
 	return atomic_load(&app_stop);
+}
+
+void app_hold(struct app *app)
+{
+	pthread_rwlock_rdlock(&app->lock);
+}
+
+void app_let_go(struct app *app)
+{
+	pthread_rwlock_unlock(&app->lock);
+}
+
+void app_setup_log(const struct config *c)
+{
+	static const char *const levels[] = { "error", "warn", "info",
+		"debug" };
+	const char *level = config_text(c, SET_LOG_LEVEL);
+	enum log_level l = LOG_INFO;
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		if (text_eq(level, levels[i]))
+			l = (enum log_level)i;
+	log_setup(l,
+		text_eq(config_text(c, SET_LOG_FORMAT), "text") ? LOG_TEXT
+								: LOG_JSON);
+}
+
+void app_log_findings(const char *msg, const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct finding *f = &r->items[i];
+		log_warn(msg, LS("text", f->text), LS("file", f->file),
+			LI("line", f->line), LI("column", f->column));
+	}
 }
 
 static struct fleet_source fleet_source_of(const struct config *c)
@@ -124,15 +176,18 @@ static void check_admin(const struct app *app, struct report *report)
 			admin);
 }
 
-/* All of it, so that everything that is wrong is told at once. */
+/* All of it, so that everything that is wrong is told at once. `now`: what it
+ * comes after in a running service; NULL: nothing. */
 static enum rc load_all(struct app *app, const char *path, enum app_use use,
-	struct report *report, struct err *e)
+	const struct config *now, struct report *report, struct err *e)
 {
 	const struct config *c = &app->config;
 	size_t before = report->errors;
 	enum rc rc = config_load(path, &app->config, report, e);
 	if (!c->readable)
 		return rc;
+	if (now)
+		config_hold(&app->config, now, report);
 	check_files(c, use, report);
 	if (has_fleet(c)) {
 		const struct fleet_source src = fleet_source_of(c);
@@ -149,7 +204,7 @@ static enum rc load_all(struct app *app, const char *path, enum app_use use,
 enum rc app_load(struct app *app, const char *config_path, enum app_use use,
 	struct report *report, struct err *e)
 {
-	enum rc rc = load_all(app, config_path, use, report, e);
+	enum rc rc = load_all(app, config_path, use, NULL, report, e);
 	if (rc != RC_OK)
 		return rc;
 	struct arena a = { 0 };
@@ -165,82 +220,28 @@ enum rc app_load(struct app *app, const char *config_path, enum app_use use,
 	return RC_OK;
 }
 
-struct registration_want app_want(const struct app *app)
+enum rc app_load_anew(const struct app *app, struct app *next,
+	struct report *report, struct err *e)
 {
-	const struct config *c = &app->config;
-	return (struct registration_want){
-		.id = config_text(c, SET_AS_ID),
-		.url = config_text(c, SET_AS_URL),
-		.sender_localpart = config_text(c, SET_AS_SENDER),
-		.server_name = config_text(c, SET_HS_NAME),
-		.prefix = config_text(c, SET_NAMESPACE_PREFIX),
-		.users = app->fleet.declared_users,
-		.n_users = app->fleet.n_declared_users,
-		.aliases = app->fleet.declared_aliases,
-		.n_aliases = app->fleet.n_declared_aliases,
-	};
+	app_init(next);
+	return load_all(
+		next, app->config.path, FOR_SERVICE, &app->config, report, e);
 }
 
-enum rc app_check_namespace(const struct app *app,
-	const struct registration *reg, const char *path, struct err *e)
+void app_exchange(struct app *app, struct app *next)
 {
-	const char *server = config_text(&app->config, SET_HS_NAME);
-	struct arena a = { 0 };
-	const char *bot = id_user(&a, "conduit", server);
-	enum rc rc = bot ? RC_OK : err_nomem(e);
-	if (rc == RC_OK && registration_matches(reg, NS_USERS, bot))
-		rc = err_set(e, RC_INVALID,
-			"%s: the namespace covers %s, the homeserver's own "
-			"user",
-			path, bot);
-	for (size_t i = 0; i < app->fleet.n_humans && rc == RC_OK; i++) {
-		const char *id = app->fleet.humans[i]->user_id;
-		if (registration_owns(reg, server, id))
-			rc = err_set(e, RC_INVALID,
-				"%s: the namespace covers %s, who is human: "
-				"run `muster registration`, then `muster "
-				"register`",
-				path, id);
-	}
-	arena_free(&a);
-	return rc;
-}
-
-/* Is it what the configuration and the fleet's files say? */
-static enum rc compare(
-	const struct app *app, const char *path, bool *other, struct err *e)
-{
-	const struct registration_want want = app_want(app);
-	struct registration wanted = { 0 };
-	const char *what = NULL;
-	enum rc rc = registration_make(&want, &wanted, e);
-	if (rc != RC_OK)
-		return rc;
-	bool same = registration_same(&app->reg, &wanted, &what);
-	registration_free(&wanted);
-	if (other)
-		*other = !same && text_starts(what, "namespaces.");
-	if (same || (other && *other))
-		return RC_OK;
-	return err_set(e, RC_INVALID,
-		"%s: %s is not what the configuration says: run `muster "
-		"registration`, then `muster register`",
-		path, what);
-}
-
-enum rc app_load_registration(
-	struct app *app, bool *other, struct report *report, struct err *e)
-{
-	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
-	enum rc rc = registration_read(path, &app->reg, report, e);
-	if (rc == RC_NOT_FOUND)
-		return err_set(e, rc,
-			"%s: there is no registration yet: run `muster "
-			"registration`, then `muster register`",
-			path);
-	if (rc == RC_OK)
-		rc = app_check_namespace(app, &app->reg, path, e);
-	return rc == RC_OK ? compare(app, path, other, e) : rc;
+	const struct config config = app->config;
+	const struct fleet fleet = app->fleet;
+	pthread_rwlock_wrlock(&app->lock);
+	app->config = next->config;
+	app->fleet = next->fleet;
+	pthread_rwlock_unlock(&app->lock);
+	next->config = config;
+	next->fleet = fleet;
+	if (app->first.path)
+		return;
+	app->first = config;
+	next->config = (struct config){ 0 };
 }
 
 const char *app_base_path(const struct app *app)
@@ -287,15 +288,16 @@ enum rc app_detect(struct app *app, struct hs *hs, struct err *e)
 
 /* --- the store ------------------------------------------------------------- */
 
-static enum rc declare_agents(struct app *app, int64_t now, struct err *e)
+static enum rc declare_agents(
+	struct app *app, const struct fleet *fleet, int64_t now, struct err *e)
 {
 	struct store_agent row = { .user_id = app->sender_id,
 		.sender = true,
 		.declared = true,
 		.name = config_text(&app->config, SET_AS_SENDER_NAME) };
 	enum rc rc = store_agent_declare(app->store, &row, now, e);
-	for (size_t i = 0; i < app->fleet.n_agents && rc == RC_OK; i++) {
-		const struct person *p = app->fleet.agents[i];
+	for (size_t i = 0; i < fleet->n_agents && rc == RC_OK; i++) {
+		const struct person *p = fleet->agents[i];
 		row = (struct store_agent){ .user_id = p->user_id,
 			.declared = true,
 			.name = p->name,
@@ -336,8 +338,8 @@ static enum rc let_in(struct app *app, int64_t now, struct err *e)
 	enum rc rc = store_snapshot(app->store, &a, &all, e);
 	for (size_t i = 0; i < all.n_agents && rc == RC_OK; i++) {
 		const struct store_agent *row = &all.agents[i];
-		if (row->state == AGENT_BLOCKED &&
-			text_eq(row->error, OUTSIDE_NAMESPACE) &&
+		if (row->state == AGENT_BLOCKED && row->error &&
+			text_starts(row->error, OUTSIDE) &&
 			registration_matches(&app->reg, NS_USERS, row->user_id))
 			rc = store_agent_state(app->store, row->user_id,
 				AGENT_DECLARED, now, e);
@@ -346,18 +348,37 @@ static enum rc let_in(struct app *app, int64_t now, struct err *e)
 	return rc;
 }
 
-static enum rc declare_all(struct app *app, struct err *e)
+enum rc app_declare(struct app *app, const struct fleet *fleet, struct err *e)
 {
 	enum rc rc = store_begin(app->store, e);
 	if (rc != RC_OK)
 		return rc;
 	rc = store_declare_begin(app->store, e);
 	if (rc == RC_OK)
-		rc = declare_agents(app, clock_wall_ms(), e);
-	for (size_t i = 0; i < app->fleet.n_rooms && rc == RC_OK; i++)
-		rc = declare_room(app, &app->fleet.rooms[i], e);
+		rc = declare_agents(app, fleet, clock_wall_ms(), e);
+	for (size_t i = 0; i < fleet->n_rooms && rc == RC_OK; i++)
+		rc = declare_room(app, &fleet->rooms[i], e);
 	if (rc == RC_OK)
 		rc = let_in(app, clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+enum rc app_take_registration(struct app *app, struct registration *next,
+	const struct store_audit *row, struct err *e)
+{
+	const struct registration old = app->reg;
+	pthread_rwlock_wrlock(&app->lock);
+	app->reg = *next;
+	pthread_rwlock_unlock(&app->lock);
+	*next = old;
+	enum rc rc = store_begin(app->store, e);
+	if (rc == RC_OK)
+		rc = let_in(app, clock_wall_ms(), e);
+	if (rc == RC_OK && row)
+		rc = store_audit_add(app->store, row, e);
 	if (rc == RC_OK)
 		rc = store_commit(app->store, e);
 	store_rollback(app->store);
@@ -368,7 +389,7 @@ enum rc app_open_store(struct app *app, struct err *e)
 {
 	enum rc rc = store_open(
 		config_text(&app->config, SET_STORE_PATH), &app->store, e);
-	return rc == RC_OK ? declare_all(app, e) : rc;
+	return rc == RC_OK ? app_declare(app, &app->fleet, e) : rc;
 }
 
 enum rc app_check_runtime(const struct app *app, struct err *e)

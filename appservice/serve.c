@@ -22,6 +22,7 @@
 #include "appservice/ops/verbs.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/wanted.h"
+#include "appservice/reload.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -65,9 +66,11 @@ static void on_pinged(void *arg, const char *txn)
 static enum rc need_user(void *arg, const char *user_id, struct err *e)
 {
 	struct app *app = arg;
+	app_hold(app);
 	const struct person *p = fleet_person(&app->fleet, user_id);
 	bool ours = text_eq(user_id, app->sender_id) ||
 		(p && p->deployed && !p->human);
+	app_let_go(app);
 	return ours ? wanted_account(app, user_id, e)
 		    : err_set(e, RC_NOT_FOUND, "no such agent");
 }
@@ -176,18 +179,14 @@ static enum rc start(struct service *s, struct err *e)
 	bool other = false;
 	raise_descriptors();
 	enum rc rc = app_load_registration(app, &other, NULL, e);
-	if (other)
-		log_warn("the registration is behind the fleet's files: run "
-			 "`muster registration`, then `muster register`",
-			LS("file",
-				config_text(
-					&app->config, SET_AS_REGISTRATION)));
 	if (rc == RC_OK)
 		rc = app_check_runtime(app, e);
 	if (rc == RC_OK)
 		rc = app_open_store(app, e);
 	if (rc == RC_OK)
 		rc = reconcile_new(app, &app->reconcile, e);
+	if (rc == RC_OK)
+		rc = reload_new(app, e);
 	if (rc == RC_OK)
 		rc = listen_intake(s, e);
 	if (rc == RC_OK)
@@ -221,6 +220,10 @@ struct ear {
 	pthread_t thread;
 	sem_t heard;
 	atomic_bool serving; /* there is something to finish */
+	pthread_mutex_t lock;
+	struct app *app; /* who reads anew on SIGHUP; NULL: nobody yet, or no
+			    more */
+	bool hung_up;    /* it came before there was anybody */
 	atomic_bool closing; /* SIGUSR1 is from ear_close() */
 };
 
@@ -244,6 +247,25 @@ static void end_without_waiting(void)
 	_exit(EXIT_OK);
 }
 
+static void hang_up(struct ear *ear)
+{
+	log_info("reading the configuration again", LS("signal", "SIGHUP"));
+	pthread_mutex_lock(&ear->lock);
+	if (ear->app)
+		reload_ask(ear->app);
+	ear->hung_up = !ear->app;
+	pthread_mutex_unlock(&ear->lock);
+}
+
+static void attend(struct ear *ear, struct app *app)
+{
+	pthread_mutex_lock(&ear->lock);
+	ear->app = app;
+	if (app && ear->hung_up)
+		reload_ask(app);
+	pthread_mutex_unlock(&ear->lock);
+}
+
 static void *listen_to_signals(void *arg)
 {
 	struct ear *ear = arg;
@@ -255,9 +277,7 @@ static void *listen_to_signals(void *arg)
 		if (sig == SIGUSR1 && atomic_load(&ear->closing))
 			return NULL;
 		if (sig == SIGHUP)
-			log_warn("a changed configuration takes effect at the "
-				 "next start",
-				LS("signal", "SIGHUP"));
+			hang_up(ear);
 		if (sig != SIGTERM && sig != SIGINT)
 			continue;
 		bool again = atomic_exchange(&app_stop, true);
@@ -283,6 +303,7 @@ static enum rc ear_open(struct ear *ear, struct err *e)
 	sigaddset(&ear->set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &ear->set, NULL);
 	sem_init(&ear->heard, 0, 0);
+	pthread_mutex_init(&ear->lock, NULL);
 	if (pthread_create(&ear->thread, NULL, listen_to_signals, ear) != 0)
 		return err_set(e, RC_NOMEM, "no thread could be started");
 	return RC_OK;
@@ -294,6 +315,7 @@ static void ear_close(struct ear *ear)
 	pthread_kill(ear->thread, SIGUSR1);
 	pthread_join(ear->thread, NULL);
 	sem_destroy(&ear->heard);
+	pthread_mutex_destroy(&ear->lock);
 }
 
 static int run(struct cli *cli, struct ear *ear)
@@ -309,14 +331,18 @@ static int run(struct cli *cli, struct ear *ear)
 	enum rc rc = start(&s, &e);
 	if (rc == RC_OK) {
 		atomic_store(&ear->serving, true);
+		attend(ear, &s.app);
+		app_hold(&s.app); /* the loop runs already */
 		log_info("serving", LS("version", MUSTER_VERSION),
 			LS("listen", config_text(&s.app.config, SET_AS_LISTEN)),
 			LI("agents", s.app.fleet.n_agents),
 			LI("rooms", s.app.fleet.n_rooms));
+		app_let_go(&s.app);
 		while (sem_wait(&ear->heard) != 0)
 			continue;
 	}
 	int64_t since = s.app.started_ms;
+	attend(ear, NULL);
 	stop(&s);
 	app_free(&s.app);
 	if (rc == RC_OK || rc == RC_STOPPING) {

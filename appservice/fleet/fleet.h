@@ -127,6 +127,16 @@ MUST_CHECK enum rc fleet_load(const struct fleet_source *src, struct fleet *ret,
 	struct report *report, struct err *e);
 void fleet_free(struct fleet *f);
 
+/* What two fleets have not in common, counted. */
+struct fleet_counts {
+	size_t came, gone, changed; /* changed: in anything that is declared */
+};
+struct fleet_diff {
+	struct fleet_counts agents, rooms;
+};
+struct fleet_diff fleet_compare(
+	const struct fleet *was, const struct fleet *is);
+
 /* By user id; NULL when not there. */
 const struct person *fleet_person(const struct fleet *f, const char *user_id);
 const struct room *fleet_room(const struct fleet *f, const char *key);

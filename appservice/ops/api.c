@@ -23,7 +23,9 @@ static void get_view(struct http_call *c)
 		return;
 	}
 	buf_clear(&c->answer);
+	app_hold(c->server_arg);
 	enum rc rc = view->write(c->server_arg, &c->answer, &e);
+	app_let_go(c->server_arg);
 	if (rc == RC_OK)
 		rc = buf_rc(&c->answer);
 	if (rc != RC_OK)
@@ -92,7 +94,9 @@ static void get_metrics(struct http_call *c)
 {
 	struct figures f = { 0 };
 	struct err e = { 0 };
+	app_hold(c->server_arg);
 	enum rc rc = figures_take(c->server_arg, &f, NULL, &e);
+	app_let_go(c->server_arg);
 	if (rc != RC_OK) {
 		http_call_error(c, rc, e.text);
 		return;

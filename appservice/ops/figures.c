@@ -8,6 +8,7 @@
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
 #include "appservice/reconcile/reconcile.h"
+#include "appservice/reload.h"
 #include "base/clock.h"
 #include "base/str.h"
 
@@ -63,6 +64,11 @@ enum rc figures_take(struct app *app, struct figures *ret, struct buf *why_not,
 	struct figures f = { .ready = view_ready(app, why_not),
 		.requests = hs_gate_requests(app->gate),
 		.writes = hs_gate_writes(app->gate) };
+	struct reload_state loaded = { 0 };
+	if (app->reload)
+		reload_state(app, &loaded);
+	f.wrong = loaded.error[0] != '\0';
+	f.outdated = loaded.outdated;
 	if (app->reconcile)
 		f.uptime_s = (clock_wall_ms() - app->started_ms) / 1000;
 	enum rc rc = app_snapshot(app, &a, &now, e);
@@ -92,6 +98,12 @@ static const struct metric {
 		AT(ready) },
 	{ "muster_uptime_seconds", "", "gauge", "Since the start.",
 		AT(uptime_s) },
+	{ "muster_configuration_wrong", "", "gauge",
+		"1 while the files are wrong and the old configuration holds.",
+		AT(wrong) },
+	{ "muster_registration_outdated", "", "gauge",
+		"1 while the registration does not cover the fleet.",
+		AT(outdated) },
 #define X(id, word)                                                            \
 	{ "muster_agents", "{state=\"" word "\"}", "gauge",                    \
 		"Agents of the fleet by state.", AT(agents[AGENT_##id]) },

@@ -8,8 +8,11 @@
 #include "appservice/app.h"
 
 struct figures {
-	int64_t ready;                /* 1, or 0 */
-	int64_t uptime_s;             /* 0: the service does not run */
+	int64_t ready;    /* 1, or 0 */
+	int64_t uptime_s; /* 0: the service does not run */
+	int64_t wrong; /* 1: the configuration's files are, and the old one is in
+			     force */
+	int64_t outdated; /* 1: the registration does not cover the fleet */
 	int64_t agents[AGENT_STATES]; /* of the fleet, by state */
 	int64_t rooms, direct_rooms;  /* declared ones that exist */
 	int64_t steps;                /* that the plan has now */

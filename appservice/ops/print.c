@@ -306,6 +306,18 @@ static void print_counts(const char *title, struct js doc, const char *key)
 	puts(first ? "none" : "");
 }
 
+/* Only what is not as it should be. */
+static void print_configuration(struct js doc)
+{
+	const char *error = js_get_str(doc, "error");
+	if (error)
+		printf("configuration wrong, so the old one is in force: %s\n",
+			error);
+	if (text_eq(js_get_str(doc, "registration"), "outdated"))
+		puts("registration does not cover the fleet: `muster "
+		     "registration`, `muster register`, SIGHUP");
+}
+
 static void print_status(struct js doc)
 {
 	bool ready = false;
@@ -320,6 +332,7 @@ static void print_status(struct js doc)
 		js_get_str(hs, "server_name"), js_get_str(hs, "kind"),
 		js_get_str(hs, "url"), (long long)number(hs, "requests"),
 		(long long)number(hs, "writes"));
+	print_configuration(js_get(doc, "configuration"));
 	print_counts("agents", doc, "agents");
 	printf("rooms        %lld and %lld direct rooms\n",
 		(long long)number(doc, "rooms"),
@@ -362,7 +375,8 @@ static void print_health(struct js doc)
 
 static void print_config(struct js doc)
 {
-	static const char *const names[] = { "SETTING", "FROM", "VALUE" };
+	static const char *const names[] = { "SETTING", "FROM", "RELOAD",
+		"VALUE" };
 	struct table t = { 0 };
 	struct js rows = js_get(doc, "settings");
 	titles(&t, ARRAY_LEN(names), names);
@@ -373,6 +387,9 @@ static void print_config(struct js doc)
 		const char *value = js_get_str(row, "value");
 		cell(&t, js_get_str(row, "path"));
 		cell(&t, js_get_str(row, "from"));
+		bool reloadable = false;
+		js_get_bool(row, "reloadable", &reloadable);
+		cell(&t, reloadable ? "yes" : "no");
 		cell(&t,
 			print ? arena_printf(&t.a, "(secret, %s)", print)
 				: bad   ? "(secret, cannot be read)"

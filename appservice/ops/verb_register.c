@@ -74,66 +74,14 @@ static enum rc answer_pings(struct app *app, struct intake *intake,
 	return http_server_start(&o, ret, e);
 }
 
-static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
-	struct secret *password, struct secret *token, struct err *e)
-{
-	enum rc rc = app_client(app, NULL, as, e);
-	if (rc == RC_OK)
-		rc = app_client_plain(app, plain, e);
-	if (rc == RC_OK) {
-		hs_set_stop(*as, &app_stop);
-		hs_set_stop(*plain, &app_stop);
-	}
-	if (rc == RC_OK)
-		rc = config_secret(
-			&app->config, SET_ADMIN_PASSWORD, password, e);
-	if (rc == RC_NOT_FOUND) /* on an empty server it is made */
-		rc = RC_OK;
-	if (rc == RC_OK)
-		rc = config_secret(
-			&app->config, SET_REGISTRATION_TOKEN, token, e);
-	if (rc == RC_OK)
-		rc = app_detect(app, *plain, e);
-	return rc;
-}
-
 static enum rc run(struct cli *cli, struct app *app, struct err *e)
 {
-	struct hs *as = NULL, *plain = NULL;
-	struct secret password = { 0 }, token = { 0 };
-	const struct setting_value *file = &app->config.v[SET_ADMIN_PASSWORD];
 	const char **ids = calloc(app->fleet.n_agents + 1, sizeof(*ids));
 	for (size_t i = 0; ids && i < app->fleet.n_agents; i++)
 		ids[i] = app->fleet.agents[i]->user_id;
-	enum rc rc = ids ? prepare(app, &as, &plain, &password, &token, e)
+	enum rc rc = ids ? app_register(app, &app->reg, ids,
+				   app->fleet.n_agents, say, cli, e)
 			 : err_nomem(e);
-	if (rc == RC_OK) {
-		const struct register_options o = {
-			.as = as,
-			.plain = plain,
-			.reg = &app->reg,
-			.server_name = config_text(&app->config, SET_HS_NAME),
-			.kind = (enum hs_kind)atomic_load(&app->kind),
-			.registration_path =
-				config_text(&app->config, SET_AS_REGISTRATION),
-			.admin_user = config_text(&app->config, SET_ADMIN_USER),
-			.admin_password_file =
-				file->secret == SECRET_FILE ? file->text : NULL,
-			.admin_password = &password,
-			.registration_token = &token,
-			.stop = &app_stop,
-			.abort = &app_abort,
-			.probe_users = ids,
-			.n_probe = app->fleet.n_agents,
-			.say = say,
-			.arg = cli,
-		};
-		rc = registration_register(&o, e);
-	}
-	secret_fini(&password);
-	secret_fini(&token);
-	hs_free(as);
-	hs_free(plain);
 	free(ids);
 	return rc;
 }

@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -37,20 +36,6 @@ static void print_report(const struct report *r)
 	buf_free(&text);
 }
 
-static void setup_log(const struct config *c)
-{
-	static const char *const levels[] = { "error", "warn", "info",
-		"debug" };
-	const char *level = config_text(c, SET_LOG_LEVEL);
-	enum log_level l = LOG_INFO;
-	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
-		if (text_eq(level, levels[i]))
-			l = (enum log_level)i;
-	log_setup(l,
-		text_eq(config_text(c, SET_LOG_FORMAT), "text") ? LOG_TEXT
-								: LOG_JSON);
-}
-
 /* The status when the configuration cannot be used, and the words. */
 static int refuse(enum rc rc, const struct report *report, const struct err *e)
 {
@@ -74,19 +59,8 @@ static int load(struct cli *cli, struct app *app, enum app_use use,
 	enum rc rc = app_load(app, cli->config_path, use, report, &e);
 	if (rc != RC_OK)
 		return refuse(rc, report, &e);
-	setup_log(&app->config);
+	app_setup_log(&app->config);
 	return EXIT_OK;
-}
-
-/* A service's stderr is its log. */
-static void log_warnings(const struct report *r)
-{
-	for (size_t i = 0; i < r->n; i++) {
-		const struct finding *f = &r->items[i];
-		log_warn("a warning about the configuration",
-			LS("text", f->text), LS("file", f->file),
-			LI("line", f->line), LI("column", f->column));
-	}
 }
 
 int cli_load(struct cli *cli, struct app *app, enum app_use use)
@@ -94,8 +68,9 @@ int cli_load(struct cli *cli, struct app *app, enum app_use use)
 	struct report report;
 	report_init(&report);
 	int status = load(cli, app, use, &report);
+	/* A service's stderr is its log. */
 	if (status == EXIT_OK && use == FOR_SERVICE)
-		log_warnings(&report);
+		app_log_findings("a warning about the configuration", &report);
 	else if (status == EXIT_OK)
 		print_report(&report);
 	report_free(&report);
@@ -176,9 +151,8 @@ int verb_check(struct cli *cli)
 static enum rc make_file(struct app *app, const struct registration *old,
 	const char *path, struct err *e)
 {
-	const struct registration_want want = app_want(app);
 	struct registration made = { 0 };
-	enum rc rc = registration_make(&want, &made, e);
+	enum rc rc = app_make_registration(app, &made, e);
 	if (rc == RC_OK && old)
 		rc = registration_keep_tokens(&made, old);
 	if (rc == RC_OK)
@@ -197,7 +171,10 @@ int cli_registration(struct app *app, bool *changed)
 	struct err e = { 0 };
 	report_init(&report);
 	*changed = false;
-	enum rc rc = registration_read(path, &old, &report, &e);
+	/* Who is leaving stands in the store; without one nobody is. */
+	enum rc rc = store_open_readonly(
+		config_text(&app->config, SET_STORE_PATH), &app->store, NULL);
+	rc = registration_read(path, &old, &report, &e);
 	bool there = rc == RC_OK;
 	if (there)
 		rc = app_load_registration(app, NULL, NULL, &e);

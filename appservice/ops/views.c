@@ -8,6 +8,7 @@
 #include "appservice/ops/views.h"
 #include "appservice/reconcile/plan.h"
 #include "appservice/reconcile/reconcile.h"
+#include "appservice/reload.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -284,6 +285,25 @@ static void write_homeserver(
 	arena_free(&a);
 }
 
+/* Without a service the files are what is in force. */
+static void write_configuration(struct jb *b, struct app *app)
+{
+	struct reload_state st = { 0 };
+	if (app->reload)
+		reload_state(app, &st);
+	jb_obj(b, "configuration");
+	if (app->reload)
+		jb_int(b, "loaded_ms", st.loaded_ms);
+	else
+		jb_null(b, "loaded_ms");
+	jb_str(b, "error", st.error[0] ? st.error : NULL);
+	jb_str(b, "registration",
+		!app->reload          ? NULL
+			: st.outdated ? "outdated"
+				      : "current");
+	jb_end_obj(b);
+}
+
 enum rc view_status(struct app *app, struct buf *out, struct err *e)
 {
 	struct figures f = { 0 };
@@ -311,6 +331,7 @@ enum rc view_status(struct app *app, struct buf *out, struct err *e)
 	jb_int(&b, "held", f.held);
 	write_counters(&b, &f);
 	write_homeserver(&b, app, &f);
+	write_configuration(&b, app);
 	jb_end_obj(&b);
 out:
 	buf_free(&why_not);

@@ -12,6 +12,7 @@
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/wanted.h"
+#include "appservice/reload.h"
 #include "appservice/tokens/tokens.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -609,7 +610,7 @@ static void rest(struct reconcile *r)
 		int64_t again = r->next_attempt_ms - clock_wall_ms();
 		if (r->next_attempt_ms && again < ms)
 			ms = again;
-		if (app_stopping() || ms <= 0)
+		if (app_stopping() || ms <= 0 || reload_tick(r->app))
 			return;
 		if (ms > TICK_MS)
 			ms = TICK_MS;
@@ -623,10 +624,30 @@ static void rest(struct reconcile *r)
 	}
 }
 
+/* What changed in the files takes effect; false when this round is over. */
+static bool take_up(struct reconcile *r)
+{
+	struct err e = { 0 };
+	bool exchanged = false;
+	if (reload_tick(r->app) &&
+		reload_now(r->app, &exchanged, &e) != RC_OK) {
+		store_trouble(r, e.text);
+		return false;
+	}
+	/* reconcile.interval may be a shorter one now. */
+	int64_t soon =
+		clock_mono_ms() + config_int(&r->app->config, SET_INTERVAL);
+	if (exchanged && r->next_look_ms > soon)
+		r->next_look_ms = soon;
+	return true;
+}
+
 static void round_trip(struct reconcile *r)
 {
 	struct reconcile_state st;
 	struct err e = { 0 };
+	if (!take_up(r))
+		return;
 	reconcile_state(r, &st);
 	if (!st.connected) {
 		enum rc rc = reconcile_connect(r, &e);
@@ -639,6 +660,7 @@ static void round_trip(struct reconcile *r)
 		store_trouble(r, e.text);
 		return;
 	}
+	reload_registration(r->app);
 	try_ping(r);
 	bool again = false;
 	if (!look(r) || !look_at_held(r) || !act(r, &again))

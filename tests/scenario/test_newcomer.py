@@ -1,5 +1,5 @@
-"""Somebody joins the organisation after the registration was made: the
-service goes on, the newcomer waits for the registration, and then comes in."""
+"""Somebody joins the organisation after the registration was made, where the
+service cannot register again by itself: it goes on, the newcomer waits for the registration, and then comes in."""
 
 from support import small
 
@@ -29,6 +29,9 @@ def test_newcomer_waits_for_the_registration(fakehs, muster_on, introduce):
     org = small.org()
     muster = muster_on(fakehs, org=without_last(org))
     introduce(muster, fakehs)
+    admin = muster.config["homeserver"].get("admin")
+    # So that nobody can register again by itself.
+    muster.write_config(homeserver={"admin": None})
     muster.start()
     muster.wait_settled()
     muster.stop()
@@ -48,6 +51,7 @@ def test_newcomer_waits_for_the_registration(fakehs, muster_on, introduce):
     if fakehs.kind == "synapse":
         fakehs.add_appservice(muster.registration_path)
     else:
+        muster.write_config(homeserver={"admin": admin})
         muster.run("register", expect=0)
     muster.start()
     muster.wait_settled()

@@ -286,6 +286,8 @@ def test_more_people(stopped):
     org["people"].append(small.person(
         "dora.ic", "IC", "Platform", "ben.man", small.DEPARTMENT))
     muster.write_org(org)
+    # Nobody can register again by itself.
+    muster.write_config(homeserver={"admin": None})
     serve_again(muster, hs)
     row = small.agent(muster, "dora.ic")
     assert row["state"] == "blocked" and "muster register" in row["error"]

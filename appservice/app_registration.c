@@ -1,0 +1,235 @@
+/*
+ * The registration as the configuration and the fleet want it, against the one
+ * that there is; and making it known to the homeserver.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "appservice/app.h"
+#include "base/str.h"
+#include "matrix/id.h"
+
+#include "base/poison.h"
+
+/* --- what it should be ------------------------------------------------------ */
+
+static struct registration_want want_of(const struct app *app)
+{
+	const struct config *c = &app->config;
+	return (struct registration_want){
+		.id = config_text(c, SET_AS_ID),
+		.url = config_text(c, SET_AS_URL),
+		.sender_localpart = config_text(c, SET_AS_SENDER),
+		.server_name = config_text(c, SET_HS_NAME),
+		.prefix = config_text(c, SET_NAMESPACE_PREFIX),
+		.users = app->fleet.declared_users,
+		.n_users = app->fleet.n_declared_users,
+		.aliases = app->fleet.declared_aliases,
+		.n_aliases = app->fleet.n_declared_aliases,
+	};
+}
+
+/* There is an account that we act for until it is retired, declared or not;
+ * unless a human has its name now. */
+static bool is_kept(const struct app *app, const struct store_agent *row)
+{
+	const struct person *p = fleet_person(&app->fleet, row->user_id);
+	struct str localpart, server;
+	return !row->sender && !(p && p->human) &&
+		row->state != AGENT_RETIRED && row->state != AGENT_DECLARED &&
+		row->state != AGENT_BLOCKED &&
+		id_split(row->user_id, '@', &localpart, &server) &&
+		str_eq(server, app->fleet.server_name);
+}
+
+static int name_cmp(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Those who are leaving, beside the declared users. */
+static enum rc add_leaving(struct app *app, struct arena *a,
+	struct registration_want *want, struct err *e)
+{
+	struct store_snapshot now = { 0 };
+	enum rc rc =
+		app->store ? store_snapshot(app->store, a, &now, e) : RC_OK;
+	if (rc != RC_OK || now.n_agents == 0)
+		return rc;
+	const char **all =
+		arena_array(a, want->n_users + now.n_agents, sizeof(*all));
+	if (!all)
+		return err_nomem(e);
+	size_t n = 0, unique = 0;
+	for (size_t i = 0; i < want->n_users; i++)
+		all[n++] = want->users[i];
+	for (size_t i = 0; i < now.n_agents; i++)
+		if (is_kept(app, &now.agents[i]))
+			all[n++] = now.agents[i].user_id;
+	qsort(all, n, sizeof(*all), name_cmp);
+	for (size_t i = 0; i < n; i++)
+		if (unique == 0 || !text_eq(all[i], all[unique - 1]))
+			all[unique++] = all[i];
+	want->users = all;
+	want->n_users = unique;
+	return RC_OK;
+}
+
+enum rc app_make_registration(
+	struct app *app, struct registration *ret, struct err *e)
+{
+	struct arena a = { 0 };
+	struct registration_want want = want_of(app);
+	enum rc rc = want.prefix ? RC_OK : add_leaving(app, &a, &want, e);
+	if (rc == RC_OK)
+		rc = registration_make(&want, ret, e);
+	arena_free(&a);
+	return rc;
+}
+
+/* --- what it is ------------------------------------------------------------- */
+
+enum rc app_check_namespace(const struct app *app,
+	const struct registration *reg, const char *path, struct err *e)
+{
+	const char *server = config_text(&app->config, SET_HS_NAME);
+	struct arena a = { 0 };
+	const char *bot = id_user(&a, "conduit", server);
+	enum rc rc = bot ? RC_OK : err_nomem(e);
+	if (rc == RC_OK && registration_matches(reg, NS_USERS, bot))
+		rc = err_set(e, RC_INVALID,
+			"%s: the namespace covers %s, the homeserver's own "
+			"user",
+			path, bot);
+	for (size_t i = 0; i < app->fleet.n_humans && rc == RC_OK; i++) {
+		const char *id = app->fleet.humans[i]->user_id;
+		if (registration_owns(reg, server, id))
+			rc = err_set(e, RC_INVALID,
+				"%s: the namespace covers %s, who is human: "
+				"run `muster registration`, then `muster "
+				"register`",
+				path, id);
+	}
+	arena_free(&a);
+	return rc;
+}
+
+const char *app_uncovered(const struct app *app, const struct registration *reg,
+	const char *users[UNCOVERED_USERS], size_t *n_users)
+{
+	const struct fleet *f = &app->fleet;
+	const char *first = NULL;
+	*n_users = 0;
+	for (size_t i = 0; i < f->n_agents && *n_users < UNCOVERED_USERS; i++)
+		if (!registration_matches(reg, NS_USERS, f->agents[i]->user_id))
+			users[(*n_users)++] = f->agents[i]->user_id;
+	if (*n_users > 0)
+		return users[0];
+	for (size_t i = 0; i < f->n_rooms - f->n_direct && !first; i++)
+		if (!registration_matches(reg, NS_ALIASES, f->rooms[i].alias))
+			first = f->rooms[i].alias;
+	for (size_t i = 0; i < f->n_humans && !first; i++)
+		if (registration_owns(
+			    reg, f->server_name, f->humans[i]->user_id))
+			first = f->humans[i]->user_id;
+	return first;
+}
+
+/* Is it what the configuration and the fleet's files say? */
+static enum rc compare(
+	struct app *app, const char *path, bool *other, struct err *e)
+{
+	struct registration wanted = { 0 };
+	const char *what = NULL;
+	enum rc rc = app_make_registration(app, &wanted, e);
+	if (rc != RC_OK)
+		return rc;
+	bool same = registration_same(&app->reg, &wanted, &what);
+	registration_free(&wanted);
+	if (other)
+		*other = !same && text_starts(what, "namespaces.");
+	if (same || (other && *other))
+		return RC_OK;
+	return err_set(e, RC_INVALID,
+		"%s: %s is not what the configuration says: run `muster "
+		"registration`, then `muster register`",
+		path, what);
+}
+
+enum rc app_load_registration(
+	struct app *app, bool *other, struct report *report, struct err *e)
+{
+	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
+	enum rc rc = registration_read(path, &app->reg, report, e);
+	if (rc == RC_NOT_FOUND)
+		return err_set(e, rc,
+			"%s: there is no registration yet: run `muster "
+			"registration`, then `muster register`",
+			path);
+	if (rc == RC_OK)
+		rc = app_check_namespace(app, &app->reg, path, e);
+	return rc == RC_OK ? compare(app, path, other, e) : rc;
+}
+
+/* --- making it known --------------------------------------------------------- */
+
+static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
+	struct secret *password, struct secret *token, struct err *e)
+{
+	enum rc rc = app_client(app, NULL, as, e);
+	if (rc == RC_OK)
+		rc = app_client_plain(app, plain, e);
+	if (rc == RC_OK) {
+		hs_set_stop(*as, &app_stop);
+		hs_set_stop(*plain, &app_stop);
+	}
+	if (rc == RC_OK)
+		rc = config_secret(
+			&app->config, SET_ADMIN_PASSWORD, password, e);
+	if (rc == RC_NOT_FOUND) /* on an empty server it is made */
+		rc = RC_OK;
+	if (rc == RC_OK)
+		rc = config_secret(
+			&app->config, SET_REGISTRATION_TOKEN, token, e);
+	if (rc == RC_OK && atomic_load(&app->kind) == HS_UNKNOWN)
+		rc = app_detect(app, *plain, e);
+	return rc;
+}
+
+enum rc app_register(struct app *app, const struct registration *reg,
+	const char *const *probe, size_t n_probe,
+	void (*say)(void *arg, const char *line), void *arg, struct err *e)
+{
+	struct hs *as = NULL, *plain = NULL;
+	struct secret password = { 0 }, token = { 0 };
+	const struct setting_value *file = &app->config.v[SET_ADMIN_PASSWORD];
+	enum rc rc = prepare(app, &as, &plain, &password, &token, e);
+	if (rc == RC_OK) {
+		const struct register_options o = {
+			.as = as,
+			.plain = plain,
+			.reg = reg,
+			.server_name = config_text(&app->config, SET_HS_NAME),
+			.kind = (enum hs_kind)atomic_load(&app->kind),
+			.registration_path =
+				config_text(&app->config, SET_AS_REGISTRATION),
+			.admin_user = config_text(&app->config, SET_ADMIN_USER),
+			.admin_password_file =
+				file->secret == SECRET_FILE ? file->text : NULL,
+			.admin_password = &password,
+			.registration_token = &token,
+			.stop = &app_stop,
+			.abort = &app_abort,
+			.probe_users = probe,
+			.n_probe = n_probe,
+			.say = say,
+			.arg = arg,
+		};
+		rc = registration_register(&o, e);
+	}
+	secret_fini(&password);
+	secret_fini(&token);
+	hs_free(as);
+	hs_free(plain);
+	return rc;
+}
