@@ -1,5 +1,6 @@
 """Somebody joins the organisation after the registration was made, where the
-service cannot register again by itself: it goes on, the newcomer waits for the registration, and then comes in."""
+service cannot register again by itself: it goes on, the newcomer waits for the
+registration, and then comes in."""
 
 from support import small
 
