@@ -445,11 +445,12 @@ def test_by_hand_and_without_a_restart(
     assert said(muster, "stopping") == []
 
 
-def test_a_registration_of_others_is_not_taken(before_cleo):
+@pytest.mark.parametrize("which", ["as_token", "hs_token"])
+def test_a_registration_of_others_is_not_taken(before_cleo, which):
     """Other tokens than those that the listener and the clients have."""
-    muster, hs = before_cleo
+    muster, _ = before_cleo
     text = muster.read("registration.yaml")
-    token = muster.registration["hs_token"]
+    token = muster.registration[which]
     muster.write("registration.yaml", text.replace(token, "0" * 64))
     muster.signal(signal.SIGHUP)
     row = wait_said(muster, "the registration stays as it was")
