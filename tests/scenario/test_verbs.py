@@ -151,7 +151,7 @@ def test_after_a_crash(declared_on_conduit):
     "no-org", "odd-org", "no-config", "odd-setting"])
 def test_a_running_service_is_asked_whatever_its_files_say(
         declared_on_conduit, broken):
-    """It serves on with what it has read; only the next start reads anew."""
+    """It serves on with what it has read, since what is there now is wrong."""
     muster, _ = declared_on_conduit
     before = documents(muster)
     if broken == "no-org":
