@@ -42,7 +42,8 @@ struct app {
 	 * from it what holds until the end. */
 	struct config first;
 	char *sender_id; /* "@muster:server" */
-	atomic_int kind; /* enum hs_kind, once known */
+	atomic_bool mentions; /* ask for direct rooms: messages are read */
+	atomic_int kind;      /* enum hs_kind, once known */
 	int64_t started_ms;
 };
 

@@ -97,12 +97,11 @@ static enum rc listen_intake(struct service *s, struct err *e)
 	s->intake = (struct intake){ .store = app->store,
 		.changed = on_changed,
 		.refused = on_refused,
+		.mentions = &app->mentions,
 		.pinged = on_pinged,
 		.need_user = need_user,
 		.has_alias = has_alias,
 		.arg = app };
-	atomic_store(&s->intake.mentions,
-		reconcile_direct_mode(app) == DIRECT_ON_DEMAND);
 	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n,
 		s->token_digest);
 	const struct http_server_options o = {

@@ -58,7 +58,8 @@ enum rc store_removal_add(
 {
 	bool matters = false, known = false, banned = false;
 	enum rc rc = has_row(s, SQL_REMOVAL_MATTERS,
-		ARGS(T(r->room_id), T(r->user_id), T(r->by)), &matters, e);
+		ARGS(T(r->room_id), T(r->user_id), T(r->by), N(r->at_ms)),
+		&matters, e);
 
 	if (rc == RC_OK && matters && r->event_id)
 		rc = has_row(s, SQL_REMOVAL_KNOWN,

@@ -44,8 +44,8 @@ enum rc store_room_members_declare(struct store *s, const char *key,
 		return rc;
 	rc = undeclare_others(s, key, &names, e);
 	for (size_t i = 0; rc == RC_OK && i < n; i++)
-		rc = store_write(
-			s, SQL_MEMBER_DECLARE, ARGS(T(key), T(names.v[i])), e);
+		rc = store_write(s, SQL_MEMBER_DECLARE,
+			ARGS(T(key), T(names.v[i]), N(clock_wall_ms())), e);
 	names_fini(&names);
 	if (rc == RC_NOT_FOUND)
 		rc = err_set(e, rc, "no room %s in the store", key);

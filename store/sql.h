@@ -179,7 +179,7 @@
 	/* who was removed */                                                  \
 	X(REMOVAL_MATTERS,                                                     \
 	  "SELECT 1 FROM room AS k CROSS JOIN declared_member AS d "           \
-	  "ON d.room_key = k.key AND d.user_id = ?2 "                          \
+	  "ON d.room_key = k.key AND d.user_id = ?2 AND d.since_ms < ?4 "      \
 	  "WHERE k.room_id = ?1 AND k.declared = 1 AND (?3 IS NULL OR EXISTS " \
 	  "(SELECT 1 FROM agent WHERE user_id = ?2 AND sender = 0 "            \
 	  "AND declared = 1)) "                                                \
@@ -228,7 +228,8 @@
 	  "WHERE d.user_id = ?1 AND direct = 1 AND declared = 1 "              \
 	  "AND r.room_id IS NOT NULL ORDER BY key")                            \
 	X(MEMBER_DECLARE,                                                      \
-	  "INSERT INTO declared_member (room_key, user_id) VALUES (?1, ?2) "   \
+	  "INSERT INTO declared_member (room_key, user_id, since_ms) "         \
+	  "VALUES (?1, ?2, ?3) "                                               \
 	  "ON CONFLICT DO NOTHING")                                            \
 	X(MEMBER_UNDECLARE,                                                    \
 	  "DELETE FROM declared_member WHERE room_key = ?1 AND user_id = ?2")  \

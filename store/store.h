@@ -254,9 +254,9 @@ MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
 /* --- those who were removed ------------------------------------------------ */
 
 /*
- * Writes it down, where the user is an agent that is declared in this room (or,
- * when nobody has done it, anybody who is) and it is not our own user who did
- * it; of each the last two are kept. What a look found is taken over by the event that says who it was. A
+ * Writes it down, where the user is an agent that has been declared in this room
+ * since before (or, when nobody has done it, anybody who has) and it is not our
+ * own user who did it; of each the last two are kept. What a look found is taken over by the event that says who it was. A
  * leave of somebody who was banned takes the ban back. Before the membership
  * itself is set.
  */

@@ -35,8 +35,8 @@ struct intake {
 	/* The same of a room's alias, at once (GET rooms). */
 	enum rc (*has_alias)(void *arg, const char *alias, struct err *e);
 	void *arg;
-	/* Messages are read for whom they mention. */
-	atomic_bool mentions;
+	/* Messages are read for whom they mention (NULL: they are not). */
+	const atomic_bool *mentions;
 	/* No refused transaction is noted; false also when that is not known.
 	 * Ours alone. */
 	atomic_bool nothing_refused;

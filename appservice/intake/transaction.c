@@ -337,7 +337,7 @@ enum rc intake_transaction(struct intake *in, const char *txn_id,
 	struct batch b;
 
 	enum rc rc = batch_read(&b, text, clock_wall_ms(),
-		atomic_load(&in->mentions), &result.not_json, e);
+		in->mentions && atomic_load(in->mentions), &result.not_json, e);
 	if (rc == RC_INVALID) {
 		rc = refuse(in, txn_id, text, &result, e);
 		goto out;

@@ -70,6 +70,8 @@ enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
 	if (!r)
 		return err_nomem(e);
 	r->app = app;
+	atomic_store(
+		&app->mentions, reconcile_direct_mode(app) == DIRECT_ON_DEMAND);
 	r->state.store_ok = true;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_t attr;
@@ -517,6 +519,8 @@ static enum pressing meanwhile(struct app *app)
 	pthread_mutex_lock(&r->lock);
 	bool dirty = r->dirty;
 	pthread_mutex_unlock(&r->lock);
+	if (reload_tick(app))
+		return PRESSING_ALL;
 	return dirty || clock_mono_ms() >= r->next_look_ms ? PRESSING_SOON
 							   : PRESSING_NOT;
 }
@@ -639,6 +643,9 @@ static bool take_up(struct reconcile *r)
 		clock_mono_ms() + config_int(&r->app->config, SET_INTERVAL);
 	if (exchanged && r->next_look_ms > soon)
 		r->next_look_ms = soon;
+	if (exchanged)
+		atomic_store(&r->app->mentions,
+			reconcile_direct_mode(r->app) == DIRECT_ON_DEMAND);
 	return true;
 }
 

@@ -26,6 +26,9 @@ CREATE TABLE old_room (
 	key TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Since when somebody is declared in a room: what was before does not count.
+ALTER TABLE declared_member ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
+
 -- Who took an agent out of a declared room: of each the last two. removed_by
 -- NULL: a look did not find it there. asked: an operator wants it back.
 CREATE TABLE removal (

@@ -500,4 +500,8 @@ def test_exchanged_while_others_look(without_one_on_conduit):
         assert all(looker.result() > 0 for looker in lookers)
     declare(muster, small.org())
     muster.signal(signal.SIGHUP)
-    wait_cleo(muster, hs)
+    muster.wait_handoff("cleo.ic")
+    small.wait_settled(muster, hs)
+    small.assert_tokens(hs, muster)
+    for alias in ("all-employees", "platform-team"):
+        assert hs.room(alias).membership(small.full("cleo.ic")) == "join"
