@@ -142,6 +142,14 @@ static void plan_stranger_out(struct planner *p, const struct room_now *r,
 		"is not declared in this room, which is strict");
 }
 
+/* Who leaves a room that has a new name only now leaves it after that: steps of
+ * one room are done in their order. */
+static int rank_out(const struct planner *p, const struct room_now *r)
+{
+	return r->created == NONE ? RANK_LEAVERS
+				  : p->plan->steps[r->created].rank;
+}
+
 /* Ours leave; others are asked out where the policy says so. Those who leave
  * the fleet are plan_leave.c's. */
 static void plan_extra_out(struct planner *p, const struct room_now *r)
@@ -152,7 +160,7 @@ static void plan_extra_out(struct planner *p, const struct room_now *r)
 			text_eq(m->user_id, p->how->sender_id))
 			continue;
 		const struct person *agent = plan_agent(p->f, m->user_id);
-		p->rank = agent ? RANK_LEAVERS : RANK_HUMANS;
+		p->rank = agent ? rank_out(p, r) : RANK_HUMANS;
 		if (!agent) {
 			if (r->room->strict &&
 				!snapshot_agent(p->now, m->user_id))
