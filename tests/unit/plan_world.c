@@ -397,6 +397,7 @@ static void assert_text(struct world *w, const char *where, const char *want)
 			write_step(&w->plan.steps[i], &text);
 	bool same = text_eq(buf_str(&text), want);
 	if (!same) {
+		print_error("case %zu\n", w->no);
 		print_lines("expected", want);
 		print_lines("found", buf_str(&text));
 	}

@@ -45,6 +45,7 @@ struct world {
 	struct store_snapshot now; /* nothing is known */
 	struct plan_how how;       /* direct rooms at once, all of them */
 	struct plan plan;
+	size_t no; /* of the case: said when a plan is not as expected */
 };
 
 /* A fleet by hand: humans, agents and rooms; without direct rooms when `pairs`
