@@ -29,7 +29,7 @@ void world_declare(struct world *w, const char *self, bool pairs)
 	w->f = &c->fleet;
 }
 
-void world_open_as(struct world *w, const char *self, bool pairs)
+static void begin(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
 	w->how = (struct plan_how){
@@ -40,7 +40,25 @@ void world_open_as(struct world *w, const char *self, bool pairs)
 		.direct = DIRECT_EAGER,
 		.direct_most = SIZE_MAX,
 	};
+}
+
+void world_open_as(struct world *w, const char *self, bool pairs)
+{
+	begin(w);
 	world_declare(w, self, pairs);
+}
+
+void world_open_reference(struct world *w, bool all)
+{
+	struct fleet_case *c = &w->cases[0];
+
+	begin(w);
+	w->n_cases = 1;
+	case_init(c);
+	c->src.server_name = "fleet.example";
+	case_folder(c, examples_folder(), !all);
+	assert_loaded(c, 0);
+	w->f = &c->fleet;
 }
 
 void world_open(struct world *w)
@@ -458,6 +476,83 @@ static void print_step(const struct world *w, int i)
 	buf_free(&text);
 }
 
+static bool is_known(const struct world *w, const char *user)
+{
+	for (size_t i = 0; i < w->now.n_rooms; i++)
+		if (room_member(&w->now.rooms[i], user))
+			return true;
+	return false;
+}
+
+static bool brings(const struct step *st, const char *user)
+{
+	if (st->kind == STEP_INVITE)
+		return text_eq(st->subject, user);
+	/* A room that is followed brings nobody. */
+	return st->kind == STEP_CREATE_ROOM && !st->room_id &&
+		(text_eq(st->actor ? st->actor : S, user) ||
+			(st->room->direct &&
+				text_eq(st->room->other->user_id, user)));
+}
+
+static void assert_newcomer_waits(struct world *w, const char *user)
+{
+	int before = -1;
+
+	if (is_known(w, user))
+		return;
+	for (size_t i = 0; i < w->plan.n; i++) {
+		const struct step *st = &w->plan.steps[i];
+		if (!brings(st, user))
+			continue;
+		if (before >= 0 && st->after[0] != before &&
+			st->after[1] != before) {
+			print_step(w, before);
+			print_step(w, (int)i);
+			fail_msg("case %zu: %s may cross", w->no, user);
+		}
+		before = (int)i;
+	}
+}
+
+/* Of a large fleet some are enough. */
+static void assert_newcomers_wait(struct world *w)
+{
+	const struct fleet *f = w->f;
+
+	assert_newcomer_waits(w, S);
+	for (size_t i = 0; i < f->n_agents; i += 1 + f->n_agents / 50)
+		assert_newcomer_waits(w, f->agents[i]->user_id);
+	for (size_t i = 0; i < f->n_humans; i++)
+		assert_newcomer_waits(w, f->humans[i]->user_id);
+}
+
+static void assert_no_step_twice(struct world *w)
+{
+	const struct step *s = w->plan.steps;
+	size_t n = w->plan.n, size = 64;
+	while (size < 2 * n)
+		size *= 2;
+	const struct step **seen = arena_array(&w->a, size, sizeof(*seen));
+
+	assert_non_null(seen);
+	for (size_t i = 0; i < n; i++) {
+		/* What a step is known by in the journal. */
+		const char *name =
+			arena_printf(&w->a, "%d %s %s", (int)s[i].kind,
+				s[i].subject, s[i].where ? s[i].where : "");
+		size_t at = (size_t)text_hash(name) & (size - 1);
+		for (; seen[at]; at = (at + 1) & (size - 1))
+			if (seen[at]->kind == s[i].kind &&
+				text_eq(seen[at]->subject, s[i].subject) &&
+				text_eq(seen[at]->where, s[i].where)) {
+				print_step(w, (int)i);
+				fail_msg("case %zu: a step twice", w->no);
+			}
+		seen[at] = &s[i];
+	}
+}
+
 void world_assert_order(struct world *w)
 {
 	world_plan(w);
@@ -471,6 +566,10 @@ void world_assert_order(struct world *w)
 		print_step(w, (int)i);
 		for (size_t k = 0; k < STEP_NEEDS; k++)
 			print_step(w, st->need[k]);
-		fail_msg("step %zu does not come after those it waits for", i);
+		fail_msg("case %zu: step %zu does not come after those it "
+			 "waits for",
+			w->no, i);
 	}
+	assert_no_step_twice(w);
+	assert_newcomers_wait(w);
 }

@@ -51,6 +51,9 @@ struct world {
 /* A fleet by hand: humans, agents and rooms; without direct rooms when `pairs`
  * is false. */
 void world_open_as(struct world *w, const char *self, bool pairs);
+/* The reference fleet: the agents that its configuration chooses, or (`all`)
+ * all of its organisation. */
+void world_open_reference(struct world *w, bool all);
 /* BY_HAND with direct rooms. */
 void world_open(struct world *w);
 void world_close(struct world *w);
@@ -93,8 +96,9 @@ const struct step *world_step(struct world *w, enum step_kind kind,
 	const char *subject, const char *where);
 /* Why nothing can be done about a room; NULL: something can. */
 const char *world_trouble(const struct world *w, const char *where);
-/* Each step comes after those it needs, and after those it waits for, and the
- * ranks do not fall; the same plan is made again. */
+/* Each step comes after those it needs and those it waits for, by ranks that do
+ * not fall; no step is there twice; who comes into several rooms for the first
+ * time comes into one after the other. */
 void world_assert_order(struct world *w);
 
 #endif
