@@ -81,6 +81,16 @@ struct step *plan_room_step(struct planner *p, enum step_kind kind,
 	return st;
 }
 
+int plan_lane(struct planner *p, const struct store_room *row)
+{
+	const size_t at = row ? (size_t)(row - p->now->rooms) : p->now->n_rooms;
+	if (at >= p->now->n_rooms)
+		return p->plan->lanes++;
+	if (p->lanes[at] == 0)
+		p->lanes[at] = ++p->plan->lanes;
+	return p->lanes[at] - 1;
+}
+
 void plan_trouble(struct planner *p, const char *where, const char *why)
 {
 	struct trouble *t = arena_push(p->a, &p->plan->troubles,
@@ -348,7 +358,8 @@ enum rc plan_make(const struct fleet *f, const struct plan_how *how,
 	p.ready = arena_array(a, f->n_agents + 1, sizeof(*p.ready));
 	p.usable = arena_array(a, f->n_agents + 1, sizeof(*p.usable));
 	p.taken = arena_array(a, now->n_rooms + 1, sizeof(*p.taken));
-	if (!p.ready || !p.usable || !p.taken)
+	p.lanes = arena_array(a, now->n_rooms + 1, sizeof(*p.lanes));
+	if (!p.ready || !p.usable || !p.taken || !p.lanes)
 		return err_nomem(e);
 	plan_agents(&p);
 	plan_policy_rooms(&p);

@@ -134,7 +134,7 @@ static void plan_pair(
 	p->plan->direct_made += is_room(r->row);
 	if (!usable_pair(p, room) || is_over(p, r, maker, other))
 		return;
-	p->lane = p->plan->lanes++;
+	p->lane = plan_lane(p, r->row);
 	if (is_room(r->row) && is_alive(room, maker, other)) {
 		plan_both_in(p, r);
 	} else if (p->how->direct == DIRECT_OFF) {

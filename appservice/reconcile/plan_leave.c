@@ -130,7 +130,7 @@ static void plan_out_of(struct planner *p, const struct store_room *row,
 	const bool dissolved = is_dissolved(p, row);
 	if (!row->room_id || (!dissolved && l->n == 0))
 		return;
-	p->lane = p->plan->lanes++;
+	p->lane = plan_lane(p, row);
 	for (size_t i = 0; i < row->n_members; i++) {
 		const struct store_member *m = &row->members[i];
 		if (!is_in(m))

@@ -42,7 +42,9 @@ struct planner {
 	int lane, rank;   /* of the steps that are added */
 	struct bringing *brings;
 	size_t n_brings, brings_cap;
-	bool *taken; /* by row of the snapshot: a renamed room has it */
+	/* By row of the snapshot's rooms. */
+	bool *taken; /* a renamed room has it */
+	int *lanes;  /* the lane of the room's steps, and one; 0: none yet */
 };
 
 /* A declared room and what there is of it. */
@@ -66,6 +68,9 @@ void plan_need(struct step *st, int which);
 struct step *plan_room_step(struct planner *p, enum step_kind kind,
 	const struct room_now *r, const char *subject, const char *actor,
 	const char *reason);
+/* The lane of the steps of a room, whatever part of the plan they are from; NULL:
+ * of one that is not there yet. */
+int plan_lane(struct planner *p, const struct store_room *row);
 /* A step that brings somebody into a room: see newcomers in plan.c. */
 void plan_brings(struct planner *p, const struct step *st, const char *user_id);
 void plan_trouble(struct planner *p, const char *where, const char *why);

@@ -375,6 +375,7 @@ static bool plan_existence(struct planner *p, struct room_now *r)
 	if (!is_room(r->row)) {
 		const struct store_room *from = renamed_from(p, r->room);
 		r->row = from;
+		p->lane = from ? plan_lane(p, from) : p->lane;
 		if (from)
 			plan_rename(p, r);
 		else
@@ -395,7 +396,7 @@ static void plan_policy_room(struct planner *p, const struct room *room)
 	struct room_now r = { .room = room,
 		.row = snapshot_room(p->now, room->key),
 		.created = NONE };
-	p->lane = p->plan->lanes++;
+	p->lane = plan_lane(p, r.row);
 	if (!plan_existence(p, &r))
 		return;
 	open_power(p, &r);
