@@ -29,15 +29,14 @@ static struct registration_want want_of(const struct app *app)
 	};
 }
 
-/* There is an account that we act for until it is retired, declared or not;
- * unless a human has its name now. */
+/* There is an account of ours, declared or not: it has rooms to leave, and what
+ * it wrote stays its own. Unless a human has its name now. */
 static bool is_kept(const struct app *app, const struct store_agent *row)
 {
 	const struct person *p = fleet_person(&app->fleet, row->user_id);
 	struct str localpart, server;
 	return !row->sender && !(p && p->human) &&
-		row->state != AGENT_RETIRED && row->state != AGENT_DECLARED &&
-		row->state != AGENT_BLOCKED &&
+		row->state != AGENT_DECLARED && row->state != AGENT_BLOCKED &&
 		id_split(row->user_id, '@', &localpart, &server) &&
 		str_eq(server, app->fleet.server_name);
 }
@@ -47,31 +46,55 @@ static int name_cmp(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Those who are leaving, beside the declared users. */
-static enum rc add_leaving(struct app *app, struct arena *a,
+/* A room of ours that is not declared just now keeps its alias. */
+static bool is_kept_room(const struct app *app, const struct store_room *row)
+{
+	const char *server = strchr(row->key, ':');
+	return !row->direct && row->room_id && server &&
+		text_eq(server + 1, app->fleet.server_name);
+}
+
+/* Sorted, each once. */
+static size_t make_unique(const char **list, size_t n)
+{
+	size_t unique = 0;
+	qsort(list, n, sizeof(*list), name_cmp);
+	for (size_t i = 0; i < n; i++)
+		if (unique == 0 || !text_eq(list[i], list[unique - 1]))
+			list[unique++] = list[i];
+	return unique;
+}
+
+/* What is ours and declared no longer, beside what is declared. */
+static enum rc add_kept(struct app *app, struct arena *a,
 	struct registration_want *want, struct err *e)
 {
 	struct store_snapshot now = { 0 };
+	size_t users = 0, aliases = 0;
 	enum rc rc =
 		app->store ? store_snapshot(app->store, a, &now, e) : RC_OK;
 	if (rc != RC_OK || now.n_agents == 0)
 		return rc;
-	const char **all =
-		arena_array(a, want->n_users + now.n_agents, sizeof(*all));
-	if (!all)
+	const char **all_users =
+		arena_array(a, want->n_users + now.n_agents, sizeof(char *));
+	const char **all_aliases =
+		arena_array(a, want->n_aliases + now.n_rooms, sizeof(char *));
+	if (!all_users || !all_aliases)
 		return err_nomem(e);
-	size_t n = 0, unique = 0;
-	for (size_t i = 0; i < want->n_users; i++)
-		all[n++] = want->users[i];
+	for (; users < want->n_users; users++)
+		all_users[users] = want->users[users];
 	for (size_t i = 0; i < now.n_agents; i++)
 		if (is_kept(app, &now.agents[i]))
-			all[n++] = now.agents[i].user_id;
-	qsort(all, n, sizeof(*all), name_cmp);
-	for (size_t i = 0; i < n; i++)
-		if (unique == 0 || !text_eq(all[i], all[unique - 1]))
-			all[unique++] = all[i];
-	want->users = all;
-	want->n_users = unique;
+			all_users[users++] = now.agents[i].user_id;
+	for (; aliases < want->n_aliases; aliases++)
+		all_aliases[aliases] = want->aliases[aliases];
+	for (size_t i = 0; i < now.n_rooms; i++)
+		if (is_kept_room(app, &now.rooms[i]))
+			all_aliases[aliases++] = now.rooms[i].key;
+	want->users = all_users;
+	want->n_users = make_unique(all_users, users);
+	want->aliases = all_aliases;
+	want->n_aliases = make_unique(all_aliases, aliases);
 	return RC_OK;
 }
 
@@ -80,7 +103,7 @@ enum rc app_make_registration(
 {
 	struct arena a = { 0 };
 	struct registration_want want = want_of(app);
-	enum rc rc = want.prefix ? RC_OK : add_leaving(app, &a, &want, e);
+	enum rc rc = want.prefix ? RC_OK : add_kept(app, &a, &want, e);
 	if (rc == RC_OK)
 		rc = registration_make(&want, ret, e);
 	arena_free(&a);
