@@ -19,7 +19,7 @@
 
 /* A registration that the homeserver does not take is tried again. */
 #define RETRY_BASE_MS 10000
-#define RETRY_MAX_MS (15 * 60 * 1000)
+#define RETRY_MAX_MS 900000 /* a quarter of an hour */
 
 struct reload {
 	struct filewatch *files;

@@ -172,9 +172,10 @@ int cli_registration(struct app *app, bool *changed)
 	report_init(&report);
 	*changed = false;
 	/* Who is leaving stands in the store; without one nobody is. */
-	enum rc rc = store_open_readonly(
-		config_text(&app->config, SET_STORE_PATH), &app->store, NULL);
-	rc = registration_read(path, &old, &report, &e);
+	if (store_open_readonly(config_text(&app->config, SET_STORE_PATH),
+		    &app->store, NULL) != RC_OK)
+		app->store = NULL;
+	enum rc rc = registration_read(path, &old, &report, &e);
 	bool there = rc == RC_OK;
 	if (there)
 		rc = app_load_registration(app, NULL, NULL, &e);
