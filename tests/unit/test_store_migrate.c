@@ -265,6 +265,86 @@ static void test_numbers(void **state)
 		10011);
 }
 
+/* What a store had before people could leave: all of it stays, and nothing is
+ * said of what nobody knew. */
+static void test_people(void **state)
+{
+	static const char rows[] =
+		"INSERT INTO agent (user_id, sender, declared, name, state, "
+		"device_id, generation, acked_generation, since_ms, shown_name,"
+		" error) VALUES "
+		"('@a:b', 0, 1, 'A', 'acknowledged', 'D', 3, 3, 7, 'A', NULL),"
+		"('@c:d', 0, 0, 'C', 'blocked', NULL, 0, 0, 8, NULL, 'why'),"
+		"('@m:b', 1, 1, NULL, 'registered', NULL, 0, 0, 9, 'M', NULL);"
+		"INSERT INTO handoff VALUES "
+		"('@a:b', 3, printf('%.64c', 'f'), 'D', 5, 6, 'pid');"
+		"INSERT INTO room VALUES ('#r:b', 0, 1, '#r:b', '!r', '@m:b'),"
+		"('@a:b @c:d', 1, 0, NULL, '!d', '@a:b'),"
+		"('#s:b', 0, 1, '#s:b', NULL, NULL);"
+		"INSERT INTO declared_member VALUES ('#r:b', '@a:b');"
+		"INSERT INTO direct_mark VALUES ('!d', '@a:b');"
+		"INSERT INTO identifier VALUES "
+		"(1, '!r'), (2, '@a:b'), (3, '!d');"
+		"INSERT INTO member VALUES (1, 2, 1, NULL, 10, 0),"
+		"(3, 2, 1, NULL, 10, 2);"
+		"INSERT INTO room_state (room_id, type, content, event_id, "
+		"origin_ts) VALUES ('!r', 'm.room.name', '{}', '$1', 4);";
+	struct store_fixture *f = *state;
+	struct store_snapshot all = { .n_rooms = 99 };
+	struct store *s = NULL;
+	char *error = NULL;
+	sqlite3 *db = open_other(f, "people.db");
+
+	bring_to(f, db, migrations, 3);
+	if (sqlite3_exec(db, rows, NULL, NULL, &error) != SQLITE_OK)
+		fail_msg("%s", error);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_ok(store_open(f->path, &s, &f->e), f->e);
+	assert_true(backup_exists(f, 3));
+	assert_ok(store_snapshot(s, &f->a, &all, &f->e), f->e);
+	store_close(s);
+
+	assert_int_equal(all.n_agents, 3);
+	const struct store_agent *a = all.agents;
+	assert_string_equal(a->user_id, "@a:b");
+	assert_int_equal(a->state, AGENT_ACKNOWLEDGED);
+	assert_int_equal(a->generation, 3);
+	assert_non_null(a->token_sha256);
+	for (size_t i = 0; i < 3; i++)
+		assert_false(all.agents[i].may_leave);
+	assert_string_equal(all.agents[1].error, "why");
+	assert_int_equal(store_fixture_sql(f,
+				 "SELECT acked_ms = 6 AND revoked_ms IS NULL "
+				 "FROM handoff"),
+		1);
+
+	assert_int_equal(all.n_rooms, 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct store_room *r = &all.rooms[i];
+		assert_null(r->rule);
+		assert_null(r->held);
+		assert_int_equal(r->missing_ms + r->held_ms, 0);
+		assert_false(r->wanted);
+	}
+	const struct store_room *r = &all.rooms[0], *d = &all.rooms[2];
+	assert_string_equal(r->room_id, "!r");
+	assert_string_equal(r->maker, "@m:b");
+	assert_int_equal(r->n_members, 1);
+	assert_string_equal(r->members[0].membership, "join");
+	assert_string_equal(r->state[ROOM_STATE_NAME].content, "{}");
+	assert_null(r->state[ROOM_STATE_NAME].sender);
+	assert_null(all.rooms[1].room_id);
+	assert_true(d->direct);
+	assert_false(d->declared);
+	assert_true(d->members[0].marked);
+	assert_string_equal(d->members[0].source, "action");
+	assert_int_equal(all.n_old, 0);
+	assert_int_equal(all.n_removals, 0);
+	/* Nothing has been looked at since. */
+	assert_int_equal(
+		store_fixture_sql(f, "SELECT max(looked_ms) FROM room"), 0);
+}
+
 /* Other programs read words, whatever the table has. */
 static void test_words(void **state)
 {
@@ -398,6 +478,7 @@ int main(void)
 		STORE_TEST(test_fresh_is_migrated),
 		STORE_TEST(test_numbers),
 		STORE_TEST(test_counts),
+		STORE_TEST(test_people),
 		STORE_TEST(test_order),
 		STORE_TEST(test_words),
 		STORE_TEST(test_tables),
