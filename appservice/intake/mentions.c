@@ -47,8 +47,9 @@ static void take_from_text(struct found *f, const char *text)
 	for (const char *p = text ? strchr(text, '@') : NULL;
 		p && f->n < MENTIONS_MAX; p = strchr(p + 1, '@')) {
 		size_t n = 1 + strspn(p + 1, id_chars + 1);
-		/* The end of a sentence is no part of a server's name. */
-		while (n > 1 && strchr(".:,-", p[n - 1]))
+		/* The end of a sentence, or of what is set in italics, is no
+		 * part of a server's name. */
+		while (n > 1 && strchr(".:-_=/+", p[n - 1]))
 			n--;
 		if (n > LIMIT_ID)
 			continue;
