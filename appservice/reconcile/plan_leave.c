@@ -21,16 +21,19 @@ struct leavers {
 	size_t n;
 };
 
-/* It is an account of ours: one that was there before is not touched. */
-static bool is_ours(const struct store_agent *row)
+/* It is an account of ours: one that was there before is not touched, nor one
+ * whose name a human has now. */
+static bool is_ours(const struct planner *p, const struct store_agent *row)
 {
+	const struct person *who = fleet_person(p->f, row->user_id);
 	return !row->sender && row->state != AGENT_DECLARED &&
-		(row->state != AGENT_BLOCKED || row->generation > 0);
+		(row->state != AGENT_BLOCKED || row->generation > 0) &&
+		!(who && who->human);
 }
 
 static bool is_leaving(const struct planner *p, const struct store_agent *row)
 {
-	return is_ours(row) && row->state != AGENT_RETIRED &&
+	return is_ours(p, row) && row->state != AGENT_RETIRED &&
 		!plan_agent(p->f, row->user_id);
 }
 
@@ -40,7 +43,7 @@ static bool may_all_leave(struct planner *p)
 	size_t fleet = 0, leaving = 0;
 	for (size_t i = 0; i < p->now->n_agents; i++) {
 		const struct store_agent *row = &p->now->agents[i];
-		if (!is_ours(row) || row->state == AGENT_RETIRED)
+		if (!is_ours(p, row) || row->state == AGENT_RETIRED)
 			continue;
 		fleet++;
 		leaving += is_leaving(p, row) && !row->may_leave;
@@ -60,7 +63,7 @@ static struct leavers find_leavers(struct planner *p)
 		const struct store_agent *row = &p->now->agents[i];
 		if (plan_agent(p->f, row->user_id))
 			continue;
-		if (row->state == AGENT_RETIRED ||
+		if ((row->state == AGENT_RETIRED && is_ours(p, row)) ||
 			(is_leaving(p, row) && (all || row->may_leave)))
 			l.who[l.n++] = row;
 	}

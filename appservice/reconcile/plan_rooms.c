@@ -283,8 +283,10 @@ static const struct store_room *renamed_from(
 	size_t best = 0, at = 0;
 	for (size_t i = 0; i < p->now->n_rooms; i++) {
 		const struct store_room *row = &p->now->rooms[i];
-		if (row->direct || !row->room_id || row->held ||
-			row->missing_ms || p->taken[i] ||
+		if (row->direct)
+			break; /* they are behind all others */
+		if (!row->room_id || row->held || row->missing_ms ||
+			p->taken[i] ||
 			!text_eq(row->rule, room->policy->rule) ||
 			!strchr(room->policy->rule, '{') ||
 			fleet_room(p->f, row->key))
@@ -315,10 +317,29 @@ static void plan_rename(struct planner *p, struct room_now *r)
 	r->created = plan_index(p, st);
 }
 
+/* The room of another key: nobody can say that it is this one as well. */
+static bool is_another_room(const struct planner *p, const char *room_id)
+{
+	for (size_t i = 0; i < p->now->n_rooms; i++)
+		if (text_eq(p->now->rooms[i].room_id, room_id))
+			return true;
+	return false;
+}
+
 /* Everything else waits until it is known who is in the new room. */
 static void plan_follow(
 	struct planner *p, const struct room_now *r, const char *new_id)
 {
+	if (is_another_room(p, new_id)) {
+		plan_trouble(p, r->room->key,
+			arena_printf(p->a,
+				"its room was upgraded to %s, which is another "
+				"room of the policy: upgrade it again, to a "
+				"new "
+				"room",
+				new_id));
+		return;
+	}
 	struct step *st = plan_room_step(p, STEP_CREATE_ROOM, r, r->room->key,
 		NULL,
 		arena_printf(p->a, "its room was upgraded: %s takes its place",

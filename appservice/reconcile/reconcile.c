@@ -27,7 +27,8 @@
 #define CONNECT_MAX_MS 60000
 #define ROUNDS_MAX 20 /* two or three do; more get nowhere */
 #define DIRECT_FEW 1000
-#define DOUBT_MS 5000 /* between looks that something in doubt asks for */
+#define DIRECT_SHOWN 5000 /* of those that will be made; others are counted */
+#define DOUBT_MS 5000     /* between looks that something in doubt asks for */
 #define HELD_LOOK_MS 2000
 #define SECOND_LOOK_MS 10000 /* what one look has not found is looked for */
 
@@ -200,7 +201,7 @@ struct plan_how reconcile_how(const struct app *app, size_t direct_most)
 enum rc reconcile_plan_from(struct app *app, const struct store_snapshot *now,
 	struct arena *a, struct plan *ret, struct err *e)
 {
-	const struct plan_how how = reconcile_how(app, SIZE_MAX);
+	const struct plan_how how = reconcile_how(app, DIRECT_SHOWN);
 	return plan_make(&app->fleet, &how, now, a, ret, e);
 }
 
@@ -546,6 +547,7 @@ static enum rc plan_now(
 {
 	const struct plan_how how = reconcile_how(r->app, direct_allowance(r));
 	struct store_snapshot now = { 0 };
+	take_dirty(r); /* the plan knows whatever it was */
 	enum rc rc = app_snapshot(r->app, a, &now, e);
 	if (rc == RC_OK)
 		rc = plan_make(&r->app->fleet, &how, &now, a, ret, e);
