@@ -58,6 +58,8 @@ static const char *fate(struct world *w, const char *key)
 #define ONE "#one-team:example.org"
 #define TWO "#two-team:example.org"
 #define THREE "#three-team:example.org"
+#define ZERO "#0-team:example.org"
+#define NINE "#9-team:example.org"
 
 static void a_team_has_another_name(void **state)
 {
@@ -215,22 +217,25 @@ static void several_rooms_and_names(void **state)
 	world_whole(&w);
 	world_room(&w, ONE)->room_id = world_room(&w, TWO)->room_id = NULL;
 	world_room(&w, ONE)->n_members = world_room(&w, TWO)->n_members = 0;
-	world_add_room(&w, "#0-team:example.org", "{team}-team", "!0:e");
-	world_add_room(&w, "#1-team:example.org", "{team}-team", "!1:e");
-	world_add_room(&w, "#2-team:example.org", "{team}-team", "!2:e");
+	world_add_room(&w, ZERO, "{team}-team", "!0:e");
+	world_add_room(&w, NINE, "{team}-team", "!9:e");
+	world_add_room(&w, "#9a-team:example.org", "{team}-team", "!9a:e");
+	world_member(&w, "#9a-team:example.org", ids[0], "join");
 	for (size_t i = 0; i < 3; i++) {
-		if (i < 2)
-			world_member(&w, "#0-team:example.org", ids[i], "join");
-		world_member(&w, "#1-team:example.org", ids[i], "join");
-		if (i < 1)
-			world_member(&w, "#2-team:example.org", ids[i], "join");
+		world_member(&w, ZERO, ids[i], "join");
+		world_member(&w, NINE, ids[i], i < 2 ? "join" : "leave");
 	}
 	world_plan(&w);
-	assert_string_equal(fate(&w, ONE), "#1-team:example.org");
-	assert_string_equal(fate(&w, TWO), "#0-team:example.org");
-	world_room(&w, "#0-team:example.org")->room_id = NULL;
+	assert_string_equal(fate(&w, ONE), ZERO);
+	assert_string_equal(fate(&w, TWO), NINE);
+	world_member(&w, ZERO, ids[2], "leave");
+	world_member(&w, NINE, ids[2], "join");
 	world_plan(&w);
-	assert_string_equal(fate(&w, ONE), "#1-team:example.org");
+	assert_string_equal(fate(&w, ONE), NINE);
+	assert_string_equal(fate(&w, TWO), ZERO);
+	world_room(&w, ZERO)->room_id = NULL;
+	world_plan(&w);
+	assert_string_equal(fate(&w, ONE), NINE);
 	assert_string_equal(fate(&w, TWO), "made");
 	world_close(&w);
 }
