@@ -147,7 +147,15 @@ static void plan_out_of(struct planner *p, const struct store_room *row,
 	}
 }
 
-/* The agents first; when they are out, the service's own user. */
+/* Somebody of ours: it leaves now, or when an operator has let it go. */
+static bool is_to_leave(const struct planner *p, const char *user_id)
+{
+	const struct store_agent *row = snapshot_agent(p->now, user_id);
+	return plan_agent(p->f, user_id) || (row && is_leaving(p, row));
+}
+
+/* The agents first; when they are out, the service's own user: then it is
+ * forgotten that there was such a room. */
 static void plan_out_of_old(struct planner *p, const struct store_room *row,
 	const struct leavers *l)
 {
@@ -156,13 +164,12 @@ static void plan_out_of_old(struct planner *p, const struct store_room *row,
 	size_t left = 0;
 	p->lane = p->plan->lanes++;
 	for (size_t i = 0; i < row->n_members; i++) {
-		const struct store_member *m = &row->members[i];
-		if (!is_in(m) ||
-			(!plan_agent(p->f, m->user_id) &&
-				!has_left(l, m->user_id)))
+		const char *id = row->members[i].user_id;
+		if (!is_in(&row->members[i]))
 			continue;
-		left++;
-		plan_out(p, row, row->room_id, m->user_id, m->user_id, why);
+		left += has_left(l, id) || is_to_leave(p, id);
+		if (has_left(l, id) || plan_agent(p->f, id))
+			plan_out(p, row, row->room_id, id, id, why);
 	}
 	if (left == 0)
 		plan_out(p, row, row->room_id, p->how->sender_id, NULL, why);
