@@ -321,6 +321,16 @@ static void a_room_was_replaced(void **state)
 	world_add_agent(&w, D, AGENT_ACKNOWLEDGED);
 	room_set_member(&w, r, D, "join");
 	world_assert(&w, "revoke " D "\nleave " D " in !old:example.org\n");
+	/* And when it may not leave yet, it is waited for. */
+	world_add_agent(&w, "@emil:example.org", AGENT_ACKNOWLEDGED);
+	world_add_agent(&w, "@fred:example.org", AGENT_ACKNOWLEDGED);
+	world_assert(&w, "");
+	assert_int_equal(w.plan.removals, 3);
+	world_agent(&w, D)->may_leave = true;
+	world_agent(&w, "@emil:example.org")->state = AGENT_RETIRED;
+	world_assert(&w,
+		"revoke " D "\nrevoke @fred:example.org\nleave " D
+		" in !old:example.org\n");
 	/* Its rooms are made before anybody leaves an old one. */
 	world_room(&w, LEADERS)->room_id = NULL;
 	world_assert_order(&w);
