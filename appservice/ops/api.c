@@ -93,17 +93,20 @@ static void get_ready(struct http_call *c)
 static void get_metrics(struct http_call *c)
 {
 	struct figures f = { 0 };
+	struct arena a = { 0 };
 	struct err e = { 0 };
 	app_hold(c->server_arg);
-	enum rc rc = figures_take(c->server_arg, &f, NULL, &e);
+	enum rc rc = figures_take(c->server_arg, &a, &f, NULL, &e);
 	app_let_go(c->server_arg);
 	if (rc != RC_OK) {
 		http_call_error(c, rc, e.text);
-		return;
+		goto out;
 	}
 	buf_clear(&c->answer);
 	c->content_type = FIGURES_CONTENT_TYPE;
 	figures_write(&f, &c->answer);
+out:
+	arena_free(&a);
 }
 
 #define HEALTH                                                                 \

@@ -24,6 +24,11 @@ static void count_fleet(const struct app *app, const struct store_snapshot *now,
 			snapshot_agent(now, app->fleet.agents[i]->user_id);
 		f->agents[row ? row->state : AGENT_DECLARED]++;
 	}
+	for (size_t i = 0; i < now->n_agents; i++) {
+		const struct store_agent *row = &now->agents[i];
+		f->agents[row->state] += agent_is_leaving(&app->fleet, row) ||
+			agent_has_left(&app->fleet, row);
+	}
 	for (size_t i = 0; i < app->fleet.n_rooms; i++) {
 		const struct room *room = &app->fleet.rooms[i];
 		const struct store_room *row = snapshot_room(now, room->key);
@@ -32,15 +37,51 @@ static void count_fleet(const struct app *app, const struct store_snapshot *now,
 	}
 }
 
+/* Only those who are asked about. */
+static void name_leavers(const struct app *app,
+	const struct store_snapshot *now, struct figures *f)
+{
+	for (size_t i = 0; f->removals > 0 && i < now->n_agents; i++) {
+		const struct store_agent *row = &now->agents[i];
+		if (f->n_leavers < LEAVERS_SHOWN && !row->may_leave &&
+			agent_is_leaving(&app->fleet, row))
+			f->leavers[f->n_leavers++] = row->user_id;
+	}
+}
+
+static void count_direct(
+	const struct app *app, const struct plan *plan, struct figures *f)
+{
+	f->direct_declared = (int64_t)app->fleet.n_direct;
+	f->direct_wanted = (int64_t)plan->direct;
+	f->direct_made = (int64_t)plan->direct_made;
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct step *st = &plan->steps[i];
+		f->direct_later +=
+			st->kind == STEP_CREATE_ROOM && st->room->direct;
+	}
+	f->direct_per_minute = config_int(&app->config, SET_DIRECT_PER_MINUTE);
+	f->direct_left_s = (f->direct_later * 60 + f->direct_per_minute - 1) /
+		f->direct_per_minute;
+}
+
 static enum rc count_plan(struct app *app, const struct store_snapshot *now,
 	struct arena *a, struct figures *f, struct err *e)
 {
 	struct plan plan = { 0 };
 	enum rc rc = reconcile_plan_from(app, now, a, &plan, e);
+	if (rc != RC_OK)
+		return rc;
 	f->steps = (int64_t)plan.n;
 	f->unanswered = (int64_t)plan.unanswered;
 	f->held = (int64_t)plan.held;
-	return rc;
+	f->troubles = (int64_t)plan.n_troubles;
+	f->removals = (int64_t)plan.removals;
+	f->removals_of = (int64_t)plan.removals_of;
+	name_leavers(app, now, f);
+	count_direct(app, &plan, f);
+	f->direct_mode[reconcile_direct_mode(app)] = 1;
+	return RC_OK;
 }
 
 static enum rc count_rows(struct app *app, struct figures *f, struct err *e)
@@ -56,10 +97,9 @@ static enum rc count_rows(struct app *app, struct figures *f, struct err *e)
 	return rc;
 }
 
-enum rc figures_take(struct app *app, struct figures *ret, struct buf *why_not,
-	struct err *e)
+enum rc figures_take(struct app *app, struct arena *a, struct figures *ret,
+	struct buf *why_not, struct err *e)
 {
-	struct arena a = { 0 };
 	struct store_snapshot now = { 0 };
 	struct figures f = { .ready = view_ready(app, why_not),
 		.requests = hs_gate_requests(app->gate),
@@ -71,16 +111,15 @@ enum rc figures_take(struct app *app, struct figures *ret, struct buf *why_not,
 	f.outdated = loaded.outdated;
 	if (app->reconcile)
 		f.uptime_s = (clock_wall_ms() - app->started_ms) / 1000;
-	enum rc rc = app_snapshot(app, &a, &now, e);
+	enum rc rc = app_snapshot(app, a, &now, e);
 	if (rc == RC_OK) {
 		count_fleet(app, &now, &f);
-		rc = count_plan(app, &now, &a, &f, e);
+		rc = count_plan(app, &now, a, &f, e);
 	}
 	if (rc == RC_OK)
 		rc = count_rows(app, &f, e);
 	if (rc == RC_OK)
 		*ret = f;
-	arena_free(&a);
 	return rc;
 }
 
@@ -106,7 +145,8 @@ static const struct metric {
 		AT(outdated) },
 #define X(id, word)                                                            \
 	{ "muster_agents", "{state=\"" word "\"}", "gauge",                    \
-		"Agents of the fleet by state.", AT(agents[AGENT_##id]) },
+		"Agents by state, with those who leave and have left.",        \
+		AT(agents[AGENT_##id]) },
 	AGENT_STATE_TABLE(X)
 #undef X
 		{ "muster_rooms", "{kind=\"room\"}", "gauge",
@@ -120,6 +160,33 @@ static const struct metric {
 	{ "muster_held_members", "", "gauge",
 		"Agents whom somebody keeps out of a declared room.",
 		AT(held) },
+	{ "muster_troubles", "", "gauge",
+		"Rooms that cannot be kept as declared.", AT(troubles) },
+	{ "muster_removals_waiting", "", "gauge",
+		"Agents not declared any more, until somebody lets them go.",
+		AT(removals) },
+	{ "muster_direct_mode", "{mode=\"eager\"}", "gauge",
+		"1 for when direct rooms are made.",
+		AT(direct_mode[DIRECT_EAGER]) },
+	{ "muster_direct_mode", "{mode=\"on_demand\"}", NULL, NULL,
+		AT(direct_mode[DIRECT_ON_DEMAND]) },
+	{ "muster_direct_mode", "{mode=\"off\"}", NULL, NULL,
+		AT(direct_mode[DIRECT_OFF]) },
+	{ "muster_direct_rooms", "{of=\"declared\"}", "gauge",
+		"Pairs: declared; to have a room by now; having one; whose "
+		"room is to be made.",
+		AT(direct_declared) },
+	{ "muster_direct_rooms", "{of=\"wanted\"}", NULL, NULL,
+		AT(direct_wanted) },
+	{ "muster_direct_rooms", "{of=\"made\"}", NULL, NULL, AT(direct_made) },
+	{ "muster_direct_rooms", "{of=\"later\"}", NULL, NULL,
+		AT(direct_later) },
+	{ "muster_direct_per_minute", "", "gauge",
+		"Direct rooms made in a minute at most.",
+		AT(direct_per_minute) },
+	{ "muster_direct_left_seconds", "", "gauge",
+		"Until those that are to be made are, at that rate.",
+		AT(direct_left_s) },
 	{ "muster_journal_steps", "{state=\"waiting\"}", "gauge",
 		"Unfinished rows of the journal.", AT(waiting) },
 	{ "muster_journal_steps", "{state=\"failed\"}", NULL, NULL,

@@ -106,7 +106,12 @@ static void print_agents(struct js doc)
 		cell(&t, js_get_str(row, "name"));
 		cell(&t, js_get_str(row, "department"));
 		cell(&t, js_get_str(row, "team"));
-		cell(&t, js_get_str(row, "state"));
+		bool leaving = false;
+		js_get_bool(row, "leaving", &leaving);
+		cell(&t,
+			leaving ? arena_printf(&t.a, "%s, leaving",
+					  js_get_str(row, "state"))
+				: js_get_str(row, "state"));
 		cell_int(&t, number(row, "generation"));
 		cell(&t, when(&t.a, row, "since_ms"));
 		cell(&t, js_get_str(row, "error"));
@@ -118,7 +123,9 @@ static bool is_whole(struct js room)
 {
 	return js_get_str(room, "room_id") &&
 		js_len(js_get(room, "missing")) == 0 &&
-		js_len(js_get(room, "held")) == 0;
+		js_len(js_get(room, "held")) == 0 &&
+		!js_get_str(room, "held_why") &&
+		number(room, "missing_since_ms") == 0;
 }
 
 /* A direct room is shown by its two people. */
@@ -144,6 +151,43 @@ static void room_row(struct table *t, struct js room)
 					    : "(not made yet)");
 }
 
+/* "held: @x in #y: removed by @z at <time>, twice: …" */
+static void print_removal(struct arena *a, struct js room, struct js removal)
+{
+	const char *who = js_get_str(removal, "user_id");
+	const char *by = js_get_str(removal, "by");
+	bool ban = false;
+	js_get_bool(removal, "ban", &ban);
+	printf("held: %s in %s: ", who, room_title(a, room));
+	if (by)
+		printf("%s by %s at %s", ban ? "banned" : "removed", by,
+			when(a, removal, "at_ms"));
+	else if (ban)
+		printf("banned, seen at %s", when(a, removal, "at_ms"));
+	else
+		printf("not found there at %s", when(a, removal, "at_ms"));
+	printf("%s: `muster retry %s` asks it in again\n",
+		!ban && number(removal, "times") > 1 ? ", twice" : "", who);
+}
+
+/* What a table has no place for. */
+static void print_room_words(struct js room)
+{
+	struct arena a = { 0 };
+	struct js removals = js_get(room, "removals");
+	const char *why = js_get_str(room, "held_why");
+	for (size_t i = 0; i < js_len(removals); i++)
+		print_removal(&a, room, js_at(removals, i));
+	if (why)
+		printf("trouble: %s: %s\n", room_title(&a, room), why);
+	if (number(room, "missing_since_ms") > 0)
+		printf("missing: %s: not found since %s: when the next look "
+		       "does not find it either, it is made again\n",
+			room_title(&a, room),
+			when(&a, room, "missing_since_ms"));
+	arena_free(&a);
+}
+
 static void print_rooms(struct js doc)
 {
 	static const char *const names[] = { "ROOM", "DECLARED", "JOINED",
@@ -162,6 +206,8 @@ static void print_rooms(struct js doc)
 	print_table(&t);
 	printf("direct rooms: %zu, of which %zu are as declared%s\n", direct,
 		whole, direct > 0 ? " (--json lists them)" : "");
+	for (size_t i = 0; i < js_len(doc); i++)
+		print_room_words(js_at(doc, i));
 }
 
 /* --- plan, journal, quarantine, audit -------------------------------------------- */
@@ -171,8 +217,14 @@ static void print_plan(struct js doc)
 	static const char *const names[] = { "STEP", "WHO", "ROOM", "WHY" };
 	struct table t = { 0 };
 	struct js steps = js_get(doc, "steps");
+	const int64_t removals = number(doc, "removals");
+	if (removals > 0)
+		printf("%lld agents are not declared any more: nothing of it "
+		       "is done until `muster approve`\n",
+			(long long)removals);
 	if (js_len(steps) == 0) {
-		puts("nothing to do: everything is as declared");
+		puts(removals > 0 ? "nothing else to do"
+				  : "nothing to do: everything is as declared");
 		return;
 	}
 	titles(&t, ARRAY_LEN(names), names);
@@ -188,7 +240,7 @@ static void print_plan(struct js doc)
 		cell(&t, js_get_str(st, "reason"));
 	}
 	print_table(&t);
-	printf("%zu steps\n", js_len(steps));
+	printf("%zu step%s\n", js_len(steps), js_len(steps) == 1 ? "" : "s");
 }
 
 /* Lists whose columns are members of their rows as they stand. */
@@ -318,6 +370,38 @@ static void print_configuration(struct js doc)
 		     "registration`, `muster register`, SIGHUP");
 }
 
+/* How far the direct rooms are, and how long it takes. */
+static void print_direct(struct js direct)
+{
+	const int64_t left = number(direct, "left_s");
+	printf("direct rooms %s: %lld pairs declared, %lld of %lld rooms made",
+		js_get_str(direct, "mode"),
+		(long long)number(direct, "declared"),
+		(long long)number(direct, "made"),
+		(long long)number(direct, "wanted"));
+	if (number(direct, "later") > 0)
+		printf("; %lld to be made, %lld a minute, %lld:%02lld minutes "
+		       "left",
+			(long long)number(direct, "later"),
+			(long long)number(direct, "per_minute"),
+			(long long)(left / 60), (long long)(left % 60));
+	putchar('\n');
+}
+
+static void print_removals(struct js removals)
+{
+	struct js agents = js_get(removals, "agents");
+	const size_t n = js_len(agents);
+	if (!js_get_str(removals, "why"))
+		return;
+	printf("held back    %s\n", js_get_str(removals, "why"));
+	for (size_t i = 0; i < n; i++)
+		printf("  %s\n", js_str(js_at(agents, i)));
+	if (number(removals, "waiting") > (int64_t)n)
+		printf("  and %lld more\n",
+			(long long)(number(removals, "waiting") - (int64_t)n));
+}
+
 static void print_status(struct js doc)
 {
 	bool ready = false;
@@ -343,6 +427,12 @@ static void print_status(struct js doc)
 		printf("not our turn %lld invitations that humans have not "
 		       "answered, %lld members held out\n",
 			(long long)unanswered, (long long)held);
+	print_direct(js_get(doc, "direct"));
+	print_removals(js_get(doc, "removals"));
+	if (number(doc, "troubles") > 0)
+		printf("troubles     %lld: `muster rooms` says which rooms "
+		       "cannot be kept as declared\n",
+			(long long)number(doc, "troubles"));
 	print_counts("journal", doc, "journal");
 	struct js txn = js_get(doc, "transactions");
 	printf("transactions %lld, %lld of them repeated, %lld refused; %lld "

@@ -2,6 +2,7 @@
  * The documents of the admin API: the declared fleet beside what the store
  * knows of it.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "appservice/ops/figures.h"
@@ -41,11 +42,9 @@ const struct view *view_by_name(const char *name)
 /* An agent that nothing is known of yet is only declared. */
 static const struct store_agent unknown_agent = { .state = AGENT_DECLARED };
 
-static void write_agent(
-	struct jb *b, const struct person *p, const struct store_agent *row)
+static void write_agent(struct jb *b, const struct person *p,
+	const struct store_agent *row, bool leaving)
 {
-	if (!row)
-		row = &unknown_agent;
 	jb_obj(b, NULL);
 	jb_str(b, "user_id", p->user_id);
 	jb_str(b, "name", p->name);
@@ -53,12 +52,41 @@ static void write_agent(
 	jb_str(b, "team", p->team);
 	jb_str(b, "level", p->level);
 	jb_str(b, "state", agent_state_name(row->state));
+	jb_bool(b, "leaving", leaving);
 	jb_str(b, "device_id", row->device_id);
 	jb_int(b, "generation", row->generation);
 	jb_int(b, "acked_generation", row->acked_generation);
 	jb_int(b, "since_ms", row->since_ms);
 	jb_str(b, "error", row->error);
 	jb_end_obj(b);
+}
+
+/* As it was declared last. */
+static void write_leaver(
+	struct jb *b, const struct store_agent *row, bool leaving)
+{
+	const struct person p = { .user_id = row->user_id,
+		.name = row->name,
+		.department = row->department,
+		.team = row->team,
+		.level = row->level };
+	write_agent(b, &p, row, leaving);
+}
+
+static void write_agents(
+	struct jb *b, const struct fleet *f, const struct store_snapshot *now)
+{
+	for (size_t i = 0; i < f->n_agents; i++) {
+		const struct store_agent *row =
+			snapshot_agent(now, f->agents[i]->user_id);
+		write_agent(b, f->agents[i], row ? row : &unknown_agent, false);
+	}
+	for (size_t i = 0; i < now->n_agents; i++) {
+		const struct store_agent *row = &now->agents[i];
+		const bool leaving = agent_is_leaving(f, row);
+		if (leaving || agent_has_left(f, row))
+			write_leaver(b, row, leaving);
+	}
 }
 
 enum rc view_agents(struct app *app, struct buf *out, struct err *e)
@@ -69,96 +97,29 @@ enum rc view_agents(struct app *app, struct buf *out, struct err *e)
 	enum rc rc = app_snapshot(app, &a, &now, e);
 	jb_init(&b, out);
 	jb_arr(&b, NULL);
-	for (size_t i = 0; rc == RC_OK && i < app->fleet.n_agents; i++)
-		write_agent(&b, app->fleet.agents[i],
-			snapshot_agent(&now, app->fleet.agents[i]->user_id));
-	jb_end_arr(&b);
-	arena_free(&a);
-	return rc;
-}
-
-/* --- rooms ------------------------------------------------------------------ */
-
-/* The members of a room whose membership is `want` (NULL: those who are
- * neither in, nor asked, nor held). */
-static void write_declared_if(struct jb *b, const char *key,
-	const struct room *room, const struct store_room *row, const char *want)
-{
-	jb_arr(b, key);
-	for (size_t i = 0; i < room->n_members; i++) {
-		const char *id = room->members[i]->user_id;
-		const char *is = room_membership(row, id);
-		bool out = !text_eq(is, "join") && !text_eq(is, "invite") &&
-			!text_eq(is, "ban");
-		if (want ? text_eq(is, want) : out)
-			jb_str(b, NULL, id);
-	}
-	jb_end_arr(b);
-}
-
-static void write_members_if(struct jb *b, const char *key,
-	const struct store_room *row, const char *membership)
-{
-	jb_arr(b, key);
-	for (size_t i = 0; row && i < row->n_members; i++)
-		if (text_eq(row->members[i].membership, membership))
-			jb_str(b, NULL, row->members[i].user_id);
-	jb_end_arr(b);
-}
-
-/* In the room without being declared; the service's user belongs there. */
-static void write_extra(struct jb *b, const struct app *app,
-	const struct room *room, const struct store_room *row)
-{
-	jb_arr(b, "extra");
-	for (size_t i = 0; row && i < row->n_members; i++) {
-		const struct store_member *m = &row->members[i];
-		if (text_eq(m->membership, "join") &&
-			!room_has_member(room, m->user_id) &&
-			!(text_eq(m->user_id, app->sender_id) && !room->direct))
-			jb_str(b, NULL, m->user_id);
-	}
-	jb_end_arr(b);
-}
-
-static void write_room(struct jb *b, const struct app *app,
-	const struct store_snapshot *now, const struct room *room)
-{
-	const struct store_room *row = snapshot_room(now, room->key);
-	const char *room_id = row ? row->room_id : NULL;
-	jb_obj(b, NULL);
-	jb_str(b, "alias", room->alias);
-	jb_str(b, "room_id", room_id);
-	jb_str(b, "kind", room->direct ? "direct" : "room");
-	jb_str(b, "name", room->name);
-	jb_arr(b, "declared");
-	for (size_t i = 0; i < room->n_members; i++)
-		jb_str(b, NULL, room->members[i]->user_id);
-	jb_end_arr(b);
-	write_members_if(b, "joined", row, "join");
-	write_members_if(b, "invited", row, "invite");
-	write_declared_if(b, "missing", room, row, NULL);
-	write_extra(b, app, room, row);
-	write_declared_if(b, "held", room, row, "ban");
-	jb_end_obj(b);
-}
-
-enum rc view_rooms(struct app *app, struct buf *out, struct err *e)
-{
-	struct arena a = { 0 };
-	struct store_snapshot now = { 0 };
-	struct jb b;
-	enum rc rc = app_snapshot(app, &a, &now, e);
-	jb_init(&b, out);
-	jb_arr(&b, NULL);
-	for (size_t i = 0; rc == RC_OK && i < app->fleet.n_rooms; i++)
-		write_room(&b, app, &now, &app->fleet.rooms[i]);
+	if (rc == RC_OK)
+		write_agents(&b, &app->fleet, &now);
 	jb_end_arr(&b);
 	arena_free(&a);
 	return rc;
 }
 
 /* --- plan --------------------------------------------------------------------- */
+
+void plan_write_steps(struct jb *b, const struct plan *plan)
+{
+	jb_arr(b, "steps");
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct step *st = &plan->steps[i];
+		jb_obj(b, NULL);
+		jb_str(b, "kind", step_kind_name(st->kind));
+		jb_str(b, "subject", st->subject);
+		jb_str(b, "room", st->where);
+		jb_str(b, "reason", st->reason);
+		jb_end_obj(b);
+	}
+	jb_end_arr(b);
+}
 
 enum rc view_plan(struct app *app, struct buf *out, struct err *e)
 {
@@ -168,17 +129,8 @@ enum rc view_plan(struct app *app, struct buf *out, struct err *e)
 	enum rc rc = reconcile_plan(app, &a, &plan, e);
 	jb_init(&b, out);
 	jb_obj(&b, NULL);
-	jb_arr(&b, "steps");
-	for (size_t i = 0; rc == RC_OK && i < plan.n; i++) {
-		const struct step *st = &plan.steps[i];
-		jb_obj(&b, NULL);
-		jb_str(&b, "kind", step_kind_name(st->kind));
-		jb_str(&b, "subject", st->subject);
-		jb_str(&b, "room", st->where);
-		jb_str(&b, "reason", st->reason);
-		jb_end_obj(&b);
-	}
-	jb_end_arr(&b);
+	plan_write_steps(&b, &plan);
+	jb_int(&b, "removals", (int64_t)plan.removals);
 	jb_end_obj(&b);
 	arena_free(&a);
 	return rc;
@@ -304,13 +256,46 @@ static void write_configuration(struct jb *b, struct app *app)
 	jb_end_obj(b);
 }
 
+static void write_direct(
+	struct jb *b, const struct app *app, const struct figures *f)
+{
+	jb_obj(b, "direct");
+	jb_str(b, "mode", direct_mode_name(reconcile_direct_mode(app)));
+	jb_int(b, "declared", f->direct_declared);
+	jb_int(b, "wanted", f->direct_wanted);
+	jb_int(b, "made", f->direct_made);
+	jb_int(b, "later", f->direct_later);
+	jb_int(b, "per_minute", f->direct_per_minute);
+	jb_int(b, "left_s", f->direct_left_s);
+	jb_end_obj(b);
+}
+
+/* Agents who wait for somebody to let them go. */
+static void write_removals(struct jb *b, const struct figures *f)
+{
+	char why[160];
+	snprintf(why, sizeof(why),
+		"%lld of %lld agents are not declared any more: nothing of it "
+		"is done until `muster approve`",
+		(long long)f->removals, (long long)f->removals_of);
+	jb_obj(b, "removals");
+	jb_int(b, "waiting", f->removals);
+	jb_arr(b, "agents");
+	for (size_t i = 0; i < f->n_leavers; i++)
+		jb_str(b, NULL, f->leavers[i]);
+	jb_end_arr(b);
+	jb_str(b, "why", f->removals > 0 ? why : NULL);
+	jb_end_obj(b);
+}
+
 enum rc view_status(struct app *app, struct buf *out, struct err *e)
 {
 	struct figures f = { 0 };
 	struct jb b;
+	struct arena a = { 0 };
 	struct buf why_not;
 	buf_init(&why_not, LIMIT_SMALL_BODY);
-	enum rc rc = figures_take(app, &f, &why_not, e);
+	enum rc rc = figures_take(app, &a, &f, &why_not, e);
 	if (rc != RC_OK)
 		goto out;
 	jb_init(&b, out);
@@ -329,12 +314,16 @@ enum rc view_status(struct app *app, struct buf *out, struct err *e)
 	jb_int(&b, "direct_rooms", f.direct_rooms);
 	jb_int(&b, "unanswered", f.unanswered);
 	jb_int(&b, "held", f.held);
+	jb_int(&b, "troubles", f.troubles);
+	write_direct(&b, app, &f);
+	write_removals(&b, &f);
 	write_counters(&b, &f);
 	write_homeserver(&b, app, &f);
 	write_configuration(&b, app);
 	jb_end_obj(&b);
 out:
 	buf_free(&why_not);
+	arena_free(&a);
 	return rc;
 }
 

@@ -8,6 +8,8 @@
 #define APPSERVICE_OPS_VIEWS_H
 
 #include "appservice/app.h"
+#include "appservice/reconcile/plan.h"
+#include "base/json.h"
 
 MUST_CHECK enum rc view_agents(struct app *app, struct buf *out, struct err *e);
 MUST_CHECK enum rc view_rooms(struct app *app, struct buf *out, struct err *e);
@@ -19,6 +21,9 @@ MUST_CHECK enum rc view_journal(
 MUST_CHECK enum rc view_quarantine(
 	struct app *app, struct buf *out, struct err *e);
 MUST_CHECK enum rc view_audit(struct app *app, struct buf *out, struct err *e);
+
+/* The member `steps` of a plan's document. */
+void plan_write_steps(struct jb *b, const struct plan *plan);
 
 /* Ready, else why not: what is in the buffer becomes a JSON array of texts. With
  * a buffer it is tried whether the store can be written. */

@@ -74,6 +74,7 @@ struct plan {
 	 * when somebody says so. */
 	size_t unanswered, held, blocked, removals;
 	size_t held_rooms; /* of those in troubles: somebody must do something */
+	size_t removals_of; /* how many there are, those included */
 	struct trouble *troubles;
 	size_t n_troubles, troubles_cap;
 	/* Direct rooms: that should be, that are, and that will be made by a
@@ -82,6 +83,7 @@ struct plan {
 };
 
 enum direct_mode { DIRECT_EAGER, DIRECT_ON_DEMAND, DIRECT_OFF };
+const char *direct_mode_name(enum direct_mode mode); /* as the setting has it */
 
 /* Whatever else a plan depends on. */
 struct plan_how {
@@ -125,6 +127,12 @@ const struct store_removal *snapshot_removals(const struct store_snapshot *now,
 bool member_is_held(const struct plan_how *how,
 	const struct store_snapshot *now, const struct store_room *row,
 	const char *user_id, const struct store_removal **last);
+
+/* An account of ours whose owner is not in the fleet any more, and which is to
+ * be retired: at once, or when somebody says so. */
+bool agent_is_leaving(const struct fleet *f, const struct store_agent *row);
+/* One that was retired. */
+bool agent_has_left(const struct fleet *f, const struct store_agent *row);
 
 /* --- what the policy says of a room's state ---------------------------------- */
 

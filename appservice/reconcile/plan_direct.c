@@ -10,6 +10,12 @@
 
 #include "base/poison.h"
 
+const char *direct_mode_name(enum direct_mode mode)
+{
+	static const char *const names[] = { "eager", "on_demand", "off" };
+	return names[mode];
+}
+
 static bool usable_pair(const struct planner *p, const struct room *room)
 {
 	return plan_usable(p, room->maker) &&

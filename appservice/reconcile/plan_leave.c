@@ -23,18 +23,24 @@ struct leavers {
 
 /* It is an account of ours: one that was there before is not touched, nor one
  * whose name a human has now. */
-static bool is_ours(const struct planner *p, const struct store_agent *row)
+static bool is_ours(const struct fleet *f, const struct store_agent *row)
 {
-	const struct person *who = fleet_person(p->f, row->user_id);
+	const struct person *who = fleet_person(f, row->user_id);
 	return !row->sender && row->state != AGENT_DECLARED &&
 		(row->state != AGENT_BLOCKED || row->generation > 0) &&
 		!(who && who->human);
 }
 
-static bool is_leaving(const struct planner *p, const struct store_agent *row)
+bool agent_is_leaving(const struct fleet *f, const struct store_agent *row)
 {
-	return is_ours(p, row) && row->state != AGENT_RETIRED &&
-		!plan_agent(p->f, row->user_id);
+	return is_ours(f, row) && row->state != AGENT_RETIRED &&
+		!plan_agent(f, row->user_id);
+}
+
+bool agent_has_left(const struct fleet *f, const struct store_agent *row)
+{
+	return is_ours(f, row) && row->state == AGENT_RETIRED &&
+		!plan_agent(f, row->user_id);
 }
 
 /* Whether those who are to leave may, without being asked for. */
@@ -43,14 +49,15 @@ static bool may_all_leave(struct planner *p)
 	size_t fleet = 0, leaving = 0;
 	for (size_t i = 0; i < p->now->n_agents; i++) {
 		const struct store_agent *row = &p->now->agents[i];
-		if (!is_ours(p, row) || row->state == AGENT_RETIRED)
+		if (!is_ours(p->f, row) || row->state == AGENT_RETIRED)
 			continue;
 		fleet++;
-		leaving += is_leaving(p, row) && !row->may_leave;
+		leaving += agent_is_leaving(p->f, row) && !row->may_leave;
 	}
 	if (leaving * 3 <= fleet && leaving < fleet)
 		return true;
 	p->plan->removals = leaving;
+	p->plan->removals_of = fleet;
 	return leaving == 0;
 }
 
@@ -63,8 +70,9 @@ static struct leavers find_leavers(struct planner *p)
 		const struct store_agent *row = &p->now->agents[i];
 		if (plan_agent(p->f, row->user_id))
 			continue;
-		if ((row->state == AGENT_RETIRED && is_ours(p, row)) ||
-			(is_leaving(p, row) && (all || row->may_leave)))
+		if (agent_has_left(p->f, row) ||
+			(agent_is_leaving(p->f, row) &&
+				(all || row->may_leave)))
 			l.who[l.n++] = row;
 	}
 	return l;
@@ -151,7 +159,8 @@ static void plan_out_of(struct planner *p, const struct store_room *row,
 static bool is_to_leave(const struct planner *p, const char *user_id)
 {
 	const struct store_agent *row = snapshot_agent(p->now, user_id);
-	return plan_agent(p->f, user_id) || (row && is_leaving(p, row));
+	return plan_agent(p->f, user_id) ||
+		(row && agent_is_leaving(p->f, row));
 }
 
 /* The agents first; when they are out, the service's own user: then it is

@@ -315,8 +315,9 @@ def test_a_person_less(stopped_on_conduit):
     muster, hs = stopped_on_conduit
     muster.write_org(muster.without("cleo.ic"))
     serve_again(muster, hs)
-    assert [a["user_id"] for a in muster.json("agents")] == [
-        full("anna.vp"), full("ben.man")]
+    assert [(a["user_id"], a["state"]) for a in muster.json("agents")] == [
+        (full("anna.vp"), "handed_off"), (full("ben.man"), "handed_off"),
+        (full("cleo.ic"), "retired")]
     assert hs.room("platform-team").membership(full("cleo.ic")) == "leave"
     assert hs.room("all-employees").membership(full("cleo.ic")) == "leave"
     assert hs.tokens_of("cleo.ic") == []
