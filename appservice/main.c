@@ -30,13 +30,23 @@ const struct verb verbs[] = {
 	{ "agents", "", "every agent and how far it is", 0, verb_view },
 	{ "rooms", "", "every room, who should be and who is in it", 0,
 		verb_view },
-	{ "plan", "", "what would be done now; status 3 when there is any", 0,
-		verb_view },
+	{ "plan", "[--with NEW.yaml]",
+		"what would be done now, or with other files; status 3 when "
+		"there is any",
+		0, verb_plan },
 	{ "journal", "", "steps that wait, run, failed or are done", 0,
 		verb_view },
 	{ "quarantine", "[retry ID]",
 		"events that could not be read; read one again", 2,
 		verb_quarantine },
+	{ "retry", "[STEP|USER|ROOM]",
+		"try again what failed, or ask in who is kept out", 1,
+		verb_retry },
+	{ "approve", "", "let go who is declared no more, when it is many", 0,
+		verb_approve },
+	{ "retire", "USER", "let go one who is declared no more", 1,
+		verb_retire },
+	{ "direct", "A B", "make the direct room of two now", 2, verb_direct },
 	{ "audit", "", "what was taken over, and what was asked for", 0,
 		verb_view },
 	{ "healthcheck", "", "exit status for containers", 0,
@@ -52,7 +62,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: muster [-c muster.yaml] VERB [--json]\n\n", to);
 	for (size_t i = 0; i < n_verbs; i++)
-		fprintf(to, "  %-12s %-10s %s\n", verbs[i].name, verbs[i].args,
+		fprintf(to, "  %-12s %-17s %s\n", verbs[i].name, verbs[i].args,
 			verbs[i].help);
 	fputs("\nThe usual order: check, registration, register, serve, "
 	      "agents.\n",
@@ -119,6 +129,7 @@ static int parse(struct cli *cli, int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "with", required_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ 0 },
@@ -130,6 +141,8 @@ static int parse(struct cli *cli, int argc, char **argv)
 			cli->config_path = optarg;
 		else if (c == 'j')
 			cli->json = true;
+		else if (c == 'w')
+			cli->with = optarg;
 		else if (c == 'h' || c == 'v')
 			instead = c == 'h' ? "help" : "version";
 		else
@@ -152,6 +165,10 @@ static int parse(struct cli *cli, int argc, char **argv)
 	if (cli->argc > cli->verb->max_args)
 		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
 			cli->verb->name, cli->argv[cli->verb->max_args]);
+	if (cli->with && cli->verb->run != verb_plan)
+		return cli_fail(EXIT_WRONG,
+			"--with is of `muster plan`, and %s takes none",
+			cli->verb->name);
 	if (cli->json && !has_document(cli->verb))
 		return cli_fail(EXIT_WRONG,
 			"%s has no document: leave out --json",

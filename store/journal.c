@@ -210,6 +210,57 @@ enum rc store_journal_list(struct store *s, size_t limit, struct arena *a,
 	return store_list(s, &rows, a, ret, n, e);
 }
 
+enum rc store_journal_get(struct store *s, int64_t id, struct arena *a,
+	struct store_step *ret, struct err *e)
+{
+	const struct arg args[] = { N(id) };
+	const struct rows rows = {
+		.list = SQL_STEP_GET,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = ARRAY_LEN(args),
+		.size = sizeof(*ret),
+		.read = read_step,
+	};
+	struct store_step *found = NULL;
+	size_t n = 0;
+
+	enum rc rc = store_list(s, &rows, a, &found, &n, e);
+	if (rc == RC_OK && n == 0)
+		return err_set(e, RC_NOT_FOUND, "no step %lld in the journal",
+			(long long)id);
+	if (rc == RC_OK)
+		*ret = found[0];
+	return rc;
+}
+
+enum rc store_journal_hurry(struct store *s, int64_t id, const char *subject,
+	const char *room, int64_t now_ms, size_t *n, struct err *e)
+{
+	enum rc rc = store_write(s, SQL_STEPS_HURRY,
+		ARGS(N(id), T(subject), T(room), N(now_ms)), e);
+
+	if (rc == RC_OK)
+		*n = (size_t)sqlite3_changes(s->db);
+	return rc;
+}
+
+enum rc store_journal_hurried(struct store *s, int64_t since_ms,
+	struct arena *a, struct store_step **ret, size_t *n, struct err *e)
+{
+	const struct arg args[] = { N(since_ms) };
+	const struct rows rows = {
+		.list = SQL_STEPS_HURRIED,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = ARRAY_LEN(args),
+		.size = sizeof(**ret),
+		.read = read_step,
+	};
+
+	return store_list(s, &rows, a, ret, n, e);
+}
+
 enum rc store_journal_counts(
 	struct store *s, int64_t *waiting, int64_t *failed, struct err *e)
 {

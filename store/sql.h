@@ -342,6 +342,20 @@
 	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
 	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \
 	  "ORDER BY done_no IS NOT NULL, coalesce(done_no, id) DESC LIMIT ?1") \
+	X(STEP_GET,                                                            \
+	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
+	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \
+	  "WHERE id = ?1")                                                     \
+	X(STEPS_HURRY,                                                         \
+	  "UPDATE journal SET next_attempt_ms = ?4 WHERE state = 'failed' "    \
+	  "AND (?1 = 0 OR id = ?1) AND (?2 IS NULL OR subject = ?2) "          \
+	  "AND (?3 IS NULL OR room = ?3)")                                     \
+	X(STEPS_HURRIED,                                                       \
+	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
+	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \
+	  "WHERE state <> 'done' AND (next_attempt_ms = ?1 "                   \
+	  "OR (state = 'failed' AND updated_ms >= ?1)) "                       \
+	  "ORDER BY subject, kind, room")                                      \
 	X(STEP_COUNTS,                                                         \
 	  "SELECT count(*) FILTER (WHERE state <> 'failed'), "                 \
 	  "count(*) FILTER (WHERE state = 'failed') "                          \

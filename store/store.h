@@ -412,6 +412,18 @@ MUST_CHECK enum rc store_journal_failed(struct store *s, int64_t id,
  * kept. */
 MUST_CHECK enum rc store_journal_list(struct store *s, size_t limit,
 	struct arena *a, struct store_step **ret, size_t *n, struct err *e);
+/* One row; RC_NOT_FOUND. */
+MUST_CHECK enum rc store_journal_get(struct store *s, int64_t id,
+	struct arena *a, struct store_step *ret, struct err *e);
+/* Failed rows of an id (0: any), a subject and a room (NULL: any) are to be
+ * tried again now; *n: how many they are. */
+MUST_CHECK enum rc store_journal_hurry(struct store *s, int64_t id,
+	const char *subject, const char *room, int64_t now_ms, size_t *n,
+	struct err *e);
+/* Those that were hurried at this time and have not ended since, and those
+ * that have failed since then, by subject, kind and room. */
+MUST_CHECK enum rc store_journal_hurried(struct store *s, int64_t since_ms,
+	struct arena *a, struct store_step **ret, size_t *n, struct err *e);
 /* Unfinished rows; running ones count as waiting. */
 MUST_CHECK enum rc store_journal_counts(
 	struct store *s, int64_t *waiting, int64_t *failed, struct err *e);

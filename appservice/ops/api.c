@@ -3,6 +3,7 @@
  */
 #include "appservice/ops/api.h"
 #include "appservice/intake/intake.h"
+#include "appservice/ops/asks.h"
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
 #include "appservice/reconcile/reconcile.h"
@@ -117,9 +118,14 @@ out:
 	}
 
 const struct route api_routes[] = {
+	{ "GET", "/v1/progress", ROUTE_OPEN, LIMIT_SMALL_BODY, get_progress },
 	{ "GET", "/v1/{view}", ROUTE_OPEN, LIMIT_SMALL_BODY, get_view },
 	{ "POST", "/v1/quarantine/{id}/retry", ROUTE_OPEN, LIMIT_SMALL_BODY,
 		retry_quarantined },
+	{ "POST", "/v1/retire", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_retire },
+	{ "POST", "/v1/approve", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_approve },
+	{ "POST", "/v1/retry", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_retry },
+	{ "POST", "/v1/direct", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_direct },
 	HEALTH,
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "appservice/ops/verbs.h"
 #include "appservice/ops/views.h"
@@ -14,23 +15,41 @@
 
 #include "base/poison.h"
 
-enum rc cli_ask(const struct app *app, const char *method, const char *path,
-	struct http_answer *answer, struct err *e)
+static enum rc ask(const struct app *app, const char *method, const char *path,
+	const char *body, struct http_answer *answer, struct err *e)
 {
 	const struct http_options o = { .unix_socket = config_text(
 						&app->config, SET_OPS_SOCKET),
 		.max_answer = LIMIT_DOCUMENT };
 	struct http *http = NULL;
-	char url[256];
-	snprintf(url, sizeof(url), "http://muster%s", path);
-	const struct http_request q = {
-		.method = method, .url = url, .once = !text_eq(method, "GET")
-	};
-	enum rc rc = http_new(&o, &http, e);
+	struct buf url;
+	buf_init(&url, LIMIT_SMALL_BODY);
+	buf_addf(&url, "http://muster%s", path);
+	const struct http_request q = { .method = method,
+		.url = buf_str(&url),
+		.body = body,
+		.body_n = body ? strlen(body) : 0,
+		.once = !text_eq(method, "GET") };
+	enum rc rc = buf_rc(&url);
+	if (rc == RC_OK)
+		rc = http_new(&o, &http, e);
 	if (rc == RC_OK)
 		rc = http_do(http, &q, answer, e);
 	http_free(http);
+	buf_free(&url);
 	return rc;
+}
+
+enum rc cli_ask(const struct app *app, const char *method, const char *path,
+	struct http_answer *answer, struct err *e)
+{
+	return ask(app, method, path, NULL, answer, e);
+}
+
+enum rc cli_post(const struct app *app, const char *path, const char *body,
+	struct http_answer *answer, struct err *e)
+{
+	return ask(app, "POST", path, body, answer, e);
 }
 
 void cli_silence(const struct app *app, struct err *e)

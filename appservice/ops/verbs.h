@@ -15,7 +15,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG = 2, EXIT_DIFFERS = 3 };
 struct cli {
 	const char *config_path;
 	bool json;
-	int argc; /* what follows the verb */
+	const char *with; /* --with: another configuration; NULL */
+	int argc;         /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
 };
@@ -34,7 +35,12 @@ int verb_registration(struct cli *cli);
 int verb_register(struct cli *cli);
 int verb_serve(struct cli *cli);
 int verb_view(struct cli *cli); /* status, agents, rooms, plan … */
+int verb_plan(struct cli *cli);
 int verb_quarantine(struct cli *cli);
+int verb_retire(struct cli *cli);
+int verb_approve(struct cli *cli);
+int verb_retry(struct cli *cli);
+int verb_direct(struct cli *cli);
 int verb_healthcheck(struct cli *cli);
 int verb_config(struct cli *cli);
 int verb_help(struct cli *cli);
@@ -51,6 +57,9 @@ int cli_load_socket(struct cli *cli, struct app *app);
 /* One request to the admin socket; RC_NETWORK when no service runs. */
 MUST_CHECK enum rc cli_ask(const struct app *app, const char *method,
 	const char *path, struct http_answer *answer, struct err *e);
+/* The same with a JSON body; sent once. */
+MUST_CHECK enum rc cli_post(const struct app *app, const char *path,
+	const char *body, struct http_answer *answer, struct err *e);
 /* The words for that. */
 void cli_silence(const struct app *app, struct err *e);
 /* A document of the running service, else from the files and the store;

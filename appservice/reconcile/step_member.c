@@ -118,9 +118,17 @@ static enum rc take_ban_back(
 		return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 	log_warn("a ban could not be taken back", LS("agent", w->step->subject),
 		LS("room", w->step->where), LS("error", why.text));
+	const struct store_audit row = { .ms = clock_wall_ms(),
+		.actor = "homeserver",
+		.action = REFUSED_UNBAN,
+		.subject = w->step->subject,
+		.detail = arena_printf(
+			&w->a, "%s: %s", w->step->where, why.text) };
 	rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_removal_refused(s, room_id, w->step->subject, e);
+	if (rc == RC_OK)
+		rc = store_audit_add(s, &row, e);
 	return work_end(w, rc, e);
 }
 

@@ -88,6 +88,10 @@ MUST_CHECK enum rc direct_find(
 MUST_CHECK enum rc room_left_behind(struct work *w, const char *as,
 	const char *key, const char **ret, struct err *e);
 
+/* What the audit log calls it when a ban stands that an operator wanted taken
+ * back; the subject is the agent, the detail says where, and in whose words. */
+#define REFUSED_UNBAN "refuse_unban"
+
 /* The key in m.room.create's content that says which of our rooms it is. */
 #define ROOM_MARK "muster.key"
 

@@ -163,6 +163,13 @@ void tokens_no_logins(struct tokens *t, const struct err *why)
 	pthread_mutex_unlock(&t->asking);
 }
 
+void tokens_ask_again(struct tokens *t)
+{
+	pthread_mutex_lock(&t->asking);
+	t->none_until_ms = 0;
+	pthread_mutex_unlock(&t->asking);
+}
+
 int64_t tokens_no_logins_ms(struct tokens *t)
 {
 	pthread_mutex_lock(&t->asking);

@@ -33,6 +33,8 @@ MUST_CHECK enum rc tokens_may_log_in(
 	struct tokens *t, struct hs *hs, struct err *e);
 /* A login was refused because there are none. */
 void tokens_no_logins(struct tokens *t, const struct err *why);
+/* Somebody says that it does by now: asked again. */
+void tokens_ask_again(struct tokens *t);
 /* For how long nobody is to try; 0: now. */
 int64_t tokens_no_logins_ms(struct tokens *t);
 

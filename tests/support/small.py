@@ -76,12 +76,14 @@ class _Socket(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(muster, path, method="GET"):
-    """(status, document) of the admin API; OSError when nobody answers."""
+def ask(muster, path, method="GET", body=None):
+    """(status, document) of the admin API; OSError when nobody answers. A
+    body that is no text is sent as JSON."""
     conn = _Socket(muster.path(
         muster.config.get("ops", {}).get("socket", "muster.sock")), 20)
     try:
-        conn.request(method, path)
+        conn.request(method, path, body if body is None or isinstance(
+            body, str) else json.dumps(body))
         got = conn.getresponse()
         return got.status, json.loads(got.read())
     except http.client.HTTPException as e:
