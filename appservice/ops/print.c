@@ -218,13 +218,18 @@ static void print_plan(struct js doc)
 	struct table t = { 0 };
 	struct js steps = js_get(doc, "steps");
 	const int64_t removals = number(doc, "removals");
-	if (removals > 0)
+	const bool with = js_has(doc, "summary");
+	if (with)
+		print_summary(js_get(doc, "summary"), removals);
+	else if (removals > 0)
 		printf("%lld agents are not declared any more: nothing of it "
 		       "is done until `muster approve`\n",
 			(long long)removals);
 	if (js_len(steps) == 0) {
-		puts(removals > 0 ? "nothing else to do"
-				  : "nothing to do: everything is as declared");
+		puts(with ? "no steps"
+				: removals > 0
+				? "nothing else to do"
+				: "nothing to do: everything is as declared");
 		return;
 	}
 	titles(&t, ARRAY_LEN(names), names);

@@ -77,18 +77,28 @@ int cli_load(struct cli *cli, struct app *app, enum app_use use)
 	return status;
 }
 
-int cli_load_socket(struct cli *cli, struct app *app)
+int cli_load_settings(
+	struct cli *cli, struct app *app, const enum setting *needed, size_t n)
 {
 	struct report report;
 	struct err e = { 0 };
 	report_init(&report);
 	app_init(app);
 	enum rc rc = config_load(cli->config_path, &app->config, &report, &e);
-	if (app->config.readable && !app->config.v[SET_OPS_SOCKET].wrong)
+	bool all = app->config.readable;
+	for (size_t i = 0; i < n && all; i++)
+		all = !app->config.v[needed[i]].wrong;
+	if (all)
 		rc = RC_OK;
 	int status = rc == RC_OK ? EXIT_OK : refuse(rc, &report, &e);
 	report_free(&report);
 	return status;
+}
+
+int cli_load_socket(struct cli *cli, struct app *app)
+{
+	static const enum setting needed[] = { SET_OPS_SOCKET };
+	return cli_load_settings(cli, app, needed, ARRAY_LEN(needed));
 }
 
 /* --- check ------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 #define APPSERVICE_OPS_VERBS_H
 
 #include "appservice/app.h"
+#include "base/json.h"
 #include "matrix/http.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG = 2, EXIT_DIFFERS = 3 };
@@ -51,6 +52,9 @@ int cli_fail(int status, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Loads configuration and fleet and prints every finding; EXIT_OK, or the
  * status to end with (said already). */
 int cli_load(struct cli *cli, struct app *app, enum app_use use);
+/* Reads these settings only: what is wrong elsewhere is no matter. */
+int cli_load_settings(
+	struct cli *cli, struct app *app, const enum setting *needed, size_t n);
 /* Reads only as much as says where a running service is asked (ops.socket):
  * what is wrong elsewhere is no matter of that. */
 int cli_load_socket(struct cli *cli, struct app *app);
@@ -69,6 +73,8 @@ int cli_document(struct cli *cli, const char *name, struct buf *out);
  * file was written. */
 int cli_registration(struct app *app, bool *changed);
 
+/* What another configuration would change, in words. */
+void print_summary(struct js summary, int64_t removals);
 /* A document in words, as a table; json is what a view wrote. */
 void print_view(const char *name, const char *json, size_t n);
 

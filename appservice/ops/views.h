@@ -25,6 +25,11 @@ MUST_CHECK enum rc view_audit(struct app *app, struct buf *out, struct err *e);
 /* The member `steps` of a plan's document. */
 void plan_write_steps(struct jb *b, const struct plan *plan);
 
+/* The member `summary`: what the plan of another fleet changes. */
+MUST_CHECK enum rc plan_write_summary(struct jb *b, const struct fleet *f,
+	const struct store_snapshot *now, const struct plan *plan,
+	struct arena *a, struct err *e);
+
 /* Ready, else why not: what is in the buffer becomes a JSON array of texts. With
  * a buffer it is tried whether the store can be written. */
 bool view_ready(struct app *app, struct buf *why_not);

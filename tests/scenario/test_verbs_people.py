@@ -156,14 +156,13 @@ def test_a_room_in_trouble(synapse_fake, muster_on):
     room = hs.room(PLATFORM)
     levels = room.content("m.room.power_levels")
     with hs.lock:
-        hs.world.append(room, full("ben.man"), "m.room.power_levels", {
+        hs.world.append(room, full(SENDER), "m.room.power_levels", {
             **levels, "users": {**levels["users"], full(SENDER): 0}}, "")
     muster.daemon.wait_for(
         lambda: small.status(muster)["troubles"] == 1, 20, "trouble")
     rooms = {r["alias"]: r["held_why"] for r in muster.json("rooms")}
     assert rooms[alias(ALL)] is None
-    assert "has power 0 in it since @ben.man:fleet.test changed the levels" in (
-        rooms[alias(PLATFORM)])
+    assert "has power 0 in it" in rooms[alias(PLATFORM)]
     assert f"trouble: {alias(PLATFORM)}: the service's own user has power" in (
         muster.run("rooms", expect=0).out)
     got = muster.run("retry", "#" + PLATFORM, expect=1)
