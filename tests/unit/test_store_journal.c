@@ -310,6 +310,131 @@ static void test_fifty_thousand(void **state)
 	assert_true(clock_mono_ms() - began < 20000);
 }
 
+static void break_off(struct store_fixture *f, int64_t id, int64_t now_ms)
+{
+	WRITE(f, store_journal_start(f->s, id, now_ms - 1, &f->e));
+	WRITE(f,
+		store_journal_failed(f->s, id, "refused", false, now_ms + 60000,
+			now_ms, &f->e));
+}
+
+static void hurry(struct store_fixture *f, int64_t id, const char *subject,
+	const char *room, int64_t now_ms, size_t want)
+{
+	size_t n = 99;
+
+	WRITE(f,
+		store_journal_hurry(
+			f->s, id, subject, room, now_ms, &n, &f->e));
+	assert_int_equal(n, want);
+}
+
+static size_t hurried(
+	struct store_fixture *f, int64_t since_ms, struct store_step **rows)
+{
+	size_t n = 99;
+
+	assert_ok(store_journal_hurried(f->s, since_ms, &f->a, rows, &n, &f->e),
+		f->e);
+	return n;
+}
+
+static struct store_step get(struct store_fixture *f, int64_t id)
+{
+	struct store_step row = { 0 };
+
+	assert_ok(store_journal_get(f->s, id, &f->a, &row, &f->e), f->e);
+	return row;
+}
+
+static void test_get(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_step steps[] = { step("invite", ANNA, ROOM) }, row = { 0 };
+
+	sync(f, steps, 1, 1000);
+	break_off(f, steps[0].id, 2000);
+	row = get(f, steps[0].id);
+	assert_int_equal(row.id, steps[0].id);
+	assert_string_equal(row.kind, "invite");
+	assert_string_equal(row.room, ROOM);
+	assert_int_equal(row.state, JOURNAL_FAILED);
+	assert_int_equal(row.next_attempt_ms, 62000);
+	assert_string_equal(row.error, "refused");
+	row.id = 7;
+	assert_int_equal(
+		store_journal_get(f->s, steps[0].id + 1, &f->a, &row, &f->e),
+		RC_NOT_FOUND);
+	assert_int_equal(row.id, 7);
+}
+
+/* Only what has failed, and is of all that is named. */
+static void test_hurry(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_step steps[] = {
+		step("invite", ANNA, ROOM),
+		step("invite", ANNA, "#other:example.org"),
+		step("invite", "@ben:example.org", ROOM),
+		step("login", ANNA, NULL),
+		step("join", ANNA, ROOM),
+	};
+
+	sync(f, steps, 5, 1000);
+	for (size_t i = 0; i < 4; i++)
+		break_off(f, steps[i].id, 2000);
+	hurry(f, steps[4].id, NULL, NULL, 3000, 0);
+	hurry(f, steps[1].id, NULL, NULL, 3001, 1);
+	assert_int_equal(get(f, steps[1].id).next_attempt_ms, 3001);
+	assert_int_equal(get(f, steps[1].id).updated_ms, 2000);
+	assert_int_equal(get(f, steps[0].id).next_attempt_ms, 62000);
+	hurry(f, 0, ANNA, NULL, 3002, 3);
+	hurry(f, 0, NULL, ROOM, 3003, 2);
+	hurry(f, 0, ANNA, ROOM, 3004, 1);
+	hurry(f, 0, "@nobody:example.org", NULL, 3005, 0);
+	hurry(f, 0, NULL, NULL, 3006, 4);
+	assert_int_equal(get(f, steps[4].id).next_attempt_ms, 0);
+}
+
+/* Hurried and not tried, running, failed once more, done. */
+static void test_what_came_of_it(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_step *rows = NULL,
+			  steps[] = {
+				  step("invite", ANNA, ROOM),
+				  step("invite", "@ben:example.org", ROOM),
+				  step("login", ANNA, NULL),
+				  step("join", ANNA, ROOM),
+			  };
+
+	sync(f, steps, 4, 1000);
+	for (size_t i = 0; i < 3; i++)
+		break_off(f, steps[i].id, 2000);
+	assert_int_equal(hurried(f, 5000, &rows), 0);
+	assert_int_equal(hurried(f, 2000, &rows), 3);
+	hurry(f, 0, ANNA, NULL, 5000, 2);
+	assert_int_equal(hurried(f, 5000, &rows), 2);
+	/* By subject, kind and room. */
+	assert_string_equal(rows[0].kind, "invite");
+	assert_string_equal(rows[1].kind, "login");
+	WRITE(f, store_journal_start(f->s, steps[0].id, 5001, &f->e));
+	assert_int_equal(hurried(f, 5000, &rows), 2);
+	assert_int_equal(rows[0].state, JOURNAL_RUNNING);
+	break_off(f, steps[0].id, 5002);
+	assert_int_equal(hurried(f, 5000, &rows), 2);
+	assert_int_equal(rows[0].state, JOURNAL_FAILED);
+	assert_int_equal(rows[0].updated_ms, 5002);
+	WRITE(f, store_journal_start(f->s, steps[2].id, 5003, &f->e));
+	WRITE(f, store_journal_done(f->s, steps[2].id, 5004, &f->e));
+	assert_int_equal(hurried(f, 5000, &rows), 1);
+	assert_int_equal(rows[0].id, steps[0].id);
+	/* Who was not asked for and fails meanwhile is told of, too. */
+	break_off(f, steps[1].id, 5005);
+	assert_int_equal(hurried(f, 5000, &rows), 2);
+	assert_string_equal(rows[1].subject, "@ben:example.org");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +447,9 @@ int main(void)
 		STORE_TEST(test_twice_in_a_plan),
 		STORE_TEST(test_rollback),
 		STORE_TEST(test_done_rows_are_bounded),
+		STORE_TEST(test_get),
+		STORE_TEST(test_hurry),
+		STORE_TEST(test_what_came_of_it),
 		STORE_TEST(test_fifty_thousand),
 	};
 
