@@ -243,7 +243,7 @@ static enum rc read_members(struct store *s, enum sql list, enum sql count,
 		room->n_members += m != NULL;
 	}
 	stmt_done(q);
-	if (rc == RC_OK && arena_ok(t->a))
+	if (rc == RC_OK && all && arena_ok(t->a))
 		share_out(w.rooms, w.n, all);
 	return rc;
 }
