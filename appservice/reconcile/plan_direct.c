@@ -49,7 +49,7 @@ static bool is_over(struct planner *p, const struct room_now *r,
 	const char *maker, const char *other)
 {
 	const struct room *room = r->room;
-	if (maker && !text_eq(maker, "join") && !text_eq(maker, "invite") &&
+	if (!text_eq(maker, "join") &&
 		member_is_held(
 			p->how, p->now, r->row, room->maker->user_id, NULL)) {
 		p->plan->held++;

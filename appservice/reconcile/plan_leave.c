@@ -54,7 +54,7 @@ static bool may_all_leave(struct planner *p)
 		fleet++;
 		leaving += agent_is_leaving(p->f, row) && !row->may_leave;
 	}
-	if (leaving * 3 <= fleet && leaving < fleet)
+	if (leaving * 3 <= fleet)
 		return true;
 	p->plan->removals = leaving;
 	p->plan->removals_of = fleet;
@@ -96,6 +96,13 @@ static bool is_in(const struct store_member *m)
 {
 	return text_eq(m->membership, "join") ||
 		text_eq(m->membership, "invite");
+}
+
+/* An agent of the fleet whose account is known to be ours. */
+static bool may_act_for(const struct planner *p, const char *user_id)
+{
+	const struct person *who = plan_agent(p->f, user_id);
+	return who && plan_usable(p, who);
 }
 
 /* Out of a room that is not declared, or of which the user is no member. */
@@ -149,7 +156,7 @@ static void plan_out_of(struct planner *p, const struct store_room *row,
 		if (has_left(l, m->user_id))
 			plan_out(p, row, row->key, m->user_id, m->user_id,
 				"is not declared any more");
-		else if (dissolved && plan_agent(p->f, m->user_id))
+		else if (dissolved && may_act_for(p, m->user_id))
 			plan_out(p, row, row->key, m->user_id, m->user_id,
 				"the room is not declared any more");
 	}
@@ -177,7 +184,7 @@ static void plan_out_of_old(struct planner *p, const struct store_room *row,
 		if (!is_in(&row->members[i]))
 			continue;
 		left += has_left(l, id) || is_to_leave(p, id);
-		if (has_left(l, id) || plan_agent(p->f, id))
+		if (has_left(l, id) || may_act_for(p, id))
 			plan_out(p, row, row->room_id, id, id, why);
 	}
 	if (left == 0)

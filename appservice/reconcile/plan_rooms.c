@@ -160,6 +160,8 @@ static void plan_extra_out(struct planner *p, const struct room_now *r)
 			text_eq(m->user_id, p->how->sender_id))
 			continue;
 		const struct person *agent = plan_agent(p->f, m->user_id);
+		if (agent && !plan_usable(p, agent))
+			continue;
 		p->rank = agent ? rank_out(p, r) : RANK_HUMANS;
 		if (!agent) {
 			if (r->room->strict &&
