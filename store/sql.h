@@ -348,7 +348,8 @@
 	  "WHERE id = ?1")                                                     \
 	X(STEPS_HURRY,                                                         \
 	  "UPDATE journal SET next_attempt_ms = ?4 "                           \
-	  "WHERE state <> 'done' AND state = 'failed' AND (?1 = 0 OR id = ?1) AND (?2 IS NULL OR subject = ?2) "          \
+	  "WHERE state <> 'done' AND state = 'failed' "                        \
+	  "AND (?1 = 0 OR id = ?1) AND (?2 IS NULL OR subject = ?2) "          \
 	  "AND (?3 IS NULL OR room = ?3)")                                     \
 	X(STEPS_HURRIED,                                                       \
 	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
