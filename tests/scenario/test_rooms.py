@@ -15,23 +15,13 @@ ALL = "all-employees"
 @pytest.fixture
 def joined(declared):
     """(muster, homeserver, human): the human has come in everywhere."""
-    return come_in(*declared)
+    return small.come_in(*declared)
 
 
 @pytest.fixture
 def joined_on_conduit(declared_on_conduit):
     """The same in Conduit's manner alone."""
-    return come_in(*declared_on_conduit)
-
-
-def come_in(muster, hs):
-    human = hs.human(HUMAN)
-    for room in list(hs.world.rooms.values()):
-        if room.membership(full(HUMAN)) == "invite":
-            human.join(room.room_id)
-    small.wait_settled(muster, hs)
-    hs.clear_log()
-    return muster, hs, human
+    return small.come_in(*declared_on_conduit)
 
 
 def shown(muster, alias):
@@ -303,7 +293,7 @@ def test_power_in_words(muster_on, manner):
     hs.add_appservice(muster.registration_path)
     muster.start()
     small.wait_settled(muster, hs)
-    muster, hs, _ = come_in(muster, hs)
+    muster, hs, _ = small.come_in(muster, hs)
     room = hs.room(ALL)
 
     def set_levels(**users):

@@ -120,7 +120,41 @@ def wait_settled(muster, hs, bound=40):
     return muster.daemon.wait_for(settled, bound, "everything is as declared")
 
 
+def come_in(muster, hs):
+    """The human accepts every invitation: (muster, homeserver, human), and
+    the log of requests empty."""
+    human = hs.human(HUMAN)
+    for room in list(hs.world.rooms.values()):
+        if room.membership(full(HUMAN)) == "invite":
+            human.join(room.room_id)
+    wait_settled(muster, hs)
+    hs.clear_log()
+    return muster, hs, human
+
+
 # -- looking
+
+
+def about(requests, localpart):
+    """Those of the requests that somebody made, or that name them."""
+    return [r for r in requests if r.user == full(localpart)
+            or isinstance(r.body, dict)
+            and r.body.get("user_id") == full(localpart)]
+
+
+def removals(muster, room, localpart):
+    """Who is known to have put them out of the room, oldest first."""
+    return muster.query(
+        "SELECT removed_by, ban FROM removal WHERE room_id = ? "
+        "AND user_id = ? ORDER BY at_ms, id", room.room_id, full(localpart))
+
+
+def reasons(muster, kind, localpart, alias):
+    """Why this was done, of everything that was, oldest first."""
+    return [reason for reason, in muster.query(
+        "SELECT reason FROM journal WHERE kind = ? AND subject = ? "
+        "AND room = ? AND state = 'done' ORDER BY id", kind,
+        full(localpart), f"#{alias}:{SERVER}")]
 
 
 def room_of(hs, pair):
