@@ -176,6 +176,19 @@ enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 
 /* --- a room of somebody else's, or that was ours -------------------------------- */
 
+/* Whoever has left may still see what was there then (Synapse), and anybody a
+ * room that all the world may read. */
+static bool are_in(const struct app *app, const struct seen_room *seen)
+{
+	for (size_t i = 0; i < seen->events.n; i++) {
+		const struct hs_state_event *ev = &seen->events.items[i];
+		if (text_eq(ev->type, "m.room.member") &&
+			text_eq(ev->state_key, app->sender_id))
+			return text_eq(membership_in(ev), "join");
+	}
+	return false;
+}
+
 static enum rc judge_power(struct app *app, const struct seen_room *seen,
 	const char *room_id, const char *name, struct arena *a,
 	const char **why, struct err *e)
@@ -204,7 +217,8 @@ enum rc room_may_be_kept(struct app *app, struct hs *hs, const char *room_id,
 	struct seen_room seen = { 0 };
 	*why = NULL;
 	enum rc rc = fetch_room(hs, NULL, room_id, a, &seen, &look);
-	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND) {
+	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND ||
+		(rc == RC_OK && !are_in(app, &seen))) {
 		rc = hs_join(hs, NULL, room_id, &look);
 		if (rc == RC_OK)
 			rc = fetch_room(hs, NULL, room_id, a, &seen, &look);

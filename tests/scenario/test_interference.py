@@ -411,6 +411,27 @@ def test_power_is_taken_from_us_and_given_back(adopted):
     assert hs.find("PUT", r"/m\.room\.power_levels") == []
 
 
+def test_we_are_put_out_ourselves(adopted):
+    """Nobody can do anything then, and that is said; until we are asked in."""
+    muster, hs, human, room = adopted
+    human.kick(room.room_id, full(SENDER))
+    muster.daemon.wait_for(lambda: said(
+        muster, "error", "nothing can be done about a room"), 20,
+        "it to be said")
+    small.wait_settled(muster, hs)
+    human.kick(room.room_id, full("ben.man"))
+    other = hs.room(ALL)
+    human.kick(other.room_id, full("cleo.ic"))
+    wait_back(other, "cleo.ic")
+    small.wait_settled(muster, hs)
+    assert room.membership(full("ben.man")) == "leave"
+    assert hs.find("POST", "/createRoom$") == []
+    human.invite(room.room_id, full(SENDER))
+    wait_back(room, "ben.man", 30)
+    small.wait_settled(muster, hs)
+    assert hs.room(TEAM) is room
+
+
 # -- aliases
 
 
