@@ -75,14 +75,15 @@ static enum rc need_user(void *arg, const char *user_id, struct err *e)
 		    : err_set(e, RC_NOT_FOUND, "no such agent");
 }
 
-/* Only a room of the policy that exists. */
+/* Only a room of the policy that exists, as far as is known. */
 static enum rc has_alias(void *arg, const char *alias, struct err *e)
 {
 	struct app *app = arg;
 	struct arena a = { 0 };
 	struct store_room row = { 0 };
 	enum rc rc = store_room_get(app->store, alias, &a, &row, e);
-	bool there = row.declared && row.room_id && !row.direct;
+	bool there =
+		row.declared && row.room_id && !row.direct && !row.missing_ms;
 	if (rc == RC_OK && !there)
 		rc = err_set(e, RC_NOT_FOUND, "no such room");
 	arena_free(&a);

@@ -85,13 +85,17 @@ static enum rc not_found(
 	return in_store(l->app, set_missing, room, NULL, e);
 }
 
-/* We are not in the room any more: does its alias lead elsewhere? */
+/*
+ * We are not in the room any more: does its alias lead elsewhere? Of one that
+ * it does not know Conduit asks us, and fails when we vouch for it; which we do
+ * no more once a look has not found the room.
+ */
 static enum rc room_missing(
 	struct looking *l, const struct store_room *room, struct err *e)
 {
 	const char *leads_to = NULL, *why = NULL;
 	enum rc rc = hs_resolve_alias(l->hs, room->key, &l->a, &leads_to, e);
-	if (rc == RC_NOT_FOUND ||
+	if (rc == RC_NOT_FOUND || (rc == RC_REMOTE && !room->missing_ms) ||
 		(rc == RC_OK && !text_eq(leads_to, room->room_id)))
 		return not_found(l, room, e);
 	if (rc == RC_OK)
@@ -102,6 +106,8 @@ static enum rc room_missing(
 			LS("room", room->key), LS("why", why));
 		return in_store(l->app, set_held, room, why, e);
 	}
+	if (rc == RC_OK && room->missing_ms)
+		rc = in_store(l->app, set_found, room, NULL, e);
 	return rc;
 }
 

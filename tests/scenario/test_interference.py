@@ -558,6 +558,61 @@ def looks(hs):
                 if r.user == full(SENDER)])
 
 
+def test_a_deleted_room_is_made_again(looking):
+    """After two looks, not after one; with everybody in it."""
+    muster, hs, _ = looking
+    old = hs.room(ALL)
+    between = []
+
+    def seen(_index, phase, _method, path):
+        if phase == "before" and path.endswith("/createRoom"):
+            between.append(looks(hs))
+    hs.on_request(seen)
+    with hs.lock:
+        hs.clear_log()
+        hs.delete_room(ALL)
+    wait_until(lambda: hs.room(ALL) and hs.room(ALL).membership(
+        full("ben.man")) == "join", 20, "it to be there again")
+    small.wait_settled(muster, hs)
+    assert len(between) == 1 and between[0] >= 2
+    new = hs.room(ALL)
+    assert new is not old
+    assert {new.membership(full(m)) for m in small.AGENTS} == {"join"}
+    assert new.membership(full(HUMAN)) == "invite"
+    assert muster.run("plan", expect=0)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_room_is_out_of_reach_for_one_look(looking, status):
+    muster, hs, _ = looking
+    room = hs.room(ALL)
+    code = {403: "M_FORBIDDEN", 404: "M_NOT_FOUND"}[status]
+    gone = answer(status, {"errcode": code, "error": "not now"})
+    members = hs.fault("GET", f"{room.room_id}/joined_members", gone)
+    alias = hs.fault("GET", f"/directory/room/#{ALL}", answer(
+        404, {"errcode": "M_NOT_FOUND", "error": "no such alias"}))
+    muster.daemon.wait_for(lambda: said(
+        muster, "warn", "it is looked for once more"), 20, "one look to miss")
+    assert (members.hits, alias.hits) == (1, 1)
+    before = looks(hs)
+    wait_until(lambda: looks(hs) >= before + 3, 20, "more looks")
+    small.wait_settled(muster, hs)
+    assert hs.writes() == []
+    assert hs.room(ALL) is room
+    assert muster.query("SELECT missing_ms FROM room WHERE key = ?",
+                        f"#{ALL}:{SERVER}") == [(0,)]
+    # Two that do not follow each other are no two.
+    hs.fault("GET", f"{room.room_id}/joined_members", gone)
+    hs.fault("GET", f"/directory/room/#{ALL}", answer(
+        404, {"errcode": "M_NOT_FOUND", "error": "no such alias"}))
+    muster.daemon.wait_for(lambda: len(said(
+        muster, "warn", "it is looked for once more")) == 2, 20,
+        "another look to miss")
+    before = looks(hs)
+    wait_until(lambda: looks(hs) >= before + 2, 20, "more looks")
+    assert hs.writes() == []
+
+
 def test_a_room_refuses_to_be_looked_at(looking):
     """As long as its alias leads to it and we may read it, it is there."""
     muster, hs, _ = looking
