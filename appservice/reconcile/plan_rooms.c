@@ -274,6 +274,21 @@ static size_t fleet_members(
 	return n;
 }
 
+/* The sender is in the room, and has the power to give it another name. */
+static bool may_rename(const struct planner *p, const struct store_room *row)
+{
+	const struct store_state *state = row->state;
+	struct power power;
+	power_open(&power, p->how->sender_id, row->maker,
+		room_state_content(row, ROOM_STATE_CREATE),
+		state ? state[ROOM_STATE_CREATE].sender : NULL,
+		room_state_content(row, ROOM_STATE_POWER));
+	const bool may = power_keeps_room(&power) &&
+		text_eq(room_membership(row, p->how->sender_id), "join");
+	power_close(&power);
+	return may;
+}
+
 /*
  * A room of the same rule that is declared no longer, and has most of this
  * room's people: the team (or department) has another name now, and keeps its
@@ -295,7 +310,8 @@ static const struct store_room *renamed_from(
 			continue;
 		size_t common = common_members(room, row);
 		if (common * 2 <= room->n_members ||
-			common * 2 <= fleet_members(p, row) || common <= best)
+			common * 2 <= fleet_members(p, row) || common <= best ||
+			!may_rename(p, row))
 			continue;
 		best = common;
 		at = i;
