@@ -421,13 +421,13 @@ static bool plan_existence(struct planner *p, struct room_now *r)
 			plan_create(p, r, NULL, rank);
 		return true;
 	}
-	/* One look did not find it; the next one decides. */
-	if (r->row->missing_ms)
-		return false;
+	/* Also when we are not in it any more: else nobody knew which room the
+	 * agents are to leave. */
 	const char *new_id = successor(p, r->row);
 	if (new_id)
 		plan_follow(p, r, new_id);
-	return !new_id;
+	/* One look did not find it; the next one decides. */
+	return !new_id && !r->row->missing_ms;
 }
 
 static void plan_policy_room(struct planner *p, const struct room *room)
