@@ -324,6 +324,21 @@ static enum rc made(struct work *w, const char *room_id, struct err *e)
 	return work_end(w, rc, e);
 }
 
+/* One of the two is in it who can ask the other in. */
+static enum rc is_alive(
+	struct work *w, const char *room_id, bool *alive, struct err *e)
+{
+	const struct room *room = w->step->room;
+	const char *maker = NULL, *other = NULL;
+	enum rc rc = store_membership_get(
+		w->app->store, room_id, room->maker->user_id, &w->a, &maker, e);
+	if (rc == RC_OK && !room->other->human)
+		rc = store_membership_get(w->app->store, room_id,
+			room->other->user_id, &w->a, &other, e);
+	*alive = text_eq(maker, "join") || text_eq(other, "join");
+	return rc;
+}
+
 /* Found since the plan was made, or left by an interrupted creation. */
 static enum rc exists_already(struct work *w, bool *exists, struct err *e)
 {
@@ -332,13 +347,10 @@ static enum rc exists_already(struct work *w, bool *exists, struct err *e)
 	enum rc rc = store_room_get(w->app->store, room->key, &w->a, &row, e);
 	if (rc != RC_OK)
 		return rc;
-	const char *is = NULL;
 	if (row.room_id)
-		rc = store_membership_get(w->app->store, row.room_id,
-			room->maker->user_id, &w->a, &is, e);
+		rc = is_alive(w, row.room_id, exists, e);
 	if (rc != RC_OK)
 		return rc;
-	*exists = text_eq(is, "join");
 	if (*exists || !w->interrupted)
 		return RC_OK;
 	const char *room_id = NULL;
