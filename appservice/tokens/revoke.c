@@ -16,6 +16,21 @@
 
 #include "base/poison.h"
 
+/* Whatever becomes of this, the token is not known to be good from here on: an
+ * agent that is declared again meanwhile gets a new one. */
+static enum rc doubt_token(struct work *w, struct err *e)
+{
+	struct store *s = w->app->store;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_state(s, w->step->subject, AGENT_REGISTERED,
+			clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
 /* Every token of the agent ends, and so it is, or it is no end. */
 static enum rc end_tokens(struct work *w, struct err *e)
 {
@@ -97,6 +112,8 @@ enum rc step_revoke(struct work *w, struct err *e)
 		.subject = who,
 		.detail = "declared no longer: its tokens were ended" };
 	enum rc rc = store_agent_get(s, who, &w->a, &row, e);
+	if (rc == RC_OK)
+		rc = doubt_token(w, e);
 	if (rc == RC_OK)
 		rc = end_tokens(w, e);
 	if (rc == RC_OK)
