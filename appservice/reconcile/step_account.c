@@ -125,6 +125,20 @@ enum rc step_register(struct work *w, struct err *e)
 	return rc;
 }
 
+/* It may be the new one from here on, though nobody hears of it; and the old one
+ * may be declared again before this is tried again. */
+static enum rc doubt_name(struct work *w, struct err *e)
+{
+	struct store *s = w->app->store;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_shown_name(s, w->step->subject, NULL, e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
 enum rc step_profile(struct work *w, struct err *e)
 {
 	const char *who = w->step->subject;
@@ -137,6 +151,10 @@ enum rc step_profile(struct work *w, struct err *e)
 		return rc;
 	if (text_eq(row.shown_name, name))
 		return work_nothing(w, e);
+	if (row.shown_name)
+		rc = doubt_name(w, e);
+	if (rc != RC_OK)
+		return rc;
 	rc = hs_set_display_name(
 		w->hs, is_sender(w) ? NULL : who, who, name, e);
 	if (rc != RC_OK)
