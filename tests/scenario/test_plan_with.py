@@ -118,6 +118,14 @@ def test_somebody_is_promoted_and_moves(declared_on_conduit):
             in text)
 
 
+def test_two_become_a_pair(declared_on_conduit):
+    """A direct room is no change of rooms."""
+    muster, _ = declared_on_conduit
+    org = edited(muster, "cleo.ic", reportsTo=full("anna.vp"))
+    doc, _ = with_(muster, new(muster, org))
+    assert doc["summary"] == {**EMPTY, "direct_rooms": 1}
+
+
 def test_a_team_is_renamed(declared_on_conduit):
     muster, _ = declared_on_conduit
     org = json.loads(json.dumps(muster.org).replace('"Platform"', '"Base"'))

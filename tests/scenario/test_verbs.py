@@ -18,12 +18,15 @@ from support.small import AGENTS, DIRECT, HUMAN, ROOMS, SENDER, full
 
 AGENT = {"user_id": str, "name": str, "department": str,
          "team": (str, type(None)), "level": str, "state": str,
+         "leaving": bool,
          "device_id": (str, type(None)), "generation": int,
          "acked_generation": int, "since_ms": int,
          "error": (str, type(None))}
 ROOM = {"alias": (str, type(None)), "room_id": (str, type(None)), "kind": str,
         "declared": list, "joined": list, "invited": list, "missing": list,
-        "extra": list, "held": list}
+        "extra": list, "held": list, "removals": list,
+        "held_why": (str, type(None)),
+        "missing_since_ms": (int, type(None))}
 STEP = {"kind": str, "subject": str, "room": (str, type(None)), "reason": str}
 STATUS = {"version": str, "uptime_s": int, "ready": bool, "why_not": list,
           "agents": dict, "rooms": int, "direct_rooms": int, "journal": dict,
@@ -70,6 +73,13 @@ def documents(muster):
         "quarantined": int, "ephemeral": int, "to_device": int,
         "device_lists": int, "key_counts": int, "refused": int,
         "last_ms": int})
+    has(now, {"unanswered": int, "held": int, "troubles": int})
+    has(now["direct"], {"mode": str, "declared": int, "wanted": int,
+                        "made": int, "later": int, "per_minute": int,
+                        "left_s": int})
+    has(now["removals"], {"waiting": int, "agents": list,
+                          "why": (str, type(None))})
+    has(docs["plan"], {"steps": list, "removals": int})
     has(now["quarantine"], {"kept": int, "bytes": int, "dropped": int})
     has(now["homeserver"], {"kind": str, "version": (str, type(None)),
                             "requests": int, "writes": int})
@@ -287,7 +297,16 @@ def test_metrics(fresh_on_conduit):
     assert got['muster_rooms{kind="room"}'] == len(ROOMS)
     assert got['muster_rooms{kind="direct"}'] == len(DIRECT)
     assert got["muster_unanswered_invitations"] == now["unanswered"] > 0
-    assert got["muster_held_members"] == 0
+    assert got["muster_held_members"] == got["muster_troubles"] == 0
+    assert got["muster_removals_waiting"] == 0
+    assert {of: got[f'muster_direct_rooms{{of="{of}"}}'] for of in (
+        "declared", "wanted", "made", "later")} == {
+        "declared": 3, "wanted": 3, "made": 3, "later": 0}
+    assert {mode: got[f'muster_direct_mode{{mode="{mode}"}}'] for mode in (
+        "eager", "on_demand", "off")} == {
+        "eager": 1, "on_demand": 0, "off": 0}
+    assert got["muster_direct_per_minute"] == 600
+    assert got["muster_direct_left_seconds"] == 0
     assert got['muster_journal_steps{state="failed"}'] == 0
     assert got["muster_transactions_total"] == now["transactions"]["seen"] > 0
     assert got["muster_events_total"] == now["transactions"]["events"] > 0
@@ -550,6 +569,11 @@ def test_one_document_whatever_comes_of_it(tmp_path):
     ([""], "`muster help` lists them"),
     (["help", "statsu"], 'did you mean "status"?'),
     (["status", "now"], 'takes no argument "now"'),
+    (["approve", "all"], 'takes no argument "all"'),
+    (["retire"], "retire takes one user"),
+    (["direct", "a"], "direct takes the two users"),
+    (["direct", "a", "b", "c"], 'takes no argument "c"'),
+    (["status", "--with", "x"], "--with is of `muster plan`"),
     (["plan", "--jsn"], "--jsn"), (["--what", "status"], "--what"),
     (["-c"], "requires an argument"),
     (["init", "--json"], "init has no document: leave out --json"),
@@ -570,7 +594,8 @@ def test_help_and_version(tmp_path):
     verbs = [line.split()[0] for line in got.stdout.splitlines()
              if line.startswith("  ")]
     assert {"init", "check", "registration", "register", "serve", "config",
-            "healthcheck", "help", "version", *VIEWS} <= set(verbs)
+            "healthcheck", "help", "version", "retry", "approve", "retire",
+            "direct", *VIEWS} <= set(verbs)
     for verb in verbs:
         one = use(tmp_path, "help", verb)
         assert one.returncode == 0 and f" {verb}" in one.stdout

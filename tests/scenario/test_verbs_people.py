@@ -5,7 +5,7 @@ import pytest
 
 from support import small
 from support.client import Client
-from support.fakehs import answer
+from support.fakehs import answer, delay
 from support.process import wait_until
 from support.small import AGENTS, HUMAN, SENDER, SERVER, full
 
@@ -217,7 +217,9 @@ def test_too_many_wait(emptied):
 
 
 def test_approve(emptied):
+    """Not said before it is so, however long that takes."""
     muster, hs = emptied
+    hs.fault("POST", r"/(leave|logout/all)$", delay(0.5), times=None)
     got = muster.run("approve", expect=0)
     assert got.out == ("2 agents are retired: out of their rooms, their tokens "
                        "are ended\n")
@@ -243,6 +245,20 @@ def test_retire_one_who_waits(emptied):
     assert ("operator", full("ben.man"), "it may leave") in audited(
         muster, "retire")
     assert hs.room(ALL).membership(full("ben.man")) == "leave"
+
+
+def test_retire_one_of_all_and_it_fails(declared_on_conduit):
+    """It does not wait for anybody any more; the others do."""
+    muster, hs = declared_on_conduit
+    serve_with(muster, hs, small.org("nobody"))
+    assert small.status(muster)["removals"]["waiting"] == 3
+    hs.fault("POST", r"/logout/all", answer(403, FORBIDDEN), times=None)
+    got = muster.run("retire", full("ben.man"), expect=1)
+    assert FORBIDDEN["error"] in got.err.splitlines()[-1]
+    now = small.status(muster)["removals"]
+    others = [full("anna.vp"), full("cleo.ic")]
+    assert (now["waiting"], now["agents"]) == (2, others)
+    assert muster.run("approve", "--json").json["asked"]["agents"] == others
 
 
 @pytest.mark.parametrize("user, said", [
@@ -359,6 +375,7 @@ def test_ask_in_who_was_kicked_twice(declared_on_conduit):
     muster, hs = declared_on_conduit
     human = human_in(muster, hs)
     room = kick_twice(muster, hs, human, ALL, "cleo.ic")
+    hs.fault("POST", r"/(invite|join)$", delay(1), times=2)
     got = muster.run("retry", "cleo.ic", expect=0)
     assert got.out == f"{full('cleo.ic')} is in {alias(ALL)} again, or invited\n"
     assert room.membership(full("cleo.ic")) == "join"
@@ -468,6 +485,7 @@ def on_demand(fresh_on_conduit):
 
 def test_make_a_direct_room(on_demand):
     muster, hs = on_demand
+    hs.fault("POST", r"/createRoom$", delay(1))
     got = muster.run("direct", "cleo.ic", full("ben.man"), expect=0)
     pair = frozenset((full("ben.man"), full("cleo.ic")))
     small.wait_settled(muster, hs)
