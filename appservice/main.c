@@ -123,6 +123,23 @@ int verb_help(struct cli *cli)
 	return EXIT_OK;
 }
 
+/* What stands there, and what goes with what. */
+static int check_use(const struct cli *cli)
+{
+	const struct verb *v = cli->verb;
+	if (cli->argc > v->max_args)
+		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
+			v->name, cli->argv[v->max_args]);
+	if (cli->with && v->run != verb_plan)
+		return cli_fail(EXIT_WRONG,
+			"--with is of `muster plan`, and %s takes none",
+			v->name);
+	if (cli->json && !has_document(v))
+		return cli_fail(EXIT_WRONG,
+			"%s has no document: leave out --json", v->name);
+	return EXIT_OK;
+}
+
 /* Options may stand before and after the verb. */
 static int parse(struct cli *cli, int argc, char **argv)
 {
@@ -162,18 +179,7 @@ static int parse(struct cli *cli, int argc, char **argv)
 		cli->argc--;
 		cli->argv++;
 	}
-	if (cli->argc > cli->verb->max_args)
-		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
-			cli->verb->name, cli->argv[cli->verb->max_args]);
-	if (cli->with && cli->verb->run != verb_plan)
-		return cli_fail(EXIT_WRONG,
-			"--with is of `muster plan`, and %s takes none",
-			cli->verb->name);
-	if (cli->json && !has_document(cli->verb))
-		return cli_fail(EXIT_WRONG,
-			"%s has no document: leave out --json",
-			cli->verb->name);
-	return EXIT_OK;
+	return check_use(cli);
 }
 
 int main(int argc, char **argv)

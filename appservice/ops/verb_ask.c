@@ -172,7 +172,7 @@ static int wait_until(struct errand *r, const char *of, const char *value,
 	buf_init(&path, LIMIT_SMALL_BODY);
 	buf_addf(&path, "/v1/progress?since_ms=%lld",
 		(long long)number(asked(r), "asked_ms"));
-	if (of) {
+	if (of && value) {
 		buf_addf(&path, "&%s=", of);
 		buf_add_url(&path, value);
 	}
