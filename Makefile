@@ -91,13 +91,14 @@ $(B)/fuzz/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-# The load generator, and the limit that what it measures is compared with.
-MEASURE := $(B)/tests/bench/load $(B)/tests/bench/bare
+# The load generator, and the limits that what is measured is compared with.
+MEASURE := $(B)/tests/bench/load $(B)/tests/bench/bare \
+           $(B)/tests/bench/replay
 $(B)/tests/bench/load: $(B)/tests/bench/events.o
 $(MEASURE): $(B)/tests/bench/%: $(B)/tests/bench/%.o \
-    $(B)/tests/bench/common.o $(B)/libbase.a
+    $(B)/tests/bench/common.o $(ARCHIVES)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(sort $(filter %.o,$^)) \
-	    $(B)/libbase.a $(LDLIBS)
+	    $(ARCHIVES) $(LDLIBS)
 
 bench-programs: $(MEASURE)
 units: $(UNITS) bench-programs

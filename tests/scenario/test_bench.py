@@ -1,5 +1,6 @@
 """The programs that measure: what the load generator says it sent is in the
-store, and it takes no answer for another."""
+store, and it takes no answer for another; the bare loop makes what muster
+makes, of its requests; and each measuring of a fleet, with a tiny one."""
 
 import contextlib
 import http.server
@@ -7,12 +8,20 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 import threading
 
 import pytest
 
 from support import small
-from support.muster import binary
+from support.muster import TOP, binary
+from support.process import wait_until
+
+sys.path.append(os.path.join(TOP, "tests", "bench"))
+
+# pylint: disable=wrong-import-position
+import organisation  # noqa: E402
+import provision  # noqa: E402
 
 
 def program(name):
@@ -137,3 +146,109 @@ def test_bare_loop_commits_what_it_counts(tmp_path, ids):
             200 if ids else 0,)
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert said["rows"] == len(expected)
+
+
+# -- fleets
+
+
+# A chief, two heads; teams of three, two and two.
+TINY = [[3, 2], [2]]
+AGENTS = 9
+# Three rooms of teams, two of leaders, one of everybody.
+ROOMS, MEMBERSHIPS = 6, 7 + 5 + 10
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(provision, "CORES", None)
+    return organisation.make(provision.SERVER, TINY)
+
+
+def members(hs):
+    """{alias: who is what in it}"""
+    return {alias: {key: event["content"]["membership"]
+                    for (kind, key), event in
+                    hs.world.rooms[room_id].state.items()
+                    if kind == "m.room.member"}
+            for alias, (room_id, *_) in hs.world.aliases.items()
+            if not alias.startswith("#admins:")}
+
+
+@pytest.fixture
+def made(tiny, tmp_path):
+    """(making, script, what is in the rooms): muster has made it."""
+    making = provision.Making(str(tmp_path / "making"), tiny)
+    with provision.homeserver("scripted", str(tmp_path), making) as hs:
+        try:
+            making.make(hs, 60)
+            making.muster.stop()
+            yield making, provision.Script(hs.requests), members(hs)
+        finally:
+            making.close()
+
+
+def test_bare_loop_makes_the_same_fleet(made, tmp_path):
+    making, script, rooms = made
+    assert len(rooms) == ROOMS
+    assert script.counts() == {
+        "register": AGENTS + 1, "displayname": AGENTS + 1, "login": AGENTS,
+        "alias": ROOMS, "capabilities": ROOMS, "createRoom": ROOMS,
+        "invite": MEMBERSHIPS, "join": MEMBERSHIPS - 1}
+    path = script.write(str(tmp_path / "all"))
+    last = sum(r.method != "GET" for r in script.requests)
+    with provision.homeserver("scripted", str(tmp_path), making) as hs:
+        def while_it_runs(n, phase, *_):
+            if (n, phase) == (last, "before"):
+                wait_until(lambda: 200 in {d.status for d in hs.deliveries},
+                           10, "the bare loop takes a transaction")
+        hs.on_request(while_it_runs)
+        said = provision.replay(program("replay"), making, hs, path)
+        assert said["requests"] == len(script.requests) == len(hs.requests)
+        assert members(hs) == rooms
+        assert 200 in {d.status for d in hs.deliveries}
+        sent = [(r.method, r.path, r.body) for r in hs.requests]
+        for what in ("/register", "/createRoom"):
+            assert sorted(str(r.body) for r in script.requests
+                          if r.path.endswith(what)) == sorted(
+                str(body) for _, path, body in sent if path.endswith(what))
+
+
+def test_bare_loop_makes_accounts_alone(made, tmp_path):
+    making, script, _ = made
+    path = script.write(str(tmp_path / "tokens"), ("register", "login"))
+    with provision.homeserver("scripted", str(tmp_path), making) as hs:
+        said = provision.replay(program("replay"), making, hs, path)
+        assert said["requests"] == 2 * AGENTS + 1
+        assert 0 < said["accounts_s"] <= said["seconds"]
+        assert not members(hs)
+        assert len(hs.world.tokens) == AGENTS
+
+
+def test_bare_loop_notices_another_answer(made, tmp_path):
+    making, script, _ = made
+    path = script.write(str(tmp_path / "all"))
+    with open(path, encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    fields = lines[-1].split("\t")
+    fields[2] = "201"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join([*lines[:-1], "\t".join(fields), ""]))
+    with provision.homeserver("scripted", str(tmp_path), making) as hs:
+        said = run("replay", "--url", hs.url, "--token-file",
+                   making.token_file, "--listen", making.muster.port, path,
+                   expect=1)
+    assert said["wrong"] == 1
+
+
+def test_a_fleet_from_nothing_is_measured(tiny, tmp_path):
+    result, = provision.measure(
+        program("replay"), str(tmp_path), [tiny], 1, lambda text: None,
+        kinds=("scripted",))
+    assert (result["memberships"], result["rooms"]) == (MEMBERSHIPS, ROOMS)
+    counts = result["counts"]
+    assert counts["an_agent"] == 3 and counts["a_membership"] <= 2
+    assert counts["others"] == 0
+    (one,) = result["scripted"]
+    assert one["muster"]["agents"] == AGENTS
+    assert 0 < one["muster"]["tokens_s"] <= one["muster"]["seconds"]
+    assert one["all"]["requests"] > one["tokens"]["requests"]
