@@ -91,9 +91,10 @@ $(B)/fuzz/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-# The load generator, and the limits that what is measured is compared with.
+# The load generator, the limits that what is measured is compared with, and
+# the plan alone.
 MEASURE := $(B)/tests/bench/load $(B)/tests/bench/bare \
-           $(B)/tests/bench/replay
+           $(B)/tests/bench/replay $(B)/tests/bench/plan
 $(B)/tests/bench/load: $(B)/tests/bench/events.o
 $(MEASURE): $(B)/tests/bench/%: $(B)/tests/bench/%.o \
     $(B)/tests/bench/common.o $(ARCHIVES)

@@ -21,7 +21,9 @@ sys.path.append(os.path.join(TOP, "tests", "bench"))
 
 # pylint: disable=wrong-import-position
 import organisation  # noqa: E402
+import planning  # noqa: E402
 import provision  # noqa: E402
+import restart  # noqa: E402
 
 
 def program(name):
@@ -153,9 +155,12 @@ def test_bare_loop_commits_what_it_counts(tmp_path, ids):
 
 # A chief, two heads; teams of three, two and two.
 TINY = [[3, 2], [2]]
-AGENTS = 9
+PEOPLE, AGENTS = 10, 9
 # Three rooms of teams, two of leaders, one of everybody.
 ROOMS, MEMBERSHIPS = 6, 7 + 5 + 10
+# Manager and report 9, of one manager 2 (the two heads, two directors), and of
+# one team 1 more. Each head has one with the chief, who is a human.
+PAIRS, WITH_A_HUMAN = 12, 2
 
 
 @pytest.fixture
@@ -252,3 +257,30 @@ def test_a_fleet_from_nothing_is_measured(tiny, tmp_path):
     assert one["muster"]["agents"] == AGENTS
     assert 0 < one["muster"]["tokens_s"] <= one["muster"]["seconds"]
     assert one["all"]["requests"] > one["tokens"]["requests"]
+
+
+def test_the_plan_alone_is_measured(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "SERVER", provision.SERVER)
+    result, = planning.measure(
+        program("plan"), str(tmp_path), [("tiny", tiny)], lambda text: None)
+    nothing, present = result["nothing"], result["present"]
+    for got in (nothing, present):
+        assert (got["people"], got["agents"]) == (PEOPLE, AGENTS)
+        assert (got["pairs"], got["rooms"]) == (PAIRS, ROOMS)
+        assert got["plan_ms"] > 0 and got["snapshot_ms"] > 0
+        assert got["peak"] > got["peak_private"] > 0
+    assert present["n_steps"] == 0 and nothing["n_steps"] == (
+        2 + 4 * AGENTS + ROOMS + 2 * MEMBERSHIPS - 1 + 2 * PAIRS - WITH_A_HUMAN
+        + AGENTS)
+
+
+def test_a_restart_and_a_move_are_measured(tiny, tmp_path):
+    result = restart.measure(
+        program("plan"), str(tmp_path), 1, lambda text: None, org=tiny)
+    (one,) = result["runs"]
+    assert one["writes"] == 0 and one["reads"] <= ROOMS + 5
+    assert 0 < one["private"] <= one["private_peak"]
+    # Into a team of two: a room with each.
+    assert result["move"]["kinds"] == {
+        "invite": 1, "leave": 1, "join": 3, "create_room": 2,
+        "direct_mark": 3}
