@@ -46,19 +46,22 @@ bool agent_has_left(const struct fleet *f, const struct store_agent *row)
 /* Whether those who are to leave may, without being asked for. */
 static bool may_all_leave(struct planner *p)
 {
-	size_t fleet = 0, leaving = 0;
+	size_t fleet = 0, leaving = 0, waiting = 0;
 	for (size_t i = 0; i < p->now->n_agents; i++) {
 		const struct store_agent *row = &p->now->agents[i];
 		if (!is_ours(p->f, row) || row->state == AGENT_RETIRED)
 			continue;
 		fleet++;
-		leaving += agent_is_leaving(p->f, row) && !row->may_leave;
+		if (!agent_is_leaving(p->f, row))
+			continue;
+		leaving++;
+		waiting += !row->may_leave;
 	}
 	if (leaving * 3 <= fleet)
 		return true;
-	p->plan->removals = leaving;
+	p->plan->removals = waiting;
 	p->plan->removals_of = fleet;
-	return leaving == 0;
+	return waiting == 0;
 }
 
 static struct leavers find_leavers(struct planner *p)
