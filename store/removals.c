@@ -75,6 +75,19 @@ enum rc store_removal_add(
 	return rc == RC_OK ? add(s, r, e) : rc;
 }
 
+enum rc store_removal_lost(
+	struct store *s, const struct store_removal *r, struct err *e)
+{
+	enum rc rc = store_write(s, SQL_REMOVAL_LOST,
+		ARGS(T(r->room_id), T(r->user_id), T(r->event_id), N(r->at_ms)),
+		e);
+
+	if (rc == RC_OK && sqlite3_changes(s->db) > 0)
+		rc = store_write(s, SQL_REMOVAL_TRIM,
+			ARGS(T(r->room_id), T(r->user_id)), e);
+	return rc;
+}
+
 enum rc store_removals_forgive(struct store *s, const char *user_id,
 	int64_t now_ms, size_t *n, struct err *e)
 {

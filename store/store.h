@@ -262,6 +262,11 @@ MUST_CHECK enum rc store_mark_add(struct store *s, const char *room_id,
  */
 MUST_CHECK enum rc store_removal_add(
 	struct store *s, const struct store_removal *r, struct err *e);
+/* A look at at_ms has found that the user is out by this event. Where that was
+ * known, and the user was asked in since by us, it was lost; which counts as a
+ * removal by nobody. */
+MUST_CHECK enum rc store_removal_lost(
+	struct store *s, const struct store_removal *r, struct err *e);
 /* An operator wants the agent back wherever it was removed: its removals are
  * forgotten, but for bans, which are asked about. *n: how many there were. */
 MUST_CHECK enum rc store_removals_forgive(struct store *s, const char *user_id,

@@ -81,6 +81,17 @@ static const char *membership_in(const struct hs_state_event *ev)
 	return ret;
 }
 
+/* Out by an event that is known already: whoever we have asked in since has
+ * not come in, whatever was said. */
+static enum rc set_out(struct store *s, const struct store_removal *removal,
+	int64_t at_ms, struct err *e)
+{
+	struct store_removal lost = *removal;
+	lost.at_ms = at_ms;
+	enum rc rc = store_removal_lost(s, &lost, e);
+	return rc == RC_OK ? store_removal_add(s, removal, e) : rc;
+}
+
 static enum rc set_member(struct store *s, const char *room_id,
 	const struct hs_state_event *ev, const char *membership, int64_t at_ms,
 	struct err *e)
@@ -99,7 +110,7 @@ static enum rc set_member(struct store *s, const char *room_id,
 		.event_id = ev->event_id };
 	const bool out = removal.ban || text_eq(membership, "leave");
 	enum rc rc =
-		out && ev->event_id ? store_removal_add(s, &removal, e) : RC_OK;
+		out && ev->event_id ? set_out(s, &removal, at_ms, e) : RC_OK;
 	return rc == RC_OK ? store_membership_set(s, &row, NULL, e) : rc;
 }
 

@@ -284,6 +284,31 @@ def test_an_invitation_that_is_said_to_be_made(fresh, lies):
     assert hs.writes() == []
 
 
+@pytest.mark.parametrize("lies", [1, 99])
+def test_a_repair_that_is_said_to_be_made(joined, lies):
+    """The same of somebody who was put out before: of whom the homeserver
+    goes on to say that."""
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    told = lying(hs, "invite", ALL, "cleo.ic", lies)
+    human.kick(room.room_id, full("cleo.ic"))
+    if lies == 1:
+        wait_back(room, "cleo.ic")
+        small.wait_settled(muster, hs)
+        assert small.status(muster)["held"] == 0
+        return
+    wait_until(lambda: small.status(muster)["held"] == 1, 20,
+               "it to be held")
+    small.wait_settled(muster, hs)
+    assert len(told) == 2
+    assert room.membership(full("cleo.ic")) == "leave"
+    wait_until(lambda: failed(muster) == [], 10, "nothing to have failed")
+    hs.clear_log()
+    muster.restart()
+    small.wait_settled(muster, hs)
+    assert hs.writes() == []
+
+
 @pytest.mark.parametrize("lies", [1, 2])
 def test_a_join_that_is_said_to_be_made(fresh, lies):
     """Who is still invited is in no one's way: each look finds that it is not
