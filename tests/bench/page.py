@@ -5,7 +5,9 @@ import statistics
 import string
 import textwrap
 
+import page_fleet
 import peers
+from tables import number, table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = {
@@ -13,18 +15,6 @@ NAMES = {
     "bare with ids": "bare SQLite loop with transaction ids"}
 EACH_WORDS = ", a commit for each event"
 EACH = [name for name in peers.PEERS if "each transaction" not in name]
-
-
-def number(value, digits=0):
-    return f"{value:,.{digits}f}"
-
-
-def table(head, rows):
-    """The first column is text, the others are numbers."""
-    return "\n".join([
-        "| " + " | ".join(head) + " |",
-        "|---|" + "---:|" * (len(head) - 1),
-        *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def median(runs, key):
@@ -62,6 +52,10 @@ class Targets:
 
     def table(self):
         return table(["", "wanted", "measured", ""], self.rows)
+
+    def text(self):
+        return "\n".join("  ".join(row) for row in self.rows) + "\n" + (
+            f"{len(self.missed)} missed" if self.missed else "all met")
 
 
 def compare_rates(t, results):
@@ -124,6 +118,7 @@ def targets(results):
         took = statistics.median(large[f"start_{which}"])
         t.add(f"start to listening with {said}", f"< {limit} ms",
               f"{took:.1f} ms", took < limit)
+    page_fleet.targets(t, results["fleet"])
     return t
 
 
@@ -236,7 +231,8 @@ def words(results):
         "peers": table(["", "version"], [
             [name, version] for name, version in
             results["peers"].items()]).replace("---:", "---"),
-        "set_back": set_back(compare)}
+        "set_back": set_back(compare),
+        **page_fleet.words(results["fleet"])}
 
 
 def write(results, path):
@@ -245,7 +241,4 @@ def write(results, path):
         template = string.Template(f.read())
     with open(path, "w", encoding="utf-8") as f:
         f.write(filled(template.substitute(words(results))))
-    found = targets(results)
-    return "\n".join(
-        "  ".join(row) for row in found.rows) + "\n" + (
-        f"{len(found.missed)} missed" if found.missed else "all met")
+    return targets(results).text()

@@ -29,6 +29,7 @@ CORES = (0, 1)  # the homeserver's, and that of whoever asks it; None: any
 # What the service asks once, as it connects; it is in no script.
 CONNECTING = re.compile(
     r"^GET (/|.*/(versions|whoami|joined_rooms|login|#admins:[^/]*))$|/ping$")
+DECLARED = "as declared, as far as it can be"
 ROOM = re.compile(r"/rooms/(![^/]+)")
 
 
@@ -201,6 +202,7 @@ class Making(Measured):
                              org=org, direct={"create": "off"})
         self.daemon = self.muster.daemon
         self.daemon.before = pin(CORES[1]) if CORES else None
+        self.read = 0  # of its log
         self.muster.run("registration", expect=0)
         self.token_file = self.muster.write(
             "secrets/as-token", self.muster.registration["as_token"] + "\n")
@@ -211,12 +213,21 @@ class Making(Measured):
                 yield os.path.join(folder, "matrix.json")
 
     def declared_at(self):
-        """When the log said that nothing is left to do; None."""
-        for line in self.daemon.output().splitlines():
-            if "as declared, as far as it can be" in line:
+        """When the log said that nothing is left to do; None. Reads only what
+        is new in it: whoever is measured has this core."""
+        with open(self.daemon.log, encoding="utf-8") as f:
+            f.seek(self.read)
+            text = f.read()
+        self.read += len(text.rpartition("\n")[0].encode())
+        for line in text.splitlines() if DECLARED in text else ():
+            if DECLARED in line:
                 at = json.loads(line)["ts"].replace("Z", "+00:00")
                 return datetime.datetime.fromisoformat(at).timestamp()
         return None
+
+    def forget_log(self):
+        os.truncate(self.daemon.log, 0)
+        self.read = 0
 
     def make(self, hs, bound):
         """From exec until the plan is empty."""

@@ -51,7 +51,7 @@ class Restart:
         hs = self.hs.hs
         hs.wait_quiet()
         hs.clear_log()
-        os.truncate(self.making.daemon.log, 0)
+        self.making.forget_log()
         began = time.time()
         self.muster.start(ready=False)
         ended = self.making.daemon.wait_for(

@@ -3,6 +3,7 @@ store, and it takes no answer for another; the bare loop makes what muster
 makes, of its requests; and each measuring of a fleet, with a tiny one."""
 
 import contextlib
+import copy
 import http.server
 import json
 import os
@@ -21,6 +22,8 @@ sys.path.append(os.path.join(TOP, "tests", "bench"))
 
 # pylint: disable=wrong-import-position
 import organisation  # noqa: E402
+import page  # noqa: E402
+import page_fleet  # noqa: E402
 import planning  # noqa: E402
 import provision  # noqa: E402
 import restart  # noqa: E402
@@ -284,3 +287,80 @@ def test_a_restart_and_a_move_are_measured(tiny, tmp_path):
     assert result["move"]["kinds"] == {
         "invite": 1, "leave": 1, "join": 3, "create_room": 2,
         "direct_mark": 3}
+
+
+def plan_result(people, pairs, ms, memory):
+    return {"people": people, "pairs": pairs, "n_steps": 7, "rooms": 5,
+            "snapshot_ms": ms, "plan_ms": ms, "anon_loaded": 1e6,
+            "peak_private": memory}
+
+
+def all_met():
+    """Each just as wanted, or the last that is."""
+    made = {"agents": 9, "first_token_s": 1, "tokens_s": 2, "seconds": 4,
+            "requests": 80, "cpu_s": 1}
+    round_ = {"muster": made, "tokens": {"accounts_s": 1.8},
+              "all": {"seconds": 3.6, "requests": 70, "cpu_s": 0.1}}
+    start = {"seconds": 3, "cpu_s": 1.99, "private_peak": 19.9e6,
+             "private_later": 1e6, "writes": 0, "reads": 10}
+    plans = [{state: plan_result(*of, 199e6) for state in (
+        "nothing", "present")} for of in (
+            (10, 100, 1), (10, 100, 1), (100, 1000, 20))]
+    return {
+        "provision": [{
+            "agents": 9, "manner": "conduit", "memberships": 20, "rooms": 5,
+            "counts": {"an_agent": 3, "a_membership": 2, "a_room": 3,
+                       "others": 0},
+            "scripted": [round_] * 3, "real": copy.deepcopy([round_] * 3)}],
+        "restart": {
+            "runs": [start] * 3, "whole": plan_result(10, 100, 1, 1e6),
+            "move": {**plan_result(10, 100, 9.9, 1e6), "missing": [],
+                     "more": [], "seconds": 1, "cpu_s": 0.1}},
+        "plan": plans}
+
+
+@pytest.mark.parametrize("path, value, missed", [
+    ("provision 0 scripted 0 tokens accounts_s", 1.7, 1),
+    ("provision 0 real 0 all seconds", 3.5, 1),
+    ("provision 0 counts an_agent", 3.1, 1),
+    ("provision 0 counts a_membership", 2.1, 1),
+    ("restart runs 0 cpu_s", 2, 1),
+    ("restart runs 0 private_peak", 20e6, 1),
+    ("restart runs 0 writes", 1, 1),
+    ("restart runs 0 reads", 11, 1),
+    ("restart move plan_ms", 10, 1),
+    ("restart move missing", [["join", "@a:b", "#c:b"]], 1),
+    ("restart move more", [["join", "@a:b", "#c:b"]], 1),
+    ("plan 2 present snapshot_ms", 4980, 2),  # and it has grown too much
+    ("plan 2 nothing peak_private", 200e6, 1),
+    ("plan 1 nothing plan_ms", 0.9, 1),
+    ("plan 0 nothing plan_ms", 0.1, 0)])
+def test_what_is_wanted_of_a_fleet(path, value, missed):
+    fleet = all_met()
+    found = page.Targets()
+    page_fleet.targets(found, fleet)
+    assert found.missed == [] and len(found.rows) == 6 + 6 + 6
+    *way, last = (int(w) if w.isdigit() else w for w in path.split())
+    there = fleet
+    for key in way:
+        there = there[key]
+    there[last] = value
+    found = page.Targets()
+    page_fleet.targets(found, fleet)
+    assert len(found.missed) == missed, found.missed
+
+
+def test_what_the_page_says_of_a_fleet():
+    said = page_fleet.words(all_met())
+    assert said["tokens"].splitlines()[2:] == [
+        "| 9 agents, Conduit | 1.00 | 2.00 | 4 | 5 | 90 % |",
+        "| 9 agents, scripted | 1.00 | 2.00 | 4 | 5 | 90 % |"]
+    assert said["everything"].splitlines()[2] == (
+        "| 9 agents, Conduit | 4.00 | 80 | 18 | 19 | 90 % | 1.00 | 0.10 |")
+    assert said["plan"].splitlines()[-1] == (
+        "| 100 people, all present | 1,000 | 7 | 20.0 | 20.0 | 40.00 | 1.0 "
+        "| 199.0 |")
+    with open(os.path.join(TOP, "tests", "bench", "page.md"),
+              encoding="utf-8") as f:
+        text = f.read()
+    assert all(f"${name}" in text for name in said)
