@@ -69,9 +69,10 @@ static void an_agent_was_removed(void **state)
 		{ { { X, 7, false, false },
 			  { NULL, 8 + LOST_MS, false, false } },
 			"leave", "was not found in the room" },
+		/* Which is another thing than to be removed by somebody. */
 		{ { { NULL, 7, false, false },
 			  { X, 8 + LOST_MS, false, false } },
-			"leave", NULL },
+			"leave", "was removed by " X },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
