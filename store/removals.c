@@ -78,14 +78,15 @@ enum rc store_removal_add(
 enum rc store_removal_lost(
 	struct store *s, const struct store_removal *r, struct err *e)
 {
-	enum rc rc = store_write(s, SQL_REMOVAL_LOST,
+	const struct store_removal lost = {
+		.room_id = r->room_id, .user_id = r->user_id, .at_ms = r->at_ms
+	};
+	bool is = false;
+	enum rc rc = has_row(s, SQL_REMOVAL_IS_LOST,
 		ARGS(T(r->room_id), T(r->user_id), T(r->event_id), N(r->at_ms)),
-		e);
+		&is, e);
 
-	if (rc == RC_OK && sqlite3_changes(s->db) > 0)
-		rc = store_write(s, SQL_REMOVAL_TRIM,
-			ARGS(T(r->room_id), T(r->user_id)), e);
-	return rc;
+	return rc == RC_OK && is ? add(s, &lost, e) : rc;
 }
 
 enum rc store_removals_forgive(struct store *s, const char *user_id,

@@ -188,13 +188,12 @@
 	X(REMOVAL_KNOWN,                                                       \
 	  "SELECT 1 FROM removal WHERE room_id = ?1 AND user_id = ?2 "         \
 	  "AND event_id = ?3")                                                 \
-	X(REMOVAL_LOST,                                                        \
-	  "INSERT INTO removal (room_id, user_id, ban, at_ms, event_id) "      \
-	  "SELECT ?1, ?2, 0, ?4, ?3 WHERE EXISTS (SELECT 1 FROM removal "          \
-	  "WHERE room_id = ?1 AND user_id = ?2 AND event_id = ?3) "            \
-	  "AND EXISTS (SELECT 1 FROM membership "                              \
+	X(REMOVAL_IS_LOST,                                                     \
+	  "SELECT 1 FROM removal AS k WHERE room_id = ?1 AND user_id = ?2 "    \
+	  "AND event_id = ?3 AND EXISTS (SELECT 1 FROM membership "            \
 	  "WHERE room_id = ?1 AND user_id = ?2 AND source = 'action' "         \
-	  "AND membership IN ('invite', 'join') AND origin_ts <= ?4)")         \
+	  "AND (membership = 'invite' OR membership = 'join') "                \
+	  "AND origin_ts <= ?4)")                                              \
 	X(REMOVAL_TAKE,                                                        \
 	  "UPDATE removal SET removed_by = ?3, ban = ?4, at_ms = ?5, "         \
 	  "event_id = ?6 WHERE id = (SELECT max(id) FROM removal "             \
