@@ -640,15 +640,20 @@ static bool take_up(struct reconcile *r)
 		store_trouble(r, e.text);
 		return false;
 	}
+	if (!exchanged)
+		return true;
 	/* reconcile.interval may be a shorter one now. */
 	int64_t soon =
 		clock_mono_ms() + config_int(&r->app->config, SET_INTERVAL);
-	if (exchanged && r->next_look_ms > soon)
+	if (r->next_look_ms > soon)
 		r->next_look_ms = soon;
-	if (exchanged)
-		atomic_store(&r->app->mentions,
-			reconcile_direct_mode(r->app) == DIRECT_ON_DEMAND);
-	return true;
+	atomic_store(&r->app->mentions,
+		reconcile_direct_mode(r->app) == DIRECT_ON_DEMAND);
+	/* Whose department is another has its file in another place. */
+	if (tokens_check_files(r->app, &e) == RC_OK)
+		return true;
+	store_trouble(r, e.text);
+	return false;
 }
 
 static void round_trip(struct reconcile *r)
