@@ -163,19 +163,39 @@ static int plan_account(struct planner *p, const struct store_agent *row,
 	return renamed ? NONE : plan_index(p, profile);
 }
 
+static bool is_handed_off(const struct store_agent *row)
+{
+	return row &&
+		(row->state == AGENT_HANDED_OFF ||
+			row->state == AGENT_ACKNOWLEDGED);
+}
+
+/* What is in the store is as it was declared last: it differs where another
+ * configuration is asked about. */
+static bool is_moved(const struct store_agent *row, const struct person *person)
+{
+	return is_handed_off(row) &&
+		!text_eq(row->department, person->department);
+}
+
+static const char *why_login(
+	const struct store_agent *row, const struct person *person)
+{
+	if (is_moved(row, person))
+		return "its department is another: its file is elsewhere";
+	return row && row->generation > 0 ? "its token is not known to be good"
+					  : "has no token yet";
+}
+
 static void plan_token(struct planner *p, const struct store_agent *row,
 	const struct person *person, int account)
 {
-	if (row &&
-		(row->state == AGENT_HANDED_OFF ||
-			row->state == AGENT_ACKNOWLEDGED))
+	if (is_handed_off(row) && !is_moved(row, person))
 		return;
 	int before = account;
 	if (!row || row->state != AGENT_LOGGED_IN || !row->token_in_hand) {
-		struct step *login = plan_add(p, STEP_LOGIN, person->user_id,
-			row && row->generation > 0
-				? "its token is not known to be good"
-				: "has no token yet");
+		struct step *login = plan_add(
+			p, STEP_LOGIN, person->user_id, why_login(row, person));
 		plan_need(login, account == NONE ? p->sender_ready : account);
 		if (login)
 			login->person = person;

@@ -118,6 +118,21 @@ def test_somebody_is_promoted_and_moves(declared_on_conduit):
             in text)
 
 
+def test_somebody_goes_to_another_department(declared_on_conduit):
+    """Its file is elsewhere then, with another token."""
+    muster, _ = declared_on_conduit
+    org = edited(muster, "cleo.ic", department="Sales")
+    doc, _ = with_(muster, new(muster, org))
+    assert [(s["kind"], s["reason"]) for s in doc["steps"]
+            if s["subject"] == full("cleo.ic")
+            and s["kind"] in ("login", "hand_off")] == [
+        ("login", "its department is another: its file is elsewhere"),
+        ("hand_off", "its token is not in the runtime directory")]
+    muster.stop()
+    muster.write_org(org)
+    assert muster.json("plan")["steps"] == doc["steps"]
+
+
 def test_two_become_a_pair(declared_on_conduit):
     """A direct room is no change of rooms."""
     muster, _ = declared_on_conduit

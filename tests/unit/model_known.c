@@ -499,6 +499,13 @@ static void shot_removals(const struct world *w, struct shot *s, int room)
 	}
 }
 
+/* As it is declared. */
+static const char *department_of(const struct world *w, int u)
+{
+	const struct person *who = fleet_person(w->fleet, user_ids[u]);
+	return who ? who->department : NULL;
+}
+
 void known_shot(const struct world *w, struct shot *s)
 {
 	s->now = (struct store_snapshot){ .agents = s->agents,
@@ -512,6 +519,7 @@ void known_shot(const struct world *w, struct shot *s)
 				(struct store_agent){ .user_id = user_ids[u],
 					.sender = u == SENDER,
 					.declared = a->declared,
+					.department = department_of(w, u),
 					.state = a->state,
 					.generation = a->generation,
 					.shown_name = a->shown,

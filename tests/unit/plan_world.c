@@ -240,6 +240,7 @@ void world_whole(struct world *w)
 			w, f->agents[i]->user_id, AGENT_ACKNOWLEDGED);
 		a->declared = true;
 		a->shown_name = f->agents[i]->name;
+		a->department = f->agents[i]->department;
 	}
 	for (size_t i = 0; i < f->n_rooms; i++)
 		make_room(w, &f->rooms[i], i);

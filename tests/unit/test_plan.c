@@ -150,6 +150,12 @@ static void an_agent_differs(void **state)
 	world_assert(&w, "hand_off " B "\n");
 	world_agent(&w, B)->state = AGENT_HANDED_OFF;
 	world_assert(&w, "");
+	world_agent(&w, B)->department = "Elsewhere";
+	world_assert(&w, "login " B "\nhand_off " B "\n");
+	world_agent(&w, B)->department = NULL;
+	world_assert(&w, "login " B "\nhand_off " B "\n");
+	world_agent(&w, B)->department = world_agent(&w, A)->department;
+	world_assert(&w, "");
 	world_agent(&w, B)->shown_name = "B";
 	world_assert(&w, "profile " B "\n");
 	world_agent(&w, B)->shown_name = NULL;
