@@ -111,12 +111,14 @@ static enum rc room_missing(
 	return rc;
 }
 
-/* Is what kept us from doing anything about the room still so? */
+/* Is what kept us from doing anything about the room still so? Of one that was
+ * upgraded that is the other one, wherever the alias leads. */
 static enum rc look_at_held(
 	struct looking *l, const struct store_room *room, struct err *e)
 {
-	const char *id = NULL, *why = NULL;
-	enum rc rc = hs_resolve_alias(l->hs, room->key, &l->a, &id, e);
+	const char *id = room_successor(room, &l->a), *why = NULL;
+	enum rc rc =
+		id ? RC_OK : hs_resolve_alias(l->hs, room->key, &l->a, &id, e);
 	if (rc == RC_OK)
 		rc = room_may_be_kept(
 			l->app, l->hs, id, room->key, &l->a, &why, e);

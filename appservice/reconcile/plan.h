@@ -118,6 +118,9 @@ const char *room_membership(const struct store_room *row, const char *user_id);
 /* The content of a room's state as JSON text; NULL when it is not known. */
 const char *room_state_content(
 	const struct store_room *row, enum room_state st);
+/* The room that has taken this one's place, as the tombstone in it says; NULL:
+ * none has. */
+const char *room_successor(const struct store_room *row, struct arena *a);
 /* Who has removed the user from the room, oldest first: *n of them. */
 const struct store_removal *snapshot_removals(const struct store_snapshot *now,
 	const struct store_room *row, const char *user_id, size_t *n);

@@ -232,23 +232,6 @@ static void plan_state(struct planner *p, const struct room_now *r)
 
 /* --- a room that is not simply there --------------------------------------------- */
 
-/* The room that another has replaced says which; NULL: it was not upgraded. */
-static const char *successor(struct planner *p, const struct store_room *row)
-{
-	const char *tombstone = room_state_content(row, ROOM_STATE_TOMBSTONE);
-	struct json *doc = NULL;
-	const char *ret = NULL;
-	if (!tombstone ||
-		json_parse(tombstone, strlen(tombstone), NULL, &doc, NULL) !=
-			RC_OK)
-		return NULL;
-	const char *id = js_get_str(json_root(doc), "replacement_room");
-	if (id && *id == '!' && !text_eq(id, row->room_id))
-		ret = arena_strdup(p->a, id);
-	json_free(doc);
-	return ret;
-}
-
 static size_t common_members(
 	const struct room *room, const struct store_room *row)
 {
@@ -423,7 +406,7 @@ static bool plan_existence(struct planner *p, struct room_now *r)
 	}
 	/* Also when we are not in it any more: else nobody knew which room the
 	 * agents are to leave. */
-	const char *new_id = successor(p, r->row);
+	const char *new_id = room_successor(r->row, p->a);
 	if (new_id)
 		plan_follow(p, r, new_id);
 	/* One look did not find it; the next one decides. */

@@ -62,6 +62,22 @@ const char *room_state_content(const struct store_room *row, enum room_state st)
 	return row && row->state ? row->state[st].content : NULL;
 }
 
+const char *room_successor(const struct store_room *row, struct arena *a)
+{
+	const char *tombstone = room_state_content(row, ROOM_STATE_TOMBSTONE);
+	struct json *doc = NULL;
+	const char *ret = NULL;
+	if (!tombstone ||
+		json_parse(tombstone, strlen(tombstone), NULL, &doc, NULL) !=
+			RC_OK)
+		return NULL;
+	const char *id = js_get_str(json_root(doc), "replacement_room");
+	if (id && *id == '!' && !text_eq(id, row->room_id))
+		ret = arena_strdup(a, id);
+	json_free(doc);
+	return ret;
+}
+
 static int removal_cmp(
 	const struct store_removal *r, const char *room_id, const char *user_id)
 {
@@ -117,8 +133,7 @@ bool member_is_held(const struct plan_how *how,
 	if (n == 0)
 		return false;
 	/* Out of a room of two by the other's hand, which is no accident. */
-	const bool put_out = row->direct && r[n - 1].by &&
-		!text_eq(r[n - 1].by, user_id);
-	return r[n - 1].ban || put_out ||
-		(n > 1 && is_again(how, &r[n - 2]));
+	const bool put_out =
+		row->direct && r[n - 1].by && !text_eq(r[n - 1].by, user_id);
+	return r[n - 1].ban || put_out || (n > 1 && is_again(how, &r[n - 2]));
 }

@@ -522,6 +522,31 @@ def test_a_room_is_upgraded_and_nobody_asks_us_in(elevenths):
     assert_moved(muster, hs, old, new)
 
 
+def tries(hs, room_id):
+    """How often we tried to come into a room."""
+    return len([r for r in hs.writes("POST", "/join")
+                if room_id in r.path and r.user == full(SENDER)])
+
+
+def test_a_room_says_that_it_was_replaced_by_one_of_theirs(elevenths):
+    """By hand, so that the alias stays where it is. It is held and stays so;
+    who asks us in makes an end of it."""
+    muster, hs, human = served(*elevenths)
+    old, theirs = hs.room(ALL), human.create_room(preset="private_chat")
+    human.set_state(old.room_id, "m.room.tombstone",
+                    {"body": "over there", "replacement_room": theirs})
+    muster.daemon.wait_for(lambda: said(muster, "error", theirs), 20,
+                           "it to be said")
+    wait_until(lambda: tries(hs, theirs) >= 4, 30, "it to be looked at again")
+    assert len(said(muster, "error", "nothing can be done about a room")) == 1
+    assert said(muster, "info", "something can be done") == []
+    assert old.membership(full("ben.man")) == "join"
+    human.set_power(theirs, {full(SENDER): 100})
+    human.invite(theirs, full(SENDER))
+    wait_back(hs.room(theirs), "cleo.ic", 30)
+    assert_moved(muster, hs, old, hs.room(theirs))
+
+
 def test_an_upgrade_that_nobody_told_of(elevenths):
     """A look at the room finds it, once something makes it look."""
     muster, hs, human = served(*elevenths)
