@@ -128,6 +128,12 @@ static bool has_account(const struct store_agent *row)
 		row->state != AGENT_BLOCKED;
 }
 
+bool plan_may_act_for(const struct planner *p, const char *user_id)
+{
+	return plan_agent(p->f, user_id) &&
+		has_account(snapshot_agent(p->now, user_id));
+}
+
 /*
  * Registration and display name of one user. Returns the step that everything
  * else about this user waits for (NONE: nothing to wait for). A name that

@@ -101,13 +101,6 @@ static bool is_in(const struct store_member *m)
 		text_eq(m->membership, "invite");
 }
 
-/* An agent of the fleet whose account is known to be ours. */
-static bool may_act_for(const struct planner *p, const char *user_id)
-{
-	const struct person *who = plan_agent(p->f, user_id);
-	return who && plan_usable(p, who);
-}
-
 /* Out of a room that is not declared, or of which the user is no member. */
 static void plan_out(struct planner *p, const struct store_room *row,
 	const char *where, const char *user_id, const char *actor,
@@ -159,7 +152,7 @@ static void plan_out_of(struct planner *p, const struct store_room *row,
 		if (has_left(l, m->user_id))
 			plan_out(p, row, row->key, m->user_id, m->user_id,
 				"is not declared any more");
-		else if (dissolved && may_act_for(p, m->user_id))
+		else if (dissolved && plan_may_act_for(p, m->user_id))
 			plan_out(p, row, row->key, m->user_id, m->user_id,
 				"the room is not declared any more");
 	}
@@ -187,7 +180,7 @@ static void plan_out_of_old(struct planner *p, const struct store_room *row,
 		if (!is_in(&row->members[i]))
 			continue;
 		left += has_left(l, id) || is_to_leave(p, id);
-		if (has_left(l, id) || may_act_for(p, id))
+		if (has_left(l, id) || plan_may_act_for(p, id))
 			plan_out(p, row, row->room_id, id, id, why);
 	}
 	if (left == 0)

@@ -78,6 +78,9 @@ void plan_trouble(struct planner *p, const char *where, const char *why);
 const struct person *plan_agent(const struct fleet *f, const char *user_id);
 /* It waits for no person. */
 bool plan_usable(const struct planner *p, const struct person *who);
+/* An agent of the fleet whose account is known to be ours: before it is
+ * registered the account of its name may be anybody's. */
+bool plan_may_act_for(const struct planner *p, const char *user_id);
 
 /* plan_rooms.c */
 void plan_policy_rooms(struct planner *p);

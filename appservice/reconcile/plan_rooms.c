@@ -160,7 +160,7 @@ static void plan_extra_out(struct planner *p, const struct room_now *r)
 			text_eq(m->user_id, p->how->sender_id))
 			continue;
 		const struct person *agent = plan_agent(p->f, m->user_id);
-		if (agent && !plan_usable(p, agent))
+		if (agent && !plan_may_act_for(p, m->user_id))
 			continue;
 		p->rank = agent ? rank_out(p, r) : RANK_HUMANS;
 		if (!agent) {

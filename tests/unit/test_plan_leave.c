@@ -121,6 +121,37 @@ static void who_is_not_ours(void **state)
 	world_close(&w);
 }
 
+/* Whoever has the name of an agent that is not registered yet, and may be
+ * somebody else, is made to leave nothing. */
+static void who_may_not_be_ours(void **state)
+{
+	(void)state;
+	static const enum agent_state unsure[] = { AGENT_DECLARED,
+		AGENT_BLOCKED };
+	struct world w;
+
+	world_open(&w);
+	world_whole(&w);
+	world_member(&w, LEADERS, B, "join");
+	struct store_room *gone =
+		world_add_room(&w, OLD, "{team}-team", "!gone:example.org");
+	room_set_member(&w, gone, B, "join");
+	struct store_room *old = world_add_old(&w, OLD, "!old:example.org");
+	room_set_member(&w, old, B, "join");
+	const char *const rooms[] = { LEADERS, OLD, "!old:example.org" };
+	static const char *const leaves[] = { "leave " B " in " LEADERS "\n",
+		"leave " B " in " OLD "\n",
+		"leave " B " in !old:example.org\n" };
+	for (size_t i = 0; i < ARRAY_LEN(rooms); i++)
+		world_assert_of(&w, rooms[i], leaves[i]);
+	for (size_t k = 0; k < ARRAY_LEN(unsure); k++) {
+		world_agent(&w, B)->state = unsure[k];
+		for (size_t i = 0; i < ARRAY_LEN(rooms); i++)
+			world_assert_of(&w, rooms[i], "");
+	}
+	world_close(&w);
+}
+
 /* --- how many --------------------------------------------------------------- */
 
 /* Agents a00, a01 … from `first` to `end`. */
@@ -346,6 +377,7 @@ int main(void)
 		cmocka_unit_test(out_of_every_room),
 		cmocka_unit_test(a_retired_one_that_is_still_there),
 		cmocka_unit_test(who_is_not_ours),
+		cmocka_unit_test(who_may_not_be_ours),
 		cmocka_unit_test(more_than_a_third_is_asked_about),
 		cmocka_unit_test(all_are_asked_about),
 		cmocka_unit_test(an_operator_lets_them_go),
