@@ -99,8 +99,8 @@ static enum rc room_missing(
 		(rc == RC_OK && !text_eq(leads_to, room->room_id)))
 		return not_found(l, room, e);
 	if (rc == RC_OK)
-		rc = room_may_be_kept(l->app, l->hs, room->room_id, room->key,
-			&l->a, &why, e);
+		rc = room_may_be_kept(l->app, l->hs, room->room_id, NULL,
+			room->key, &l->a, &why, e);
 	if (rc == RC_OK && why) {
 		log_error("nothing can be done about a room",
 			LS("room", room->key), LS("why", why));
@@ -117,11 +117,12 @@ static enum rc look_at_held(
 	struct looking *l, const struct store_room *room, struct err *e)
 {
 	const char *id = room_successor(room, &l->a), *why = NULL;
+	const char *before = id ? room->room_id : NULL;
 	enum rc rc =
 		id ? RC_OK : hs_resolve_alias(l->hs, room->key, &l->a, &id, e);
 	if (rc == RC_OK)
 		rc = room_may_be_kept(
-			l->app, l->hs, id, room->key, &l->a, &why, e);
+			l->app, l->hs, id, before, room->key, &l->a, &why, e);
 	if ((rc != RC_OK && rc != RC_NOT_FOUND) || why)
 		return rc;
 	log_info("something can be done about a room again",

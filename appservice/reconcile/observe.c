@@ -221,8 +221,20 @@ static enum rc judge_power(struct app *app, const struct seen_room *seen,
 	return arena_ok(a) ? RC_OK : err_nomem(e);
 }
 
+/* The room says that it was replaced by the one whose place it is to take: we
+ * would go to and fro. */
+static bool leads_back(
+	const struct seen_room *seen, const char *before, struct arena *a)
+{
+	const struct hs_state_event *tombstone =
+		state_of(&seen->events, ROOM_STATE_TOMBSTONE);
+	return before && tombstone &&
+		text_eq(tombstone_leads_to(tombstone->content, a), before);
+}
+
 enum rc room_may_be_kept(struct app *app, struct hs *hs, const char *room_id,
-	const char *name, struct arena *a, const char **why, struct err *e)
+	const char *before, const char *name, struct arena *a, const char **why,
+	struct err *e)
 {
 	struct err look = { 0 };
 	struct seen_room seen = { 0 };
@@ -244,5 +256,12 @@ enum rc room_may_be_kept(struct app *app, struct hs *hs, const char *room_id,
 	}
 	if (rc != RC_OK)
 		return err_set(e, rc, "%s", look.text);
+	if (leads_back(&seen, before, a)) {
+		*why = arena_printf(a,
+			"%s is %s, and there it says that %s has replaced it: "
+			"upgrade one of the two to a new room",
+			name, room_id, before);
+		return *why ? RC_OK : err_nomem(e);
+	}
 	return judge_power(app, &seen, room_id, name, a, why, e);
 }

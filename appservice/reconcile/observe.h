@@ -20,11 +20,12 @@ MUST_CHECK enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 /*
  * May this room be kept by us: are we in it, or may we come in, and have we the
  * power? *why NULL: yes; else the words for what is missing, in which `name`
- * stands for the room.
+ * stands for the room. `before`: the room whose place it is to take; NULL: of
+ * none.
  */
 MUST_CHECK enum rc room_may_be_kept(struct app *app, struct hs *hs,
-	const char *room_id, const char *name, struct arena *a,
-	const char **why, struct err *e);
+	const char *room_id, const char *before, const char *name,
+	struct arena *a, const char **why, struct err *e);
 
 /* Looks whether something can be done by now about rooms that are held; *n:
  * about how many still nothing can. Errors as observe_all(). */

@@ -121,6 +121,8 @@ const char *room_state_content(
 /* The room that has taken this one's place, as the tombstone in it says; NULL:
  * none has. */
 const char *room_successor(const struct store_room *row, struct arena *a);
+/* The room that a tombstone's content (JSON text, or NULL) names; NULL. */
+const char *tombstone_leads_to(const char *content, struct arena *a);
 /* Who has removed the user from the room, oldest first: *n of them. */
 const struct store_removal *snapshot_removals(const struct store_snapshot *now,
 	const struct store_room *row, const char *user_id, size_t *n);

@@ -62,20 +62,23 @@ const char *room_state_content(const struct store_room *row, enum room_state st)
 	return row && row->state ? row->state[st].content : NULL;
 }
 
-const char *room_successor(const struct store_room *row, struct arena *a)
+const char *tombstone_leads_to(const char *content, struct arena *a)
 {
-	const char *tombstone = room_state_content(row, ROOM_STATE_TOMBSTONE);
 	struct json *doc = NULL;
-	const char *ret = NULL;
-	if (!tombstone ||
-		json_parse(tombstone, strlen(tombstone), NULL, &doc, NULL) !=
-			RC_OK)
+	if (!content ||
+		json_parse(content, strlen(content), NULL, &doc, NULL) != RC_OK)
 		return NULL;
 	const char *id = js_get_str(json_root(doc), "replacement_room");
-	if (id && *id == '!' && !text_eq(id, row->room_id))
-		ret = arena_strdup(a, id);
+	const char *ret = id && *id == '!' ? arena_strdup(a, id) : NULL;
 	json_free(doc);
 	return ret;
+}
+
+const char *room_successor(const struct store_room *row, struct arena *a)
+{
+	const char *id = tombstone_leads_to(
+		room_state_content(row, ROOM_STATE_TOMBSTONE), a);
+	return text_eq(id, row->room_id) ? NULL : id;
 }
 
 static int removal_cmp(

@@ -93,8 +93,8 @@ static enum rc hold(struct work *w, const char *why, struct err *e)
 static enum rc adopt(struct work *w, const char *room_id, struct err *e)
 {
 	const char *why = NULL;
-	enum rc rc = room_may_be_kept(
-		w->app, w->hs, room_id, w->step->room->key, &w->a, &why, e);
+	enum rc rc = room_may_be_kept(w->app, w->hs, room_id, NULL,
+		w->step->room->key, &w->a, &why, e);
 	if (rc == RC_OK && why)
 		return hold(w, why, e);
 	if (rc == RC_OK)
@@ -108,10 +108,13 @@ static enum rc follow(struct work *w, struct err *e)
 {
 	const struct step *st = w->step;
 	struct store *s = w->app->store;
+	struct store_room row = { 0 };
 	const char *why = NULL;
-	enum rc rc = room_may_be_kept(w->app, w->hs, st->room_id,
-		arena_printf(&w->a, "the upgraded room %s", st->where), &w->a,
-		&why, e);
+	enum rc rc = work_room(w, &row, e);
+	if (rc == RC_OK)
+		rc = room_may_be_kept(w->app, w->hs, st->room_id, row.room_id,
+			arena_printf(&w->a, "the upgraded room %s", st->where),
+			&w->a, &why, e);
 	if (rc == RC_OK && why)
 		return hold(w, why, e);
 	if (rc == RC_OK)

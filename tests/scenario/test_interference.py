@@ -547,6 +547,34 @@ def test_a_room_says_that_it_was_replaced_by_one_of_theirs(elevenths):
     assert_moved(muster, hs, old, hs.room(theirs))
 
 
+def test_two_rooms_say_that_the_other_one_has_replaced_them(elevenths):
+    """A person who wants to go back: where we are is where we stay, until one
+    of the two says something else."""
+    muster, hs, human = served(*elevenths)
+    old = hs.room(ALL)
+    new = hs.room(human.create_room(
+        preset="private_chat", invite=[full(SENDER)],
+        power_level_content_override={"users": {
+            full(HUMAN): 100, full(SENDER): 100}}))
+    for room, other in ((new, old), (old, new)):
+        human.set_state(room.room_id, "m.room.tombstone", {
+            "body": "over there", "replacement_room": other.room_id})
+    muster.daemon.wait_for(lambda: said(
+        muster, "error", "nothing can be done about a room"), 30,
+        "it to be said")
+    at = looks(hs)
+    wait_until(lambda: looks(hs) >= at + 3, 30, "some looks")
+    held, = muster.query("SELECT held FROM room WHERE key = ?",
+                         f"#{ALL}:{SERVER}")[0]
+    assert old.room_id in held and new.room_id in held
+    assert len(said(muster, "error", "nothing can be done about a room")) == 1
+    assert hs.writes("DELETE", "/directory/") == []
+    assert old.membership(full("ben.man")) == "join"
+    human.set_state(new.room_id, "m.room.tombstone", {})
+    wait_back(new, "cleo.ic", 30)
+    assert_moved(muster, hs, old, new)
+
+
 def test_an_upgrade_that_nobody_told_of(elevenths):
     """A look at the room finds it, once something makes it look."""
     muster, hs, human = served(*elevenths)
