@@ -107,11 +107,11 @@ const struct store_removal *snapshot_removals(const struct store_snapshot *now,
 	return *n > 0 ? first : NULL;
 }
 
-/* Twice too soon: once may be an accident. Somebody's removal, and an invitation
- * of ours that was lost, are two things. */
+/* Twice too soon: once may be an accident. An invitation of ours that was lost
+ * after somebody's removal is the first of its kind. */
 static bool is_again(const struct plan_how *how, const struct store_removal *r)
 {
-	if (!r[0].by != !r[1].by)
+	if (r[0].by && !r[1].by)
 		return false;
 	const int64_t within = r[1].by ? how->respect_ms : how->lost_ms;
 	return r[1].at_ms - r[0].at_ms <= within;
