@@ -35,6 +35,14 @@ static enum rc is_banned(struct store *s, const struct store_removal *r,
 	return rc;
 }
 
+/* Of each the last two are kept. */
+static enum rc trim(
+	struct store *s, const struct store_removal *r, struct err *e)
+{
+	return store_write(
+		s, SQL_REMOVAL_TRIM, ARGS(T(r->room_id), T(r->user_id)), e);
+}
+
 /* It may be known from a look, which cannot say who it was. */
 static enum rc add(
 	struct store *s, const struct store_removal *r, struct err *e)
@@ -47,10 +55,7 @@ static enum rc add(
 
 	if (rc == RC_OK && (!r->event_id || sqlite3_changes(s->db) == 0))
 		rc = store_write(s, SQL_REMOVAL_ADD, args, n, e);
-	if (rc == RC_OK)
-		rc = store_write(s, SQL_REMOVAL_TRIM,
-			ARGS(T(r->room_id), T(r->user_id)), e);
-	return rc;
+	return rc == RC_OK ? trim(s, r, e) : rc;
 }
 
 enum rc store_removal_add(
@@ -78,15 +83,19 @@ enum rc store_removal_add(
 enum rc store_removal_lost(
 	struct store *s, const struct store_removal *r, struct err *e)
 {
-	const struct store_removal lost = {
-		.room_id = r->room_id, .user_id = r->user_id, .at_ms = r->at_ms
-	};
 	bool is = false;
 	enum rc rc = has_row(s, SQL_REMOVAL_IS_LOST,
 		ARGS(T(r->room_id), T(r->user_id), T(r->event_id), N(r->at_ms)),
 		&is, e);
 
-	return rc == RC_OK && is ? add(s, &lost, e) : rc;
+	if (rc != RC_OK || !is)
+		return rc;
+	/* With the event, by which it is known that there was one. */
+	rc = store_write(s, SQL_REMOVAL_ADD,
+		ARGS(T(r->room_id), T(r->user_id), T(NULL), N(0), N(r->at_ms),
+			T(r->event_id)),
+		e);
+	return rc == RC_OK ? trim(s, r, e) : rc;
 }
 
 enum rc store_removals_forgive(struct store *s, const char *user_id,

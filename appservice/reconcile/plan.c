@@ -374,6 +374,24 @@ static void sort_steps(struct planner *p)
 	move_steps(steps, n, place);
 }
 
+/* Where nothing is there yet, the steps of all direct rooms at once: an array
+ * that grows leaves its smaller copies behind. */
+static void reserve_steps(struct planner *p)
+{
+	size_t there = 0, most = p->how->direct_most;
+	for (size_t i = 0; i < p->now->n_rooms; i++)
+		there += p->now->rooms[i].direct && p->now->rooms[i].room_id;
+	if (there >= p->f->n_direct || p->how->direct == DIRECT_OFF)
+		return;
+	if (most > p->f->n_direct - there)
+		most = p->f->n_direct - there;
+	size_t n = 2 * most + 8 * p->f->n_agents;
+	for (size_t i = 0; i < p->f->n_rooms - p->f->n_direct; i++)
+		n += 2 * p->f->rooms[i].n_members;
+	p->plan->steps = arena_array(p->a, n, sizeof(*p->plan->steps));
+	p->plan->cap = p->plan->steps ? n : 0;
+}
+
 enum rc plan_make(const struct fleet *f, const struct plan_how *how,
 	const struct store_snapshot *now, struct arena *a, struct plan *ret,
 	struct err *e)
@@ -387,6 +405,7 @@ enum rc plan_make(const struct fleet *f, const struct plan_how *how,
 	p.lanes = arena_array(a, now->n_rooms + 1, sizeof(*p.lanes));
 	if (!p.ready || !p.usable || !p.taken || !p.lanes)
 		return err_nomem(e);
+	reserve_steps(&p);
 	plan_agents(&p);
 	plan_policy_rooms(&p);
 	plan_direct_rooms(&p);
