@@ -210,6 +210,23 @@ enum rc store_journal_list(struct store *s, size_t limit, struct arena *a,
 	return store_list(s, &rows, a, ret, n, e);
 }
 
+enum rc store_journal_done_of(struct store *s, const char *kind,
+	int64_t since_ms, int64_t until_ms, struct arena *a,
+	struct store_step **ret, size_t *n, struct err *e)
+{
+	const struct arg args[] = { T(kind), N(since_ms), N(until_ms) };
+	const struct rows rows = {
+		.list = SQL_STEPS_OF_KIND_DONE,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = ARRAY_LEN(args),
+		.size = sizeof(**ret),
+		.read = read_step,
+	};
+
+	return store_list(s, &rows, a, ret, n, e);
+}
+
 enum rc store_journal_get(struct store *s, int64_t id, struct arena *a,
 	struct store_step *ret, struct err *e)
 {

@@ -348,6 +348,11 @@
 	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
 	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \
 	  "ORDER BY done_no IS NOT NULL, coalesce(done_no, id) DESC LIMIT ?1") \
+	X(STEPS_OF_KIND_DONE,                                                  \
+	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
+	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \
+	  "WHERE done_no IS NOT NULL AND kind = ?1 "                           \
+	  "AND updated_ms BETWEEN ?2 AND ?3 ORDER BY done_no DESC")            \
 	X(STEP_GET,                                                            \
 	  "SELECT id, kind, subject, room, reason, state, attempt, "           \
 	  "created_ms, updated_ms, next_attempt_ms, error FROM journal "       \

@@ -417,6 +417,10 @@ MUST_CHECK enum rc store_journal_failed(struct store *s, int64_t id,
  * kept. */
 MUST_CHECK enum rc store_journal_list(struct store *s, size_t limit,
 	struct arena *a, struct store_step **ret, size_t *n, struct err *e);
+/* Those of a kind that were done in this time, the newest first. */
+MUST_CHECK enum rc store_journal_done_of(struct store *s, const char *kind,
+	int64_t since_ms, int64_t until_ms, struct arena *a,
+	struct store_step **ret, size_t *n, struct err *e);
 /* One row; RC_NOT_FOUND. */
 MUST_CHECK enum rc store_journal_get(struct store *s, int64_t id,
 	struct arena *a, struct store_step *ret, struct err *e);

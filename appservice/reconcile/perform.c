@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appservice/reconcile/again.h"
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/wanted.h"
 #include "appservice/reconcile/work.h"
@@ -539,18 +540,25 @@ static int64_t due_ms(const struct run *r, size_t step, int64_t now)
 	return due < now + pause ? now + pause : due;
 }
 
+static void put_off(struct run *r, size_t step, int64_t due)
+{
+	r->tasks[step].put_off = true;
+	r->result->put_off++;
+	earliest(r->result, due);
+}
+
 /* Steps whose time has not come are not started, nor what needs them. */
-static void put_off_failed(struct run *r)
+static void put_off_early(struct run *r, const struct again *again)
 {
 	const int64_t now = clock_wall_ms();
 	for (size_t i = 0; i < r->plan->n; i++) {
 		const int64_t due = due_ms(r, i, now);
-		if (r->rows[i].state != JOURNAL_FAILED || due <= now ||
-			due > now + PUT_OFF_MAX_MS || is_wanted(r, (int)i))
-			continue;
-		r->tasks[i].put_off = true;
-		r->result->put_off++;
-		earliest(r->result, due);
+		const int64_t next = again_due_ms(again, &r->plan->steps[i]);
+		if (next > now)
+			put_off(r, i, next);
+		else if (r->rows[i].state == JOURNAL_FAILED && due > now &&
+			due <= now + PUT_OFF_MAX_MS && !is_wanted(r, (int)i))
+			put_off(r, i, due);
 	}
 }
 
@@ -580,7 +588,10 @@ enum rc perform(struct app *app, const struct plan *plan,
 		(STEP_NEEDS + STEP_AFTER + 1) * sizeof(*r.edges));
 	r.heap = arena_array(&a, plan->n + 1, sizeof(*r.heap));
 	r.ending = arena_array(&a, plan->n + 1, sizeof(*r.ending));
+	struct again again = { 0 };
 	enum rc rc = arena_ok(&a) ? write_journal(&r, &a, e) : err_nomem(e);
+	if (rc == RC_OK)
+		rc = again_find(app->store, plan, &a, &again, e);
 	if (rc == RC_OK && plan->n > 0)
 		rc = link_steps(&r, e);
 	if (rc == RC_OK && plan->n > 0) {
@@ -590,7 +601,7 @@ enum rc perform(struct app *app, const struct plan *plan,
 		pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 		pthread_cond_init(&r.changed, &attr);
 		pthread_condattr_destroy(&attr);
-		put_off_failed(&r);
+		put_off_early(&r, &again);
 		start_ready(&r);
 		rc = run_workers(&r, clients, n_clients, meanwhile, e);
 		pthread_cond_destroy(&r.changed);

@@ -3,6 +3,7 @@ rooms, and take aliases. What may be an accident is repaired once; what is
 somebody's will is respected, and said."""
 
 import json
+import sqlite3
 import time
 
 import pytest
@@ -459,6 +460,39 @@ def test_an_alias_that_is_taken_by_a_room_without_power(fakehs, muster_on):
     assert hs.find("POST", "/createRoom$") == []
     assert muster.query("SELECT held FROM room WHERE key = ?",
                         f"#{TEAM}:{SERVER}") == [(None,)]
+
+
+def test_a_bot_names_a_room_as_often_as_we_do(joined):
+    """Nobody is served by a war of names at the speed of machines. Ten minutes
+    later it is tried once more, and if the bot is tired it is over."""
+    muster, hs, human = joined
+    room = hs.room(ALL)
+    ours, theirs = room.content("m.room.name")["name"], []
+    tired = []
+
+    def name_it(_index, phase, _method, path):
+        if phase == "after" and "/m.room.name" in path and not tired:
+            theirs.append(f"Theirs {len(theirs)}")
+            human.set_state(room.room_id, "m.room.name", {"name": theirs[-1]})
+    hs.on_request(name_it)
+    human.set_state(room.room_id, "m.room.name", {"name": "Theirs"})
+    wait_until(lambda: len(theirs) == 5, 20, "the war")
+    # Whatever else there is to do is done, by plans that have this in them.
+    human.kick(room.room_id, full("ben.man"))
+    wait_back(room, "ben.man")
+    wait_until(lambda: small.steps(muster) == [
+        ("set_state", "m.room.name", f"#{ALL}:{SERVER}")], 20, "the rest")
+    assert len(theirs) == 5
+    assert room.content("m.room.name")["name"] == theirs[-1]
+    tired.append(True)
+    muster.stop()
+    db = sqlite3.connect(muster.path("muster.db"))
+    with db:
+        db.execute("UPDATE journal SET updated_ms = updated_ms - 600000")
+    db.close()
+    muster.start()
+    wait_until(lambda: room.content("m.room.name")["name"] == ours, 20,
+               "the last word")
 
 
 # -- rooms that are upgraded

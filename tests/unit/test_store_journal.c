@@ -435,6 +435,38 @@ static void test_what_came_of_it(void **state)
 	assert_string_equal(rows[1].subject, "@ben:example.org");
 }
 
+/* Of a kind, in a time, the newest first; what is not done is none of it. */
+static void test_done_of_a_kind(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_step *rows = NULL;
+	size_t n = 99;
+	for (int64_t ms = 1000; ms <= 4000; ms += 1000) {
+		struct store_step steps[] = { step("set_state", "m.room.name",
+						      ROOM),
+			step("invite", ANNA, ROOM) };
+		sync(f, steps, 2, ms);
+		for (size_t i = 0; i < 2; i++) {
+			WRITE(f,
+				store_journal_start(
+					f->s, steps[i].id, ms, &f->e));
+			WRITE(f,
+				store_journal_done(
+					f->s, steps[i].id, ms, &f->e));
+		}
+	}
+	struct store_step open = step("set_state", "m.room.topic", ROOM);
+	sync(f, &open, 1, 3000);
+	assert_ok(store_journal_done_of(f->s, "set_state", 2000, 3000, &f->a,
+			  &rows, &n, &f->e),
+		f->e);
+	assert_int_equal(n, 2);
+	assert_int_equal(rows[0].updated_ms, 3000);
+	assert_int_equal(rows[1].updated_ms, 2000);
+	assert_string_equal(rows[1].subject, "m.room.name");
+	assert_string_equal(rows[1].room, ROOM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +480,7 @@ int main(void)
 		STORE_TEST(test_rollback),
 		STORE_TEST(test_done_rows_are_bounded),
 		STORE_TEST(test_get),
+		STORE_TEST(test_done_of_a_kind),
 		STORE_TEST(test_hurry),
 		STORE_TEST(test_what_came_of_it),
 		STORE_TEST(test_fifty_thousand),
