@@ -158,8 +158,9 @@ class Fleet:
             u for u in room["joined"] if u != self.human_id))
 
     def agents(self):
-        """Their ids."""
-        return [a["user_id"] for a in self.muster.json("agents")]
+        """Their ids, but of those who have left."""
+        return [a["user_id"] for a in self.muster.json("agents")
+                if a["state"] != "retired"]
 
     # -- what is
 

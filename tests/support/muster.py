@@ -270,14 +270,18 @@ class Muster:
         return self.path(self.config.get("handoff", {}).get("root", "runtime"))
 
     def runtime_dir(self, localpart):
-        """Where the agent's files are; None when there is nothing yet."""
+        """Where the agent's files are; None when there is nothing yet. The
+        directory of a department that it has left stays, empty."""
+        found = None
         if not os.path.isdir(self.runtime):
             return None
         for department in sorted(os.listdir(self.runtime)):
             path = os.path.join(self.runtime, department, localpart)
-            if os.path.isdir(path):
+            if os.path.exists(os.path.join(path, "matrix.json")):
                 return path
-        return None
+            if os.path.isdir(path):
+                found = found or path
+        return found
 
     def handoff(self, localpart):
         """What was handed to an agent, or the tombstone that is there
