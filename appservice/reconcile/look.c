@@ -47,7 +47,8 @@ static enum rc set_missing(struct store *s, const struct store_room *room,
 {
 	(void)text;
 	const int64_t now = clock_wall_ms();
-	return store_room_looked(s, room->key, now, now, e);
+	/* Direct rooms come in the order in which they were looked at. */
+	return store_room_looked(s, room->key, room->direct ? 0 : now, now, e);
 }
 
 static enum rc set_found(struct store *s, const struct store_room *room,
@@ -166,7 +167,8 @@ static enum rc needs_whole_look(const struct looking *l,
 			      clock_wall_ms() - CONFIRMED_MS, ret, e);
 }
 
-static enum rc poll_room(struct looking *l, const struct store_room *room,
+/* RC_FORBIDDEN, RC_NOT_FOUND: whoever asks cannot look into it. */
+static enum rc poll_as(struct looking *l, const struct store_room *room,
 	const char *as, struct err *e)
 {
 	struct hs_ids joined = { 0 };
@@ -174,20 +176,30 @@ static enum rc poll_room(struct looking *l, const struct store_room *room,
 	const int64_t at_ms = clock_wall_ms();
 	enum rc rc =
 		hs_joined_members(l->hs, as, room->room_id, &l->a, &joined, e);
-	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
-		return room->direct ? not_found(l, room, e)
-				    : room_missing(l, room, e);
 	if (rc == RC_OK)
 		rc = commit_joined(l, room, &joined, at_ms, &changed, e);
+	if (rc != RC_OK)
+		return rc;
 	if (changed)
 		log_info("a look found what no transaction had said",
 			LS("room", room->key));
-	if (rc == RC_OK && !room->direct)
+	if (room->direct)
+		whole = changed;
+	else
 		rc = needs_whole_look(l, room, changed, &whole, e);
 	if (rc == RC_OK && whole)
 		rc = observe_room(
 			l->app, l->hs, as, room->room_id, NULL, NULL, e);
 	return rc;
+}
+
+static enum rc poll_room(
+	struct looking *l, const struct store_room *room, struct err *e)
+{
+	enum rc rc = poll_as(l, room, NULL, e);
+	return rc == RC_FORBIDDEN || rc == RC_NOT_FOUND
+		? room_missing(l, room, e)
+		: rc;
 }
 
 /* After these nothing else would work either. */
@@ -290,7 +302,7 @@ static enum rc look_at_room(
 {
 	if (!is_looked_at(room))
 		return RC_OK;
-	return are_in(&l->rooms, room->room_id) ? poll_room(l, room, NULL, e)
+	return are_in(&l->rooms, room->room_id) ? poll_room(l, room, e)
 						: room_missing(l, room, e);
 }
 
@@ -306,18 +318,41 @@ static enum rc take_note(enum rc rc, const struct store_room *room,
 	return RC_OK;
 }
 
-/* An agent that is in a direct room, as far as is known. */
-static const char *somebody_in(
-	const struct looking *l, const struct store_room *room)
+/* An agent that is in the room, as far as is known. */
+static bool is_agent_in(const struct looking *l, const struct store_member *m)
 {
-	for (size_t i = 0; i < room->n_members; i++) {
-		const struct store_member *m = &room->members[i];
-		const struct store_agent *row =
-			snapshot_agent(&l->now, m->user_id);
-		if (text_eq(m->membership, "join") && row && row->declared)
-			return m->user_id;
+	const struct store_agent *row = snapshot_agent(&l->now, m->user_id);
+	return text_eq(m->membership, "join") && row && row->declared;
+}
+
+/*
+ * As one of the two; who was put out of it meanwhile cannot look, but the other
+ * one can, and on Synapse who was put out is told at least that. What nobody can
+ * look into may be gone.
+ */
+static enum rc poll_direct(
+	struct looking *l, const struct store_room *room, struct err *e)
+{
+	enum rc rc = RC_OK;
+	bool asked = false;
+	for (size_t i = 0; i < 2 * room->n_members; i++) {
+		const struct store_member *m =
+			&room->members[i % room->n_members];
+		if (!is_agent_in(l, m))
+			continue;
+		asked = true;
+		rc = i < room->n_members
+			? poll_as(l, room, m->user_id, e)
+			: observe_room(l->app, l->hs, m->user_id, room->room_id,
+				  NULL, NULL, e);
+		if (rc != RC_FORBIDDEN && rc != RC_NOT_FOUND)
+			break;
 	}
-	return NULL;
+	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
+		return not_found(l, room, e);
+	return rc == RC_OK && !asked
+		? in_store(l->app, set_found, room, NULL, e)
+		: rc;
 }
 
 /* Direct rooms are many, and their events come as others do: a few are looked
@@ -333,12 +368,8 @@ static enum rc look_at_direct_rooms(struct looking *l, struct err *e)
 		struct err one = { 0 };
 		const struct store_room *room =
 			snapshot_room(&l->now, rooms[i].key);
-		const char *as = room ? somebody_in(l, room) : NULL;
-		if (as)
-			rc = take_note(
-				poll_room(l, room, as, &one), room, &one, e);
-		else
-			rc = in_store(l->app, set_found, &rooms[i], NULL, e);
+		rc = take_note(poll_direct(l, room ? room : &rooms[i], &one),
+			&rooms[i], &one, e);
 	}
 	return rc;
 }

@@ -9,6 +9,7 @@ import pytest
 
 from support import small
 from support.client import Client
+from support.fakehs import FakeHS
 from support.muster import person
 from support.process import wait_until
 from support.small import HUMAN, SENDER, full
@@ -34,6 +35,22 @@ def looking(fresh):
 def joined(declared):
     """The same, and the next look is far away."""
     return small.come_in(*declared)
+
+
+@pytest.fixture(params=["conduit", "synapse"])
+def elevenths(request, muster_on):
+    """As `looking`, and rooms are made in version 11, where nobody stands
+    above all."""
+    hs = FakeHS(small.SERVER, request.param, room_version="11").start()
+    muster = muster_on(hs, org=small.org(), reconcile={"interval": "1s"})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    yield small.come_in(muster, hs)
+    muster.close()
+    hs.stop()
+    assert hs.errors == []
 
 
 def looks(hs):
@@ -232,6 +249,55 @@ def test_old_direct_rooms_are_looked_at_a_few_at_a_time(
             r.user != full(SENDER))
     assert [r.path.rpartition("/")[2] for r in hs.writes()] == [
         "invite", "join"]
+
+
+def change_direct_rooms(muster, hs, how):
+    """While the service is away and nobody tells of it; then they are old."""
+    muster.stop()
+    hs.lose_events(lambda event: True)
+    with hs.lock:
+        how()
+    hs.lose_events(None)
+    assert change(muster, "UPDATE room SET looked_ms = 1 WHERE direct = 1")
+    hs.clear_log()
+    muster.start()
+    wait_looks(hs, 4)
+
+
+@pytest.mark.parametrize("out, by", [
+    ("ben.man", "cleo.ic"), ("cleo.ic", "ben.man"), ("anna.vp", HUMAN)])
+def test_one_of_a_pair_is_put_out_and_nobody_told(elevenths, out, by):
+    """It cannot look into the room any more, and the room is there all the
+    same. Of a human's room only Synapse tells that."""
+    muster, hs, _ = elevenths
+    if hs.conduit and by == HUMAN:
+        return
+    pair = {full(out), full(by)}
+    room, = small.room_of(hs, pair)
+    # Who has as much power as the other one cannot be put out.
+    Client(hs.url, muster.handoff(out)["access_token"]).set_power(
+        room.room_id, {full(out): 0})
+    change_direct_rooms(muster, hs, lambda: hs.world.set_member(
+        room, full(by), full(out), "leave"))
+    small.wait_settled(muster, hs)
+    assert small.room_of(hs, pair) == [room]
+    assert hs.writes() == []
+    assert small.status(muster)["held"] == 1
+    held = next(r for r in muster.json("rooms") if r["held"])
+    assert held["removals"][0]["by"] == full(by)
+
+
+def test_a_direct_room_is_gone(looking):
+    """Two looks say so, and not on two days."""
+    muster, hs, _ = looking
+    pair = {full("ben.man"), full("cleo.ic")}
+    room, = small.room_of(hs, pair)
+    change_direct_rooms(muster, hs, lambda: hs.world.forget_room(room))
+    wait_until(lambda: small.room_of(hs, pair), 20, "another room")
+    small.wait_settled(muster, hs)
+    other, = small.room_of(hs, pair)
+    assert other is not room and other.joined == pair
+    assert len(hs.find("POST", "/createRoom$")) == 1
 
 
 # -- after a transaction that could not be read
