@@ -61,8 +61,14 @@ static void count_direct(
 			st->kind == STEP_CREATE_ROOM && st->room->direct;
 	}
 	f->direct_per_minute = config_int(&app->config, SET_DIRECT_PER_MINUTE);
-	f->direct_left_s = (f->direct_later * 60 + f->direct_per_minute - 1) /
-		f->direct_per_minute;
+	if (app->reconcile)
+		f->direct_rate = reconcile_direct_rate(app->reconcile);
+	/* As fast as it may be, or as the homeserver lets it. */
+	const int64_t rate =
+		f->direct_rate > 0 && f->direct_rate < f->direct_per_minute
+		? f->direct_rate
+		: f->direct_per_minute;
+	f->direct_left_s = (f->direct_later * 60 + rate - 1) / rate;
 }
 
 static enum rc count_plan(struct app *app, const struct store_snapshot *now,
@@ -185,7 +191,7 @@ static const struct metric {
 		"Direct rooms made in a minute at most.",
 		AT(direct_per_minute) },
 	{ "muster_direct_left_seconds", "", "gauge",
-		"Until those that are to be made are, at that rate.",
+		"Until those that are to be made are, as it goes.",
 		AT(direct_left_s) },
 	{ "muster_journal_steps", "{state=\"waiting\"}", "gauge",
 		"Unfinished rows of the journal.", AT(waiting) },

@@ -30,6 +30,7 @@ struct figures {
 	 * are to be made, in so many seconds. */
 	int64_t direct_declared, direct_wanted, direct_made, direct_later;
 	int64_t direct_per_minute, direct_left_s;
+	int64_t direct_rate; /* a minute, as it goes; 0: not known */
 	int64_t direct_mode[DIRECT_OFF + 1]; /* 1 for the one that holds */
 	int64_t waiting, failed;             /* rows of the journal */
 	struct store_txn_counts txn;

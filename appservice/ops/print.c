@@ -379,6 +379,8 @@ static void print_configuration(struct js doc)
 static void print_direct(struct js direct)
 {
 	const int64_t left = number(direct, "left_s");
+	const int64_t most = number(direct, "per_minute");
+	const int64_t rate = number(direct, "rate");
 	printf("direct rooms %s: %lld pairs declared, %lld of %lld rooms made",
 		js_get_str(direct, "mode"),
 		(long long)number(direct, "declared"),
@@ -388,7 +390,7 @@ static void print_direct(struct js direct)
 		printf("; %lld to be made, %lld a minute, %lld:%02lld minutes "
 		       "left",
 			(long long)number(direct, "later"),
-			(long long)number(direct, "per_minute"),
+			(long long)(rate > 0 && rate < most ? rate : most),
 			(long long)(left / 60), (long long)(left % 60));
 	putchar('\n');
 }

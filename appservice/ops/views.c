@@ -266,6 +266,7 @@ static void write_direct(
 	jb_int(b, "made", f->direct_made);
 	jb_int(b, "later", f->direct_later);
 	jb_int(b, "per_minute", f->direct_per_minute);
+	jb_int(b, "rate", f->direct_rate);
 	jb_int(b, "left_s", f->direct_left_s);
 	jb_end_obj(b);
 }

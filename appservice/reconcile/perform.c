@@ -13,6 +13,7 @@
 
 #include "appservice/reconcile/again.h"
 #include "appservice/reconcile/perform.h"
+#include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/wanted.h"
 #include "appservice/reconcile/work.h"
 #include "appservice/tokens/tokens.h"
@@ -408,11 +409,13 @@ struct worker {
 	pthread_t thread;
 };
 
-static void count(
-	struct perform_result *res, const struct step *st, enum outcome o)
+static void count(struct run *r, const struct step *st, enum outcome o)
 {
-	res->direct_made +=
-		o == DONE && st->kind == STEP_CREATE_ROOM && st->room->direct;
+	struct perform_result *res = r->result;
+	if (o == DONE && st->kind == STEP_CREATE_ROOM && st->room->direct) {
+		res->direct_made++;
+		reconcile_made_direct(r->app->reconcile);
+	}
 	res->done += o == DONE;
 	res->failed += o == FAILED;
 	res->blocked += o == BLOCKED;
@@ -443,7 +446,7 @@ static void *worker_main(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		enum outcome o = do_step(r, step, w->hs);
 		pthread_mutex_lock(&r->lock);
-		count(r->result, &r->plan->steps[step], o);
+		count(r, &r->plan->steps[step], o);
 		end_step(r, step, o == DONE || o == IDLE);
 	}
 	r->working--;

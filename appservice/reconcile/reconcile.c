@@ -9,6 +9,7 @@
 
 #include "appservice/reconcile/connect.h"
 #include "appservice/reconcile/observe.h"
+#include "appservice/reconcile/pace.h"
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/wanted.h"
@@ -32,11 +33,6 @@
 #define HELD_LOOK_MS 2000
 #define SECOND_LOOK_MS 10000 /* what one look has not found is looked for */
 
-/* Direct rooms made in one second of the monotonic clock. */
-struct second {
-	int64_t second, made;
-};
-
 struct reconcile {
 	struct app *app;
 	struct hs **clients; /* one a worker */
@@ -51,6 +47,7 @@ struct reconcile {
 	char ping_txn[24]; /* of the ping that is out; "" none is */
 	bool ping_came;    /* it arrived here */
 	struct reconcile_state state;
+	struct pace direct; /* rooms that were made */
 
 	/* The loop's own. */
 	int64_t looked_ms, next_look_ms, next_ping_ms; /* monotonic */
@@ -61,8 +58,7 @@ struct reconcile {
 	bool acks_trouble;     /* was there the last time */
 	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
 	int64_t next_held_ms;  /* monotonic */
-	struct second minute[60];
-	uint64_t troubles; /* a hash of those that were told of last */
+	uint64_t troubles;     /* a hash of those that were told of last */
 };
 
 enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
@@ -215,38 +211,39 @@ enum rc reconcile_plan(
 
 /* --- direct rooms, so many a minute ------------------------------------------- */
 
+void reconcile_made_direct(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	pace_count(&r->direct, clock_mono_ms());
+	pthread_mutex_unlock(&r->lock);
+}
+
+int64_t reconcile_direct_rate(struct reconcile *r)
+{
+	pthread_mutex_lock(&r->lock);
+	const int64_t rate = pace_rate(&r->direct, clock_mono_ms());
+	pthread_mutex_unlock(&r->lock);
+	return rate;
+}
+
 /* How many may be made now: as many as the last minute leaves. */
 static size_t direct_allowance(struct reconcile *r)
 {
-	const int64_t now = clock_mono_ms() / 1000;
 	const int64_t most = config_int(&r->app->config, SET_DIRECT_PER_MINUTE);
-	int64_t made = 0;
-	for (size_t i = 0; i < ARRAY_LEN(r->minute); i++)
-		if (r->minute[i].second > now - 60)
-			made += r->minute[i].made;
-	return made < most ? (size_t)(most - made) : 0;
-}
-
-static void count_direct(struct reconcile *r, size_t made)
-{
-	const int64_t now = clock_mono_ms() / 1000;
-	struct second *s = &r->minute[now % 60];
-	if (s->second != now)
-		*s = (struct second){ .second = now };
-	s->made += (int64_t)made;
+	pthread_mutex_lock(&r->lock);
+	const size_t left = pace_left(&r->direct, most, clock_mono_ms());
+	pthread_mutex_unlock(&r->lock);
+	return left;
 }
 
 /* Wall time at which more may be made: some of the last minute's are older than
  * that then. */
-static int64_t next_direct_ms(const struct reconcile *r)
+static int64_t next_direct_ms(struct reconcile *r)
 {
-	const int64_t now = clock_mono_ms() / 1000;
-	int64_t first = now;
-	for (size_t i = 0; i < ARRAY_LEN(r->minute); i++)
-		if (r->minute[i].made > 0 && r->minute[i].second > now - 60 &&
-			r->minute[i].second < first)
-			first = r->minute[i].second;
-	return clock_wall_ms() + (first + 61 - now) * 1000;
+	pthread_mutex_lock(&r->lock);
+	const int64_t wait = pace_wait_ms(&r->direct, clock_mono_ms());
+	pthread_mutex_unlock(&r->lock);
+	return clock_wall_ms() + wait;
 }
 
 /* --- connecting ------------------------------------------------------------------ */
@@ -575,7 +572,6 @@ static bool act(struct reconcile *r, bool *again)
 		store_trouble(r, e.text);
 	else if (plan.n > 0)
 		log_performed(&plan, &res);
-	count_direct(r, res.direct_made);
 	r->next_attempt_ms = res.next_attempt_ms;
 	if (plan.direct_later > 0 && direct_allowance(r) == 0 &&
 		(!r->next_attempt_ms || next_direct_ms(r) < r->next_attempt_ms))

@@ -50,6 +50,11 @@ struct reconcile_state {
 };
 void reconcile_state(struct reconcile *r, struct reconcile_state *ret);
 
+/* A direct room was made just now; and how many are in a minute, as it goes (0:
+ * that cannot be said). */
+void reconcile_made_direct(struct reconcile *r);
+int64_t reconcile_direct_rate(struct reconcile *r);
+
 /* When direct rooms are made, by the configuration and how many there are. */
 enum direct_mode reconcile_direct_mode(const struct app *app);
 /* What a plan depends on beside fleet and snapshot. */

@@ -8,6 +8,7 @@ import pytest
 
 from support import small
 from support.client import Client
+from support.fakehs import delay
 from support.muster import person
 from support.process import wait_until
 from support.small import HUMAN, SENDER, full
@@ -161,7 +162,26 @@ def test_so_many_a_minute(conduit_fake, muster_on):
                "three more looks")
     assert time.monotonic() - begun < 60 and len(made()) == 5
     direct = small.status(muster)["direct"]
+    del direct["rate"]
     # Each of six with the human, and every two.
     assert direct == {
         "mode": "eager", "declared": 21, "wanted": 21, "made": 5, "later": 16,
         "per_minute": 5, "left_s": 192}
+
+
+def test_the_homeserver_is_slower_than_that(conduit_fake, muster_on):
+    """Then that is the rate, and the time that is left."""
+    hs = conduit_fake
+    muster = muster_on(hs, org=team(16), reconcile={"concurrency": 1})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    hs.fault("POST", "/createRoom$", delay(0.5), times=1000)
+    muster.start(ready=False)
+
+    def known():
+        direct = small.status(muster)["direct"]
+        return direct["rate"] > 0 and direct
+    direct = muster.daemon.wait_for(known, 60, "it to be known how it goes")
+    # Two a second at most, of ten that it may be.
+    assert direct["per_minute"] == 600 and direct["rate"] <= 150
+    assert direct["left_s"] >= direct["later"] * 60 / direct["rate"] > 0

@@ -76,7 +76,7 @@ def documents(muster):
     has(now, {"unanswered": int, "held": int, "troubles": int})
     has(now["direct"], {"mode": str, "declared": int, "wanted": int,
                         "made": int, "later": int, "per_minute": int,
-                        "left_s": int})
+                        "rate": int, "left_s": int})
     has(now["removals"], {"waiting": int, "agents": list,
                           "why": (str, type(None))})
     has(docs["plan"], {"steps": list, "removals": int})
