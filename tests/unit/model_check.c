@@ -44,6 +44,15 @@ bool is_kept_out(const struct world *w, int room, int user)
 		(last->by == NOBODY ? WORLD_LOST_MS : WORLD_RESPECT_MS);
 }
 
+/* Nobody has changed the power levels without the store's hearing of it: a look
+ * does not ask for them when nobody has come or gone. */
+static bool is_power_known(const struct world *w, int room)
+{
+	const struct model_room *r = &w->rooms[room];
+	return text_eq(r->seen[ROOM_STATE_POWER].content,
+		r->state[ROOM_STATE_POWER].content);
+}
+
 /* --- who may leave --------------------------------------------------------------- */
 
 static bool is_ours(const struct world *w, int user)
@@ -211,6 +220,64 @@ static void check_step(struct world *w, const struct step *st)
 			st->where);
 }
 
+/* Those of the fleet who are in a room, as far as is known: a bit for each. */
+static unsigned people_in(const struct world *w, int room)
+{
+	unsigned in = 0;
+	for (int u = 0; u < PEOPLE; u++)
+		if (is_in(w->rooms[room].known[u].is) &&
+			(w->agents[u].row ||
+				fleet_person(w->fleet, user_ids[u])))
+			in |= 1u << u;
+	return in;
+}
+
+static bool is_taken(const struct plan *p, const char *key)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (text_eq(p->steps[i].from, key))
+			return true;
+	return false;
+}
+
+/* An upgrade that is known of is followed, whether we are in the old room or
+ * not: else nobody knew which one the agents are to leave. */
+static void check_upgrade(struct world *w, const struct plan *p, int key)
+{
+	const struct model_row *row = &w->rows[key];
+	if (!row->declared || row->room == NOBODY || row->held ||
+		w->rooms[row->room].direct ||
+		!w->rooms[row->room].seen[ROOM_STATE_TOMBSTONE].content)
+		return;
+	for (size_t i = 0; i < p->n; i++)
+		if (p->steps[i].kind == STEP_CREATE_ROOM &&
+			text_eq(p->steps[i].where, w->company->keys[key]) &&
+			p->steps[i].room_id)
+			return;
+	wrong(w, "the upgrade of %s is not followed", w->company->keys[key]);
+}
+
+/* A room whose people are the same has only another name now. */
+static void check_rename(
+	struct world *w, const struct plan *p, const struct step *st, int key)
+{
+	for (size_t k = 0; k < w->company->n_keys; k++) {
+		const struct model_row *row = &w->rows[k];
+		if (!row->row || row->declared || row->room == NOBODY ||
+			row->held || row->missing ||
+			!text_eq(row->rule, st->room->policy->rule) ||
+			!strchr(row->rule, '{') ||
+			people_in(w, row->room) != w->declared[key].members ||
+			w->rooms[row->room].known[SENDER].is != JOIN ||
+			!is_power_known(w, row->room) ||
+			w->rooms[row->room].m[SENDER].level < 50)
+			continue;
+		if (!is_taken(p, w->company->keys[k]))
+			wrong(w, "%s is made, though %s has its people",
+				st->where, w->company->keys[k]);
+	}
+}
+
 void check_plan(struct world *w, const struct plan *p)
 {
 	size_t made = 0;
@@ -219,7 +286,13 @@ void check_plan(struct world *w, const struct plan *p)
 		const struct step *st = &p->steps[i];
 		made += st->kind == STEP_CREATE_ROOM && st->room->direct;
 		check_step(w, st);
+		if (st->kind == STEP_CREATE_ROOM && !st->room->direct &&
+			!st->room_id)
+			check_rename(
+				w, p, st, company_key(w->company, st->where));
 	}
+	for (int k = 0; k < (int)w->company->n_keys; k++)
+		check_upgrade(w, p, k);
 	if (made > w->c->direct_most)
 		wrong(w, "%zu direct rooms are made at a time", made);
 }
@@ -287,15 +360,6 @@ static void check_accounts(struct world *w)
 }
 
 /* --- the end: rooms ------------------------------------------------------------------------ */
-
-/* Nobody has changed the power levels without the store's hearing of it: a look
- * does not ask for them when nobody has come or gone. */
-static bool is_power_known(const struct world *w, int room)
-{
-	const struct model_room *r = &w->rooms[room];
-	return text_eq(r->seen[ROOM_STATE_POWER].content,
-		r->state[ROOM_STATE_POWER].content);
-}
 
 static void check_missing(struct world *w, int key, int room, int user)
 {
@@ -389,6 +453,8 @@ static void check_policy_room(struct world *w, int key)
 		wrong(w, "%s does not exist", w->company->keys[key]);
 		return;
 	}
+	if (w->rooms[room].seen[ROOM_STATE_TOMBSTONE].content)
+		wrong(w, "%s was upgraded", w->company->keys[key]);
 	const int there = w->alias[key];
 	if (there != room && (there == NOBODY || w->rooms[there].key != NOBODY))
 		wrong(w, "%s does not lead to its room", w->company->keys[key]);
@@ -461,6 +527,15 @@ static bool somebody_stays(const struct world *w, int room)
 	return false;
 }
 
+static void check_retired(struct world *w, int room)
+{
+	for (int u = 0; u < PEOPLE && room != NOBODY; u++)
+		if (w->agents[u].row && w->agents[u].state == AGENT_RETIRED &&
+			is_in(w->rooms[room].known[u].is))
+			wrong(w, "%s was retired, and is in %s", user_ids[u],
+				room_ids[room]);
+}
+
 void check_end(struct world *w)
 {
 	check_accounts(w);
@@ -475,6 +550,8 @@ void check_end(struct world *w)
 		else if (!direct && at != NOBODY && !w->rooms[at].dead)
 			check_left(w, at);
 	}
+	for (int k = 0; k < (int)w->company->n_keys; k++)
+		check_retired(w, w->rows[k].room);
 	for (int r = 0; r < w->n_rooms; r++) {
 		if (w->rooms[r].old_key != NOBODY && !somebody_stays(w, r))
 			wrong(w, "%s is still to be left", room_ids[r]);

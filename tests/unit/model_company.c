@@ -104,6 +104,9 @@ static void change(struct spec *s, struct chance *by)
 		case 4:
 		case 5:
 			s->team_renamed[chance_of(by, 2)] ^= true;
+			/* Together they are harder than each alone. */
+			if (chance_of(by, 2))
+				random_person(p, by);
 			break;
 		case 6:
 			random_rule(s, chance_of(by, RULES), by);
