@@ -3,9 +3,11 @@
  */
 #include <string.h>
 
+#include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/work.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -120,6 +122,30 @@ enum rc work_lead_alias(struct work *w, const char *room_id, struct err *e)
 		: rc;
 }
 
+/* Refused: the store was wrong about who has power in the room, or is in it. One
+ * that is declared no longer, and that we do not see any more, gives its place
+ * to nobody. */
+static void look_again(struct work *w, const char *room_id)
+{
+	struct store *s = w->app->store;
+	const struct step *st = w->step;
+	struct err e = { 0 };
+	enum rc rc = room_id ? observe_room(w->app, w->hs, st->actor, room_id,
+				       NULL, NULL, &e)
+			     : RC_OK;
+	if (!st->from || (rc != RC_FORBIDDEN && rc != RC_NOT_FOUND))
+		return;
+	rc = store_begin(s, &e);
+	if (rc == RC_OK)
+		rc = store_room_lost(s, st->from, &e);
+	if (rc == RC_OK)
+		rc = store_commit(s, &e);
+	store_rollback(s);
+	if (rc != RC_OK)
+		log_warn("a room could not be given up", LS("room", st->from),
+			LS("error", e.text));
+}
+
 enum rc step_set_state(struct work *w, struct err *e)
 {
 	const struct step *st = w->step;
@@ -138,6 +164,8 @@ enum rc step_set_state(struct work *w, struct err *e)
 			"", content.p, e);
 	if (rc == RC_OK)
 		rc = state_is(w, row.room_id, content.p, e);
+	else if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
+		look_again(w, row.room_id);
 	buf_free(&content);
 	return rc;
 }
