@@ -117,7 +117,7 @@ enum what {
 	WANT,
 	A_DAY,
 	LOOK,
-	WHATS
+	WHAT_ALL
 };
 
 struct happening {

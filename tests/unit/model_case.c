@@ -11,7 +11,7 @@
 
 #include "base/poison.h"
 
-static const char *const whats[WHATS] = {
+static const char *const what_words[WHAT_ALL] = {
 	[GET_IN] = "gets in",
 	[GET_INVITED] = "gets invited",
 	[GET_OUT] = "gets out",
@@ -124,7 +124,7 @@ static void print_happening(const struct happening *h)
 	else
 		print_message("round %d: ", h->round);
 	print_message("%s%s%s%s%s", of_user ? user_ids[h->user] : "",
-		of_user ? ": " : "", whats[h->what], of_room ? ", " : "",
+		of_user ? ": " : "", what_words[h->what], of_room ? ", " : "",
 		of_room ? h->key : "");
 	if (h->what <= TAKE_ALIAS)
 		print_message(" (by %s%s)", user_ids[h->by],

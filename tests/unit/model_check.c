@@ -39,8 +39,10 @@ bool is_kept_out(const struct world *w, int room, int user)
 		return false;
 	if (last->ban || (r->direct && last->by != NOBODY && last->by != user))
 		return true;
-	return all->n > 1 &&
-		last->at - last[-1].at <=
+	/* A loss after a removal is the first of its kind. */
+	if (all->n < 2 || (last->by == NOBODY && last[-1].by != NOBODY))
+		return false;
+	return last->at - last[-1].at <=
 		(last->by == NOBODY ? WORLD_LOST_MS : WORLD_RESPECT_MS);
 }
 
@@ -63,17 +65,15 @@ static bool is_ours(const struct world *w, int user)
 		(a->state != AGENT_BLOCKED || a->generation > 0);
 }
 
-/* More than a third of the fleet, or all of it, waits for an operator. */
+/* More than a third of the fleet waits for an operator. */
 static bool waits_for_approval(const struct world *w)
 {
 	int fleet = 0, leaving = 0;
 	for (int u = 0; u < PEOPLE; u++) {
-		if (!is_ours(w, u))
-			continue;
-		fleet++;
-		leaving += !w->agents[u].declared && !w->agents[u].may_leave;
+		fleet += is_ours(w, u);
+		leaving += is_ours(w, u) && !w->agents[u].declared;
 	}
-	return leaving > 0 && (leaving * 3 > fleet || leaving == fleet);
+	return leaving * 3 > fleet;
 }
 
 static bool may_stay(const struct world *w, int user)

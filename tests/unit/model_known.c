@@ -154,15 +154,10 @@ static void drop(struct removals *all, size_t i)
 		all->r[i] = all->r[i + 1];
 }
 
-static void add_removal(struct removals *all, struct removal r)
+/* By their time; of each the last two. */
+static void push(struct removals *all, struct removal r)
 {
 	size_t at = all->n;
-	for (size_t i = all->n; r.event && i > 0; i--)
-		if (all->r[i - 1].by == NOBODY && all->r[i - 1].at >= r.at) {
-			drop(all, i - 1);
-			at = all->n;
-			break;
-		}
 	while (at > 0 && all->r[at - 1].at > r.at) {
 		all->r[at] = all->r[at - 1];
 		at--;
@@ -171,6 +166,17 @@ static void add_removal(struct removals *all, struct removal r)
 	all->n++;
 	if (all->n > REMOVALS)
 		drop(all, 0);
+}
+
+/* What a look has found is taken over by the event that says who it was. */
+static void add_removal(struct removals *all, struct removal r)
+{
+	for (size_t i = all->n; r.event && i > 0; i--)
+		if (all->r[i - 1].by == NOBODY && all->r[i - 1].at >= r.at) {
+			drop(all, i - 1);
+			break;
+		}
+	push(all, r);
 }
 
 void known_removal(struct world *w, int room, int user, struct removal r)
@@ -245,6 +251,24 @@ void known_deliver(struct world *w, bool all)
 
 /* --- looks --------------------------------------------------------------------------- */
 
+/* Out by an event that is known already, though we have asked in since. */
+static void lost(struct world *w, int room, int user, int event)
+{
+	const struct member_row *row = &w->rooms[room].known[user];
+	struct removals *all = &w->rooms[room].removals[user];
+	if (row->source != ACTION || (row->is != INVITE && row->is != JOIN) ||
+		row->ts > w->now)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		if (all->r[i].event == event) {
+			push(all,
+				(struct removal){ .by = NOBODY,
+					.event = event,
+					.at = w->now });
+			return;
+		}
+}
+
 enum rc look_at_room(struct world *w, int as, int room)
 {
 	struct model_room *r = &w->rooms[room];
@@ -254,12 +278,14 @@ enum rc look_at_room(struct world *w, int as, int room)
 		const struct server_member *m = &r->m[u];
 		if (m->is == NOT)
 			continue;
-		if (m->is == LEAVE || m->is == BAN)
+		if (m->is == LEAVE || m->is == BAN) {
+			lost(w, room, u, m->event);
 			known_removal(w, room, u,
 				(struct removal){ .by = m->by,
 					.event = m->event,
 					.ban = m->is == BAN,
 					.at = m->ts });
+		}
 		known_member(w, room, u, m->is, POLL, m->event, w->now);
 	}
 	for (int u = 0; u < USERS; u++) {
