@@ -508,6 +508,9 @@ static void test_unwritable_directory(void **state)
 	if (geteuid() != 0)
 		return;
 	assert_int_equal(chmod(f->dir, 0755), 0);
+	/* A child has no other threads, but the locks that they held. */
+	store_close(f->s);
+	f->s = NULL;
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -522,6 +525,7 @@ static void test_unwritable_directory(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	store_fixture_reopen(f);
 }
 
 static void assert_read(struct store_fixture *f, const char *want)
