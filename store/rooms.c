@@ -95,6 +95,11 @@ enum rc store_room_rename(
 	return rc ? rc : store_write(s, SQL_ROOM_PLACELESS, ARGS(T(from)), e);
 }
 
+enum rc store_room_unrule(struct store *s, const char *key, struct err *e)
+{
+	return store_write(s, SQL_ROOM_UNRULE, ARGS(T(key)), e);
+}
+
 enum rc store_room_replaced(struct store *s, const char *key,
 	const char *new_room_id, struct err *e)
 {

@@ -150,6 +150,7 @@
 	  "WHERE key = ?1), held = NULL WHERE key = ?2 AND room_id IS NULL "   \
 	  "AND EXISTS (SELECT 1 FROM room "                                    \
 	  "WHERE key = ?1 AND room_id IS NOT NULL)")                           \
+	X(ROOM_UNRULE, "UPDATE room SET rule = NULL WHERE key = ?1")           \
 	X(ROOM_PLACELESS,                                                      \
 	  "UPDATE room SET room_id = NULL, maker = NULL WHERE key = ?1")       \
 	X(ROOM_TO_OLD,                                                         \
@@ -326,7 +327,12 @@
 	  "created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, 'waiting', ?5, "    \
 	  "?5)")                                                               \
 	X(STEP_REASON, "UPDATE journal SET reason = ?2 WHERE id = ?1")         \
-	X(STEPS_UNFINISHED, "SELECT id FROM journal WHERE state <> 'done'")    \
+	/* What may have been done unheard, and would be done twice if that     \
+	 * were forgotten, stays until it is its turn again. */                \
+	X(STEPS_UNFINISHED,                                                    \
+	  "SELECT id FROM journal WHERE state <> 'done' "                      \
+	  "AND NOT ((unsure = 1 OR state = 'running') "                        \
+	  "AND (kind = 'create_room' OR kind = 'register'))")                  \
 	X(STEP_REMOVE, "DELETE FROM journal WHERE id = ?1")                    \
 	X(STEP_START,                                                          \
 	  "UPDATE journal SET unsure = unsure OR state = 'running', "          \

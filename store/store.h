@@ -231,6 +231,9 @@ MUST_CHECK enum rc store_forget(struct store *s, struct err *e);
  * its own: a team has another name now. */
 MUST_CHECK enum rc store_room_rename(
 	struct store *s, const char *from, const char *to, struct err *e);
+/* The room is not what another room of its rule was before. */
+MUST_CHECK enum rc store_room_unrule(
+	struct store *s, const char *key, struct err *e);
 /* Another room has taken its place: the old one is to be left. */
 MUST_CHECK enum rc store_room_replaced(struct store *s, const char *key,
 	const char *new_room_id, struct err *e);
@@ -398,7 +401,8 @@ struct store_step {
  * Makes the unfinished rows of the journal be exactly these steps: a step that
  * is there already (kind, subject and room) keeps its row, its id, state,
  * attempt, unsure, next_attempt_ms and error are filled in; a new one gets a
- * row; unfinished rows of no step are removed. A row still running is one that
+ * row; unfinished rows of no step are removed, but for rooms and accounts that
+ * may have been made unheard. A row still running is one that
  * was interrupted: its state comes back as JOURNAL_RUNNING, and it is unsure.
  * Start, done and failed are RC_NOT_FOUND for a row that is done or was
  * removed.

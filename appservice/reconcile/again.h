@@ -1,7 +1,8 @@
 /*
- * appservice/reconcile/again.h: a room's state that somebody changes back as
- * often as it is set (another bot, perhaps) is not set at the speed of
- * machines: each time is an event for everybody in the room.
+ * appservice/reconcile/again.h: what somebody undoes as often as it is done
+ * (another bot, perhaps: a room's name, or who comes back as often as it is put
+ * out) is not done at the speed of machines: each time is an event for everybody
+ * in the room.
  */
 #ifndef APPSERVICE_RECONCILE_AGAIN_H
 #define APPSERVICE_RECONCILE_AGAIN_H
@@ -12,10 +13,15 @@
 #define AGAIN_MOST 5
 #define AGAIN_WITHIN_MS 600000
 
-/* What was done of late. */
+/* Kinds that somebody may undo: set_state, kick, leave. */
+#define AGAIN_KINDS 3
+
+/* What was done of late, by kind. */
 struct again {
-	struct store_step *rows;
-	size_t n;
+	struct done_of_late {
+		struct store_step *rows;
+		size_t n;
+	} of[AGAIN_KINDS];
 };
 
 /* For the steps of a plan; allocated in `a`. */

@@ -58,6 +58,14 @@ static enum rc set_found(struct store *s, const struct store_room *room,
 	return store_room_looked(s, room->key, clock_wall_ms(), 0, e);
 }
 
+static enum rc set_tried(struct store *s, const struct store_room *room,
+	const char *text, struct err *e)
+{
+	(void)text;
+	return store_room_looked(
+		s, room->key, clock_wall_ms(), room->missing_ms, e);
+}
+
 static enum rc set_lost(struct store *s, const struct store_room *room,
 	const char *text, struct err *e)
 {
@@ -368,8 +376,12 @@ static enum rc look_at_direct_rooms(struct looking *l, struct err *e)
 		struct err one = { 0 };
 		const struct store_room *room =
 			snapshot_room(&l->now, rooms[i].key);
-		rc = take_note(poll_direct(l, room ? room : &rooms[i], &one),
-			&rooms[i], &one, e);
+		const enum rc got =
+			poll_direct(l, room ? room : &rooms[i], &one);
+		rc = take_note(got, &rooms[i], &one, e);
+		/* It waits for its next turn like the others. */
+		if (rc == RC_OK && got != RC_OK)
+			rc = in_store(l->app, set_tried, &rooms[i], NULL, e);
 	}
 	return rc;
 }

@@ -80,6 +80,7 @@ struct plan {
 	/* Direct rooms: that should be, that are, and that will be made by a
 	 * later plan. */
 	size_t direct, direct_made, direct_later;
+	size_t direct_next; /* with which a later plan goes on; 0: the first */
 };
 
 enum direct_mode { DIRECT_EAGER, DIRECT_ON_DEMAND, DIRECT_OFF };
@@ -93,7 +94,8 @@ struct plan_how {
 	 * said they were. */
 	int64_t respect_ms, lost_ms;
 	enum direct_mode direct;
-	size_t direct_most; /* so many direct rooms are made at most */
+	size_t direct_most; /* so many direct rooms are made at most, */
+	size_t direct_from; /* beginning with this one of the fleet's */
 };
 
 /*

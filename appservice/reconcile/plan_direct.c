@@ -128,6 +128,20 @@ static bool is_due(const struct planner *p, const struct store_room *row)
 		(p->how->direct == DIRECT_ON_DEMAND && row && row->wanted);
 }
 
+/* Pairs take turns, so that some that fail are in nobody's way. */
+static bool is_turn(struct planner *p, const struct room *room, size_t made)
+{
+	const size_t at =
+		(size_t)(room - p->f->rooms) - (p->f->n_rooms - p->f->n_direct);
+	if (at < p->how->direct_from)
+		return false;
+	if (made < p->how->direct_most)
+		return true;
+	if (!p->plan->direct_next)
+		p->plan->direct_next = at;
+	return false;
+}
+
 static void plan_pair(
 	struct planner *p, struct room_now *r, size_t *made, struct lack *lacks)
 {
@@ -145,7 +159,7 @@ static void plan_pair(
 		plan_both_in(p, r);
 	} else if (p->how->direct == DIRECT_OFF) {
 		return;
-	} else if (*made == p->how->direct_most) {
+	} else if (!is_turn(p, room, *made)) {
 		p->plan->direct_later++;
 		return;
 	} else {

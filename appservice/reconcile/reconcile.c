@@ -56,6 +56,7 @@ struct reconcile {
 	int failures;          /* since a plan was performed to its end */
 	int rounds;            /* since the last rest */
 	bool acks_trouble;     /* was there the last time */
+	size_t direct_from;    /* whose turn it is */
 	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
 	int64_t next_held_ms;  /* monotonic */
 	uint64_t troubles;     /* a hash of those that were told of last */
@@ -539,11 +540,12 @@ static void tell_troubles(struct reconcile *r, const struct plan *plan)
 			LS("why", plan->troubles[i].why));
 }
 
-static enum rc plan_now(
-	struct reconcile *r, struct arena *a, struct plan *ret, struct err *e)
+static enum rc plan_now(struct reconcile *r, struct arena *a, struct plan *ret,
+	bool *around, struct err *e)
 {
-	const struct plan_how how = reconcile_how(r->app, direct_allowance(r));
+	struct plan_how how = reconcile_how(r->app, direct_allowance(r));
 	struct store_snapshot now = { 0 };
+	how.direct_from = r->direct_from;
 	take_dirty(r); /* the plan knows whatever it was */
 	enum rc rc = app_snapshot(r->app, a, &now, e);
 	if (rc == RC_OK)
@@ -552,6 +554,12 @@ static enum rc plan_now(
 		tell_troubles(r, ret);
 	if (rc == RC_OK)
 		mind_held(r, ret);
+	if (rc == RC_OK)
+		r->direct_from = ret->direct_next;
+	/* Those before have their turn again. */
+	if (rc == RC_OK && how.direct_from > 0 && ret->direct_next == 0 &&
+		ret->direct_later > 0)
+		*around = true;
 	return rc;
 }
 
@@ -563,8 +571,9 @@ static bool act(struct reconcile *r, bool *again)
 	struct plan plan = { 0 };
 	struct perform_result res = { 0 };
 	struct err e = { 0 };
+	bool around = false;
 	*again = false;
-	enum rc rc = plan_now(r, &a, &plan, &e);
+	enum rc rc = plan_now(r, &a, &plan, &around, &e);
 	if (rc == RC_OK)
 		rc = perform(r->app, &plan, r->clients, r->n_clients, meanwhile,
 			&res, &e);
@@ -576,7 +585,7 @@ static bool act(struct reconcile *r, bool *again)
 	if (plan.direct_later > 0 && direct_allowance(r) == 0 &&
 		(!r->next_attempt_ms || next_direct_ms(r) < r->next_attempt_ms))
 		r->next_attempt_ms = next_direct_ms(r);
-	*again = res.done > 0 || res.blocked > 0 || res.cut_short;
+	*again = res.done > 0 || res.blocked > 0 || res.cut_short || around;
 	r->rounds -= res.direct_made > 0 || res.cut_short;
 	if (res.done > 0)
 		r->failures = 0;

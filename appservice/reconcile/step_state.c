@@ -146,6 +146,22 @@ static void look_again(struct work *w, const char *room_id)
 			LS("error", e.text));
 }
 
+/* The new alias is that of a room that is there: then the old room is not this
+ * one's, and that other is taken up, or held, like any. */
+static enum rc keep_apart(struct work *w, struct err *e)
+{
+	struct store *s = w->app->store;
+	struct err end = { 0 };
+	enum rc rc = store_begin(s, &end);
+	if (rc == RC_OK)
+		rc = store_room_unrule(s, w->step->from, &end);
+	rc = work_end(w, rc, &end);
+	if (rc != RC_OK)
+		return err_set(e, rc, "%s", end.text);
+	w->held = true;
+	return RC_EXISTS;
+}
+
 enum rc step_set_state(struct work *w, struct err *e)
 {
 	const struct step *st = w->step;
@@ -157,6 +173,8 @@ enum rc step_set_state(struct work *w, struct err *e)
 	if (rc == RC_OK &&
 		text_eq(st->subject, room_state_type(ROOM_STATE_ALIAS)))
 		rc = work_lead_alias(w, row.room_id, e);
+	if (rc == RC_EXISTS && st->from)
+		rc = keep_apart(w, e);
 	if (rc == RC_OK)
 		rc = state_wanted(w, &row, &right, &content, e);
 	if (rc == RC_OK && !right)
