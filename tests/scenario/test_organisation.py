@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from support import small
+from support.client import Client
 from support.muster import person
 from support.small import HUMAN, SENDER, SERVER, full
 
@@ -168,6 +169,23 @@ def test_a_team_is_renamed(served):
     assert hs.room("platform-team") is hs.room("data-team") is not room
     assert_members(hs, "platform-team", *DATA)
     assert not [what for what in done(hs) if "createRoom" in what]
+
+
+def test_a_team_takes_a_name_whose_room_is_there(served):
+    """That room is taken up, since the service has power in it; the old one is
+    left."""
+    muster, hs = served
+    old = hs.room("platform-team")
+    human = Client(hs.url).login(HUMAN, "a human's password") if hs.user(
+        HUMAN) else hs.human(HUMAN)
+    human.create_room(room_alias_name="harbour-team", preset="private_chat",
+                      invite=[full(SENDER)], power_level_content_override={
+                          "users": {full(SENDER): 100}})
+    room = hs.room("harbour-team")
+    change(muster, hs, edited(muster, *PLATFORM, team="Harbour"))
+    assert hs.room("harbour-team") is room is not old
+    assert {room.membership(full(who)) for who in PLATFORM} == {"join"}
+    assert {old.membership(full(who)) for who in PLATFORM} == {"leave"}
 
 
 def test_a_team_is_dissolved_and_there_again(served):

@@ -133,6 +133,17 @@ static void so_many_at_once(void **state)
 	assert_counts(&w, 2, 0, 0);
 	world_close(&w);
 
+	/* They take turns, so that some that fail are in nobody's way. */
+	open_without_direct(&w);
+	w.how.direct_most = 1;
+	world_assert(&w, MAKE_AB MARK_A MARK_B);
+	assert_int_equal(w.plan.direct_next, 1);
+	w.how.direct_from = 1;
+	world_assert(&w, MAKE_AH MARK_A);
+	assert_counts(&w, 2, 0, 1);
+	assert_int_equal(w.plan.direct_next, 0);
+	world_close(&w);
+
 	/* What is there is kept all the same, and does not count. */
 	world_open(&w);
 	world_whole(&w);

@@ -193,6 +193,36 @@ static void test_unsure_until_done(void **state)
 	assert_true(b.unsure);
 }
 
+/* A room or an account that may have been made is not forgotten when it is not
+ * its turn; it is no other step's. */
+static void test_unsure_outlives_a_plan(void **state)
+{
+	struct store_fixture *f = *state;
+	struct store_step steps[] = { step("create_room", ROOM, ROOM),
+		step("register", ANNA, NULL), step("invite", ANNA, ROOM),
+		step("create_room", "#other:b", "#other:b") };
+	size_t n = 0;
+
+	sync(f, steps, 4, 1000);
+	WRITE(f, store_journal_start(f->s, steps[0].id, 1100, &f->e));
+	for (size_t i = 1; i < 4; i++) {
+		WRITE(f, store_journal_start(f->s, steps[i].id, 1100, &f->e));
+		WRITE(f,
+			store_journal_failed(f->s, steps[i].id, "no answer",
+				i < 3, 5000, 1200, &f->e));
+	}
+	sync(f, NULL, 0, 2000);
+	list(f, 10, &n);
+	assert_int_equal(n, 2);
+	struct store_step again[] = { step("create_room", ROOM, ROOM),
+		step("register", ANNA, NULL),
+		step("create_room", "#other:b", "#other:b") };
+	sync(f, again, 3, 3000);
+	assert_true(again[0].unsure && again[1].unsure);
+	assert_int_equal(again[0].id, steps[0].id);
+	assert_false(again[2].unsure);
+}
+
 static void test_done(void **state)
 {
 	struct store_fixture *f = *state;
@@ -475,6 +505,7 @@ int main(void)
 		STORE_TEST(test_sync_again),
 		STORE_TEST(test_running_is_seen_after_a_restart),
 		STORE_TEST(test_unsure_until_done),
+		STORE_TEST(test_unsure_outlives_a_plan),
 		STORE_TEST(test_done),
 		STORE_TEST(test_twice_in_a_plan),
 		STORE_TEST(test_rollback),
