@@ -23,13 +23,13 @@ EXAMPLE = os.path.join(TOP, "examples", "fleet")
 KINDS = ["synapse", "conduit"]
 
 
-def real_homeserver(kind, server_name, dir):
-    """A real one, not started."""
+def real_homeserver(kind, server_name, dir, **settings):
+    """A real one, not started; settings are its own."""
     if kind == "synapse":
-        return Synapse(server_name, dir)
+        return Synapse(server_name, dir, **settings)
     if not conduit.binary():
         pytest.skip("no Conduit here: CONDUIT_BIN names none")
-    return conduit.Conduit(server_name, dir)
+    return conduit.Conduit(server_name, dir, **settings)
 
 
 def by_name(person):
@@ -239,6 +239,8 @@ class Fleet:
         homeserver tells an insider of."""
         def same():
             for room in self.rooms():
+                if not room["room_id"]:
+                    continue
                 have = self.store_members(room["room_id"])
                 want = self.insider(room).members(room["room_id"])
                 if have != want:
