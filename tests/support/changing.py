@@ -292,6 +292,14 @@ class Changing(Fleet):
     def marks(self, user_id):
         return self.service(user_id).account_data("m.direct") or {}
 
+    def wait_taken(self, check):
+        """Until the service has taken such an event; it."""
+        def found():
+            return next((e for body in self.tap.taken()
+                         for e in json.loads(body)["events"] if check(e)),
+                        None)
+        return wait_until(found, 20, "the event is sent")
+
     # -- what the human's own client shows
 
     def see(self):

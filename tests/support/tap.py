@@ -11,13 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Tap:
     """`url` is what the homeserver is told; `port` is where the service
-    listens. While nobody listens there, or `refuse` is true, it answers 502.
-    """
+    listens. While nobody listens there it answers 502; while `refuse` is true,
+    to transactions."""
 
     def __init__(self, port):
         self.port = port
         self.refuse = False
         self._taken = []  # (path with query, headers, body), oldest first
+        self._answered = []  # the bodies of those that were answered 200
         self._asked = []  # (path, status)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -39,6 +40,9 @@ class Tap:
                         tap._taken.append((self.path, headers, body))
                 status, answer = tap.pass_on(
                     self.command, self.path, headers, body)
+                if self.command == "PUT" and status == 200:
+                    with tap._lock:
+                        tap._answered.append(body)
                 if self.command == "GET":
                     with tap._lock:
                         tap._asked.append(
@@ -57,7 +61,7 @@ class Tap:
 
     def pass_on(self, method, path, headers, body):
         """One request to the service; (status, body)."""
-        if self.refuse:
+        if self.refuse and method == "PUT":
             return 502, b"{}"
         conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -72,6 +76,11 @@ class Tap:
     def transactions(self):
         with self._lock:
             return list(self._taken)
+
+    def taken(self):
+        """The bodies of those that the service took."""
+        with self._lock:
+            return list(self._answered)
 
     def asked(self):
         with self._lock:
