@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "appservice/reconcile/again.h"
+#include "appservice/reconcile/heap.h"
 #include "appservice/reconcile/perform.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/wanted.h"
@@ -53,10 +54,9 @@ struct run {
 	struct task *tasks;
 	struct edge *edges;
 	int n_edges;
-	int *heap; /* of ranks: a step, plus the plan's length when it was
-		      tried before, less it when somebody waits */
-	int n_heap;
-	int *ending; /* steps whose end is still to be told */
+	struct heap ready; /* of ranks: a step, plus the plan's length when it
+			      was tried before, less it when somebody waits */
+	int *ending;       /* steps whose end is still to be told */
 	int n_ending;
 	size_t open;            /* steps that have not ended */
 	size_t open_soon;       /* those of them that are not `last` */
@@ -72,18 +72,9 @@ struct run {
 
 /* --- the heap of ready steps ------------------------------------------------- */
 
-static void heap_up(struct run *r, int at, int rank)
+static void push(struct run *r, int step)
 {
-	while (at > 0 && r->heap[(at - 1) / 2] > rank) {
-		r->heap[at] = r->heap[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	r->heap[at] = rank;
-}
-
-static void heap_push(struct run *r, int step)
-{
-	heap_up(r, r->n_heap++,
+	heap_push(&r->ready,
 		r->rows[step].attempt > 0 ? step + (int)r->plan->n : step);
 }
 
@@ -101,34 +92,20 @@ static bool is_wanted(const struct run *r, int step)
 }
 
 /* Ranks below 0 come before all others. */
-static void heap_hurry(struct run *r)
+static void hurry(struct run *r)
 {
 	if (!wanted_is(r->app->wanted, NULL))
 		return;
-	for (int i = 0; i < r->n_heap; i++) {
-		int step = step_of_rank(r, r->heap[i]);
-		if (r->heap[i] >= 0 && is_wanted(r, step))
-			heap_up(r, i, step - (int)r->plan->n);
+	for (int i = 0; i < r->ready.n; i++) {
+		int step = step_of_rank(r, r->ready.ranks[i]);
+		if (r->ready.ranks[i] >= 0 && is_wanted(r, step))
+			heap_raise(&r->ready, i, step - (int)r->plan->n);
 	}
 }
 
-static int heap_pop(struct run *r)
+static int pop(struct run *r)
 {
-	int top = r->heap[0], moved = r->heap[--r->n_heap], at = 0;
-	for (;;) {
-		int child = 2 * at + 1;
-		if (child >= r->n_heap)
-			break;
-		if (child + 1 < r->n_heap &&
-			r->heap[child + 1] < r->heap[child])
-			child++;
-		if (r->heap[child] >= moved)
-			break;
-		r->heap[at] = r->heap[child];
-		at = child;
-	}
-	r->heap[at] = moved;
-	return step_of_rank(r, top);
+	return step_of_rank(r, heap_pop(&r->ready));
 }
 
 /* --- who waits for whom -------------------------------------------------------- */
@@ -178,7 +155,7 @@ static void one_less(struct run *r, int step)
 	if (r->tasks[step].dropped || r->tasks[step].put_off)
 		r->ending[r->n_ending++] = step;
 	else
-		heap_push(r, step);
+		push(r, step);
 }
 
 static void tell_end(struct run *r, int step, bool success)
@@ -424,10 +401,10 @@ static void count(struct run *r, const struct step *st, enum outcome o)
 /* Something else goes before what is left. The lock is held. */
 static bool is_cut_short(const struct run *r)
 {
-	if (r->pressing == PRESSING_NOT || r->n_heap == 0)
+	if (r->pressing == PRESSING_NOT || r->ready.n == 0)
 		return r->pressing == PRESSING_ALL;
 	return r->pressing == PRESSING_ALL ||
-		r->plan->steps[step_of_rank(r, r->heap[0])].background;
+		r->plan->steps[step_of_rank(r, r->ready.ranks[0])].background;
 }
 
 static void *worker_main(void *arg)
@@ -437,12 +414,12 @@ static void *worker_main(void *arg)
 	pthread_mutex_lock(&r->lock);
 	while (r->open > 0 && r->result->offline == RC_OK &&
 		r->broken == RC_OK && !app_stopping() && !is_cut_short(r)) {
-		if (r->n_heap == 0) {
+		if (r->ready.n == 0) {
 			pthread_cond_wait(&r->changed, &r->lock);
 			continue;
 		}
-		heap_hurry(r);
-		int step = heap_pop(r);
+		hurry(r);
+		int step = pop(r);
 		pthread_mutex_unlock(&r->lock);
 		enum outcome o = do_step(r, step, w->hs);
 		pthread_mutex_lock(&r->lock);
@@ -589,7 +566,7 @@ enum rc perform(struct app *app, const struct plan *plan,
 	r.tasks = arena_array(&a, plan->n + 1, sizeof(*r.tasks));
 	r.edges = arena_array(&a, plan->n + 1,
 		(STEP_NEEDS + STEP_AFTER + 1) * sizeof(*r.edges));
-	r.heap = arena_array(&a, plan->n + 1, sizeof(*r.heap));
+	r.ready.ranks = arena_array(&a, plan->n + 1, sizeof(*r.ready.ranks));
 	r.ending = arena_array(&a, plan->n + 1, sizeof(*r.ending));
 	struct again again = { 0 };
 	enum rc rc = arena_ok(&a) ? write_journal(&r, &a, e) : err_nomem(e);

@@ -3,15 +3,13 @@
  * store says now, so a missed wake costs time and nothing else.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appservice/reconcile/connect.h"
 #include "appservice/reconcile/observe.h"
-#include "appservice/reconcile/pace.h"
 #include "appservice/reconcile/perform.h"
-#include "appservice/reconcile/reconcile.h"
+#include "appservice/reconcile/reconcile_priv.h"
 #include "appservice/reconcile/wanted.h"
 #include "appservice/reload.h"
 #include "appservice/tokens/tokens.h"
@@ -23,44 +21,12 @@
 
 #define TICK_MS 1000  /* acknowledgements are looked for so often */
 #define SETTLE_MS 150 /* events come in crowds: wait for the crowd */
-#define PING_RETRY_MS 15000
 #define CONNECT_BASE_MS 1000
 #define CONNECT_MAX_MS 60000
 #define ROUNDS_MAX 20 /* two or three do; more get nowhere */
-#define DIRECT_FEW 1000
-#define DIRECT_SHOWN 5000 /* of those that will be made; others are counted */
-#define DOUBT_MS 5000     /* between looks that something in doubt asks for */
+#define DOUBT_MS 5000 /* between looks that something in doubt asks for */
 #define HELD_LOOK_MS 2000
 #define SECOND_LOOK_MS 10000 /* what one look has not found is looked for */
-
-struct reconcile {
-	struct app *app;
-	struct hs **clients; /* one a worker */
-	size_t n_clients;
-	pthread_t thread;
-	bool started;
-
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool dirty, ended;
-	bool doubt; /* something the homeserver said was lost: look soon */
-	char ping_txn[24]; /* of the ping that is out; "" none is */
-	bool ping_came;    /* it arrived here */
-	struct reconcile_state state;
-	struct pace direct; /* rooms that were made */
-
-	/* The loop's own. */
-	int64_t looked_ms, next_look_ms, next_ping_ms; /* monotonic */
-	int64_t next_attempt_ms;                       /* wall */
-	bool looked;           /* the first look is over */
-	int failures;          /* since a plan was performed to its end */
-	int rounds;            /* since the last rest */
-	bool acks_trouble;     /* was there the last time */
-	size_t direct_from;    /* whose turn it is */
-	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
-	int64_t next_held_ms;  /* monotonic */
-	uint64_t troubles;     /* a hash of those that were told of last */
-};
 
 enum rc reconcile_new(struct app *app, struct reconcile **ret, struct err *e)
 {
@@ -134,17 +100,6 @@ void reconcile_reached(struct reconcile *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Any ping with the token shows that we are reached. Ours shows where ours
- * went (AS-86); one without an id may be ours. */
-void reconcile_pinged(struct reconcile *r, const char *txn)
-{
-	pthread_mutex_lock(&r->lock);
-	if (r->ping_txn[0] && (!txn || text_eq(txn, r->ping_txn)))
-		r->ping_came = true;
-	pthread_mutex_unlock(&r->lock);
-	reconcile_reached(r);
-}
-
 void reconcile_state(struct reconcile *r, struct reconcile_state *ret)
 {
 	pthread_mutex_lock(&r->lock);
@@ -152,7 +107,7 @@ void reconcile_state(struct reconcile *r, struct reconcile_state *ret)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void set_text(char *to, size_t size, const char *text)
+void reconcile_say(char *to, size_t size, const char *text)
 {
 	size_t n = strlen(text);
 	if (n >= size)
@@ -166,48 +121,8 @@ static void set_connected(struct reconcile *r, bool connected, const char *why)
 	pthread_mutex_lock(&r->lock);
 	r->state.connected = connected;
 	r->state.repaired = r->state.repaired && connected;
-	set_text(r->state.why, sizeof(r->state.why), why);
+	reconcile_say(r->state.why, sizeof(r->state.why), why);
 	pthread_mutex_unlock(&r->lock);
-}
-
-/* At once, as long as they are no more than a homeserver makes in a minute or
- * two, and keeps without noticing. */
-enum direct_mode reconcile_direct_mode(const struct app *app)
-{
-	const char *word = config_text(&app->config, SET_DIRECT_CREATE);
-	if (text_eq(word, "auto"))
-		return app->fleet.n_direct <= DIRECT_FEW ? DIRECT_EAGER
-							 : DIRECT_ON_DEMAND;
-	if (text_eq(word, "eager"))
-		return DIRECT_EAGER;
-	return text_eq(word, "off") ? DIRECT_OFF : DIRECT_ON_DEMAND;
-}
-
-struct plan_how reconcile_how(const struct app *app, size_t direct_most)
-{
-	const int64_t respect = config_int(&app->config, SET_RESPECT_WINDOW);
-	const int64_t looks = 3 * config_int(&app->config, SET_INTERVAL);
-	return (struct plan_how){ .sender_id = app->sender_id,
-		.sender_name = config_text(&app->config, SET_AS_SENDER_NAME),
-		.respect_ms = respect,
-		.lost_ms = looks < respect ? looks : respect,
-		.direct = reconcile_direct_mode(app),
-		.direct_most = direct_most };
-}
-
-enum rc reconcile_plan_from(struct app *app, const struct store_snapshot *now,
-	struct arena *a, struct plan *ret, struct err *e)
-{
-	const struct plan_how how = reconcile_how(app, DIRECT_SHOWN);
-	return plan_make(&app->fleet, &how, now, a, ret, e);
-}
-
-enum rc reconcile_plan(
-	struct app *app, struct arena *a, struct plan *ret, struct err *e)
-{
-	struct store_snapshot now = { 0 };
-	enum rc rc = app_snapshot(app, a, &now, e);
-	return rc == RC_OK ? reconcile_plan_from(app, &now, a, ret, e) : rc;
 }
 
 /* --- direct rooms, so many a minute ------------------------------------------- */
@@ -252,7 +167,7 @@ static int64_t next_direct_ms(struct reconcile *r)
 static void connected(struct reconcile *r, const char *server)
 {
 	pthread_mutex_lock(&r->lock);
-	set_text(r->state.server, sizeof(r->state.server), server);
+	reconcile_say(r->state.server, sizeof(r->state.server), server);
 	pthread_mutex_unlock(&r->lock);
 	set_connected(r, true, "");
 	/* Who knows what it is by now. */
@@ -271,69 +186,6 @@ enum rc reconcile_connect(struct reconcile *r, struct err *e)
 	if (rc == RC_OK)
 		connected(r, server);
 	return rc;
-}
-
-/* From here until end_ping() an arriving ping may be ours. */
-static void begin_ping(struct reconcile *r)
-{
-	pthread_mutex_lock(&r->lock);
-	snprintf(r->ping_txn, sizeof(r->ping_txn), "muster-%llx",
-		(unsigned long long)random_below(UINT64_MAX));
-	r->ping_came = false;
-	pthread_mutex_unlock(&r->lock);
-}
-
-/* Did it arrive here? */
-static bool end_ping(struct reconcile *r)
-{
-	pthread_mutex_lock(&r->lock);
-	r->ping_txn[0] = '\0';
-	bool came = r->ping_came;
-	pthread_mutex_unlock(&r->lock);
-	return came;
-}
-
-/* Only this thread writes ping_txn, so it may read it without the lock. */
-static enum rc ping(struct reconcile *r, int64_t *ms, struct err *e)
-{
-	const char *url = config_text(&r->app->config, SET_AS_URL);
-	struct err why = { 0 };
-	begin_ping(r);
-	enum rc rc = hs_ping(r->clients[0],
-		config_text(&r->app->config, SET_AS_ID), r->ping_txn, ms, &why);
-	bool came = end_ping(r);
-	if (rc == RC_OK && !came)
-		return err_set(e, RC_REMOTE,
-			"the homeserver reaches somebody at %s, but not us: "
-			"does another service listen there, or is "
-			"appservice.url another's?",
-			url);
-	if (rc != RC_OK)
-		return err_set(e, rc,
-			"the homeserver does not get through to us at %s "
-			"(appservice.url), or with another token (`muster "
-			"register` gives it ours): %s",
-			url, why.text);
-	return RC_OK;
-}
-
-static void try_ping(struct reconcile *r)
-{
-	struct err why = { 0 };
-	int64_t ms = 0;
-	struct reconcile_state st;
-	reconcile_state(r, &st);
-	if (st.reached || clock_mono_ms() < r->next_ping_ms)
-		return;
-	if (ping(r, &ms, &why) == RC_OK) {
-		log_info("the homeserver reaches us", LI("ms", ms));
-		return;
-	}
-	log_warn("the homeserver does not reach us", LS("error", why.text));
-	pthread_mutex_lock(&r->lock);
-	set_text(r->state.ping, sizeof(r->state.ping), why.text);
-	pthread_mutex_unlock(&r->lock);
-	r->next_ping_ms = clock_mono_ms() + PING_RETRY_MS;
 }
 
 /* --- waiting ------------------------------------------------------------------------ */
@@ -626,7 +478,7 @@ static void rest(struct reconcile *r)
 		if (ms > TICK_MS)
 			ms = TICK_MS;
 		wait_ms(r, ms);
-		try_ping(r);
+		ping_try(r);
 		if (!app_stopping() && take_dirty(r)) {
 			wait_ms(r, SETTLE_MS);
 			take_dirty(r);
@@ -680,7 +532,7 @@ static void round_trip(struct reconcile *r)
 		return;
 	}
 	reload_registration(r->app);
-	try_ping(r);
+	ping_try(r);
 	bool again = false;
 	if (!look(r) || !look_at_held(r) || !act(r, &again))
 		return;
