@@ -41,7 +41,7 @@ struct app {
 	/* The configuration of the start, once there is a later one, which has
 	 * from it what holds until the end. */
 	struct config first;
-	char *sender_id; /* "@muster:server" */
+	char *sender_id;      /* "@muster:server" */
 	atomic_bool mentions; /* ask for direct rooms: messages are read */
 	atomic_int kind;      /* enum hs_kind, once known */
 	int64_t started_ms;

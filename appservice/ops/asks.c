@@ -163,8 +163,8 @@ static enum rc find_waiting(struct ask *q, const struct store_agent ***ret,
 	enum rc rc = reconcile_plan_from(q->app, &q->now, &q->a, &plan, e);
 	const struct store_agent **list = arena_array(
 		&q->a, q->now.n_agents + 1, sizeof(struct store_agent *));
-	if (rc == RC_OK && !list)
-		rc = err_nomem(e);
+	if (!list)
+		return err_nomem(e);
 	for (size_t i = 0; rc == RC_OK && i < q->now.n_agents; i++) {
 		const struct store_agent *row = &q->now.agents[i];
 		if (plan.removals > 0 && !row->may_leave &&
@@ -426,7 +426,7 @@ static enum rc find_pair(struct ask *q, const struct room **ret, struct err *e)
 	enum rc rc = person_of(q, js_at(users, 0), &one, e);
 	if (rc == RC_OK)
 		rc = person_of(q, js_at(users, 1), &two, e);
-	if (rc != RC_OK)
+	if (rc != RC_OK || !one || !two)
 		return rc;
 	const bool sorted = strcmp(one->user_id, two->user_id) < 0;
 	const char *key = arena_printf(&q->a, "%s %s",
@@ -443,7 +443,7 @@ static enum rc direct(struct ask *q, struct err *e)
 	const struct room *room = NULL;
 	bool new = false;
 	enum rc rc = find_pair(q, &room, e);
-	if (rc != RC_OK)
+	if (rc != RC_OK || !room)
 		return rc;
 	const struct store_room *row = snapshot_room(&q->now, room->key);
 	jb_str(&q->out, "room", room->key);

@@ -314,7 +314,8 @@ static int finish_user(struct errand *r, const char *id)
 	const int64_t steps = number(asked(r), "steps");
 	const bool blocked = flag(asked(r), "was_blocked");
 	int status = wait_until(r, "user", id,
-		steps + 2 * (int64_t)js_len(rooms) + 4 * blocked, is_over);
+		steps + 2 * (int64_t)js_len(rooms) + (blocked ? 4 : 0),
+		is_over);
 	if (status == EXIT_OK)
 		status = tell_failed(r);
 	if (status == EXIT_OK &&

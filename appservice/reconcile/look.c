@@ -343,16 +343,15 @@ static enum rc poll_direct(
 {
 	enum rc rc = RC_OK;
 	bool asked = false;
-	for (size_t i = 0; i < 2 * room->n_members; i++) {
-		const struct store_member *m =
-			&room->members[i % room->n_members];
+	const size_t both = room->n_members;
+	for (size_t i = 0; both > 0 && i < 2 * both; i++) {
+		const struct store_member *m = &room->members[i % both];
 		if (!is_agent_in(l, m))
 			continue;
 		asked = true;
-		rc = i < room->n_members
-			? poll_as(l, room, m->user_id, e)
-			: observe_room(l->app, l->hs, m->user_id, room->room_id,
-				  NULL, NULL, e);
+		rc = i < both ? poll_as(l, room, m->user_id, e)
+			      : observe_room(l->app, l->hs, m->user_id,
+					room->room_id, NULL, NULL, e);
 		if (rc != RC_FORBIDDEN && rc != RC_NOT_FOUND)
 			break;
 	}

@@ -180,7 +180,7 @@ static bool is_handed_off(const struct store_agent *row)
  * configuration is asked about. */
 static bool is_moved(const struct store_agent *row, const struct person *person)
 {
-	return is_handed_off(row) &&
+	return row && is_handed_off(row) &&
 		!text_eq(row->department, person->department);
 }
 

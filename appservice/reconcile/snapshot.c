@@ -76,6 +76,8 @@ const char *tombstone_leads_to(const char *content, struct arena *a)
 
 const char *room_successor(const struct store_room *row, struct arena *a)
 {
+	if (!row)
+		return NULL;
 	const char *id = tombstone_leads_to(
 		room_state_content(row, ROOM_STATE_TOMBSTONE), a);
 	return text_eq(id, row->room_id) ? NULL : id;
