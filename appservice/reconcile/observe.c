@@ -222,7 +222,7 @@ static enum rc judge_power(struct app *app, const struct seen_room *seen,
 }
 
 /* The room says that it was replaced by the one whose place it is to take: we
- * would go to and fro. */
+ * would go back and forth. */
 static bool leads_back(
 	const struct seen_room *seen, const char *before, struct arena *a)
 {
