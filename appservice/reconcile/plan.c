@@ -358,10 +358,14 @@ static void sort_steps(struct planner *p)
 {
 	const size_t n = p->plan->n;
 	struct step *steps = p->plan->steps;
-	struct order *order = arena_array(p->a, n + 1, sizeof(*order));
-	int *place = arena_array(p->a, n + 1, sizeof(*place));
-	if (!order || !place)
+	struct arena scratch = { 0 };
+	struct order *order = arena_array(&scratch, n + 1, sizeof(*order));
+	int *place = arena_array(&scratch, n + 1, sizeof(*place));
+	if (!order || !place) {
+		p->a->failed = true;
+		arena_free(&scratch);
 		return;
+	}
 	for (size_t i = 0; i < n; i++)
 		order[i] = (struct order){ steps[i].rank, (int)i };
 	qsort(order, n, sizeof(*order), by_rank);
@@ -372,6 +376,7 @@ static void sort_steps(struct planner *p)
 	for (size_t i = 0; i < p->n_brings; i++)
 		p->brings[i].step = place[p->brings[i].step];
 	move_steps(steps, n, place);
+	arena_free(&scratch);
 }
 
 /* Where nothing is there yet, the steps of all direct rooms at once: an array
@@ -390,6 +395,8 @@ static void reserve_steps(struct planner *p)
 		n += 2 * p->f->rooms[i].n_members;
 	p->plan->steps = arena_array(p->a, n, sizeof(*p->plan->steps));
 	p->plan->cap = p->plan->steps ? n : 0;
+	p->brings = arena_array(p->a, n, sizeof(*p->brings));
+	p->brings_cap = p->brings ? n : 0;
 }
 
 enum rc plan_make(const struct fleet *f, const struct plan_how *how,

@@ -55,7 +55,7 @@ struct step {
 	int after[STEP_AFTER]; /* steps that must have ended; -1: none */
 	int lane;              /* steps of one lane run one after the other */
 	int rank;              /* lower ones first */
-	enum step_kind kind;
+	unsigned char kind; /* enum step_kind; there may be a million steps */
 	bool last; /* only when every other step has ended (direct_mark) */
 	bool background; /* whatever else comes up goes first */
 };
