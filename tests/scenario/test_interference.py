@@ -524,6 +524,7 @@ def assert_moved(muster, hs, old, new):
 
 @pytest.mark.parametrize("version", ["11", "12"])
 def test_a_room_is_upgraded_and_we_are_asked_in(elevenths, version):
+    """AS-156."""
     muster, hs, human = served(*elevenths)
     old = hs.room(ALL)
     hs.pause_delivery()
