@@ -10,7 +10,7 @@
 #include "appservice/reconcile/plan.h"
 
 /* So often in so long; what an operator changes by hand is less. */
-#define AGAIN_MOST 5
+#define AGAIN_MOST 30
 #define AGAIN_WITHIN_MS 600000
 
 /* Kinds that somebody may undo: set_state, kick, leave. */
