@@ -359,6 +359,8 @@ enum rc app_declare(struct app *app, const struct fleet *fleet, struct err *e)
 	for (size_t i = 0; i < fleet->n_rooms && rc == RC_OK; i++)
 		rc = declare_room(app, &fleet->rooms[i], e);
 	if (rc == RC_OK)
+		rc = store_declare_end(app->store, e);
+	if (rc == RC_OK)
 		rc = let_in(app, clock_wall_ms(), e);
 	if (rc == RC_OK)
 		rc = store_commit(app->store, e);

@@ -26,6 +26,13 @@ enum rc store_declare_begin(struct store *s, struct err *e)
 	return rc;
 }
 
+/* Whoever is declared in such a room again is so since then: what happened in
+ * between does not count. */
+enum rc store_declare_end(struct store *s, struct err *e)
+{
+	return store_write(s, SQL_MEMBERS_UNDECLARE, NO_ARGS, e);
+}
+
 enum rc store_agent_declare(struct store *s, const struct store_agent *a,
 	int64_t now_ms, struct err *e)
 {

@@ -240,6 +240,9 @@
 	  "ON CONFLICT DO NOTHING")                                            \
 	X(MEMBER_UNDECLARE,                                                    \
 	  "DELETE FROM declared_member WHERE room_key = ?1 AND user_id = ?2")  \
+	X(MEMBERS_UNDECLARE,                                                   \
+	  "DELETE FROM declared_member WHERE room_key IN "                     \
+	  "(SELECT key FROM room WHERE declared = 0)")                         \
 	X(MEMBERS_OF,                                                          \
 	  "SELECT user_id FROM declared_member WHERE room_key = ?1 "           \
 	  "ORDER BY user_id")                                                  \

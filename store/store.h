@@ -101,6 +101,9 @@ MUST_CHECK enum rc store_agent_declare(struct store *s,
 /* From here on in this transaction, what is declared again is: every other
  * agent and room becomes undeclared. */
 MUST_CHECK enum rc store_declare_begin(struct store *s, struct err *e);
+/* All of it was: of rooms that are declared no longer nobody is a declared
+ * member. */
+MUST_CHECK enum rc store_declare_end(struct store *s, struct err *e);
 
 /* Moves to a state and clears the error; since_ms changes when it differs. */
 MUST_CHECK enum rc store_agent_state(struct store *s, const char *user_id,

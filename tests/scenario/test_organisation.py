@@ -260,3 +260,30 @@ def test_somebody_leaves_and_comes_back(served):
     assert_members(hs, "data-team", *DATA)
     assert direct.joined == {full("emil.man"), full("fred.ic")}
     assert small.agent(muster, "fred.ic")["state"] == "handed_off"
+
+
+def test_leaves_that_are_heard_of_late(served):
+    """Again and again somebody leaves and comes back before the homeserver tells
+    of it: nobody has put them out."""
+    muster, hs = served
+    whole = muster.org
+    direct, = small.room_of(hs, {full("emil.man"), full("fred.ic")})
+    for _ in range(3):
+        for service in hs.appservices.values():
+            service.pause(True)
+        was = muster.daemon.output().count(READ)
+        for read, org, state in (
+                (was + 1, muster.without("fred.ic"), "retired"),
+                (was + 2, whole, "handed_off")):
+            muster.write_org(org)
+            muster.signal(signal.SIGHUP)
+            muster.daemon.wait_for(
+                lambda: muster.daemon.output().count(READ) >= read
+                and small.agent(muster, "fred.ic")["state"] == state
+                and small.steps(muster) == [], 40, f"{state}")
+        for service in hs.appservices.values():
+            service.pause(False)
+        small.wait_settled(muster, hs)
+        assert direct.joined == {full("emil.man"), full("fred.ic")}
+        assert_members(hs, "data-team", *DATA)
+    assert [r["held"] for r in muster.json("rooms") if r["held"]] == []

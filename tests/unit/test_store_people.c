@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -54,6 +55,7 @@ static void declare_all(struct store_fixture *f)
 	declare_room(f, GLASS, false, users, 3);
 	declare_room(f, CLEAR, false, users, 3);
 	declare_room(f, PAIR, true, users, 2);
+	assert_ok(store_declare_end(f->s, &f->e), f->e);
 	assert_ok(store_commit(f->s, &f->e), f->e);
 }
 
@@ -300,6 +302,30 @@ static void test_removals_that_do_not_matter(void **state)
 	removed(f, R2, ANNA, X, 1, "$10");
 	assert_string_equal(
 		removals(f), "!one @hann - 9; !two @anna @stra 1; ");
+}
+
+/* A room that was declared no longer for a while: who left it then, and is
+ * heard of only now, did what was declared. */
+static void test_a_leave_of_before_it_was_declared_again(void **state)
+{
+	struct store_fixture *f = *state;
+	static const char *const users[] = { ANNA, BERT };
+
+	declare_and_find(f);
+	assert_ok(store_begin(f->s, &f->e), f->e);
+	assert_ok(store_declare_begin(f->s, &f->e), f->e);
+	declare_agent(f, SENDER, true);
+	declare_agent(f, ANNA, false);
+	declare_agent(f, BERT, false);
+	declare_room(f, CLEAR, false, users, 2);
+	assert_ok(store_declare_end(f->s, &f->e), f->e);
+	assert_ok(store_commit(f->s, &f->e), f->e);
+	declare_all(f);
+	removed(f, R1, ANNA, ANNA, 5, "$1");
+	removed(f, R2, ANNA, ANNA, 5, "$2");
+	assert_string_equal(removals(f), "");
+	removed(f, R2, ANNA, ANNA, clock_wall_ms() + 1000, "$3");
+	assert_int_equal(snapshot(f).n_removals, 1);
 }
 
 static void test_an_operator_forgives(void **state)
@@ -672,6 +698,7 @@ int main(void)
 		STORE_TEST(test_nothing_came_of_it),
 		STORE_TEST(test_an_unban),
 		STORE_TEST(test_removals_that_do_not_matter),
+		STORE_TEST(test_a_leave_of_before_it_was_declared_again),
 		STORE_TEST(test_an_operator_forgives),
 		STORE_TEST(test_a_room_is_renamed),
 		STORE_TEST(test_a_room_is_replaced),
