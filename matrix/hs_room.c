@@ -156,11 +156,26 @@ enum rc hs_invite(struct hs *hs, const char *as, const char *room_id,
 		(const char *[]){ "user_id", user_id, NULL }, e);
 }
 
+/* Of a room that it does not know Conduit says 500, and only in words that it
+ * is not in trouble itself. */
+static bool is_no_room_to_join(enum rc rc, const struct err *why)
+{
+	return rc == RC_REMOTE &&
+		(strstr(why->text,
+			 "No server available to assist in "
+			 "joining") ||
+			strstr(why->text, "Federation is disabled"));
+}
+
 enum rc hs_join(
 	struct hs *hs, const char *as, const char *room_id, struct err *e)
 {
-	return post_room(
-		hs, ROOM "/join", as, room_id, (const char *[]){ NULL }, e);
+	struct err why = { 0 };
+	enum rc rc = post_room(
+		hs, ROOM "/join", as, room_id, (const char *[]){ NULL }, &why);
+	if (is_no_room_to_join(rc, &why))
+		rc = RC_NOT_FOUND;
+	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 }
 
 enum rc hs_leave(

@@ -582,6 +582,24 @@ def test_a_room_says_that_it_was_replaced_by_one_of_theirs(elevenths):
     assert_moved(muster, hs, old, hs.room(theirs))
 
 
+@pytest.mark.parametrize("nowhere", ["!nowhere:fleet.test", "!nowhere"])
+def test_a_room_says_that_it_was_replaced_by_none(elevenths, nowhere):
+    """It is held, with the reason, until the room says something else."""
+    muster, hs, human = served(*elevenths)
+    room = hs.room(ALL)
+    human.set_state(room.room_id, "m.room.tombstone",
+                    {"body": "over there", "replacement_room": nowhere})
+    muster.daemon.wait_for(lambda: said(muster, "error", nowhere), 20,
+                           "it to be said")
+    small.wait_settled(muster, hs)
+    assert nowhere in muster.query("SELECT held FROM room WHERE key = ?",
+                                   f"#{ALL}:{SERVER}")[0][0]
+    assert small.status(muster)["journal"]["failed"] == 0
+    human.set_state(room.room_id, "m.room.tombstone", {})
+    human.kick(room.room_id, full("cleo.ic"))
+    wait_back(room, "cleo.ic", 30)
+
+
 def test_two_rooms_say_that_the_other_one_has_replaced_them(elevenths):
     """A person who wants to go back: where we are is where we stay, until one
     of the two says something else."""

@@ -612,6 +612,25 @@ static void coming_and_going(void **state)
 		f, "POST " V3 "/rooms/%21r/kick", "{\"user_id\":\"@a:hs\"}");
 }
 
+/* A room that there is not, in the words of Conduit, and a homeserver that is
+ * in trouble. */
+static void joining_no_room(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 500,
+		"{\"errcode\":\"M_UNKNOWN\",\"error\":"
+		"\"No server available to assist in joining.\"}");
+	assert_rc(hs_join(f->hs, NULL, "!none:hs", &f->e), RC_NOT_FOUND);
+	assert_non_null(strstr(f->e.text, "No server available"));
+	say(f, 500,
+		"{\"errcode\":\"M_UNKNOWN\",\"error\":"
+		"\"Federation is disabled.\"}");
+	assert_rc(hs_join(f->hs, NULL, "!r:away", &f->e), RC_NOT_FOUND);
+	say(f, 500,
+		"{\"errcode\":\"M_UNKNOWN\",\"error\":\"Database error.\"}");
+	assert_rc(hs_join(f->hs, NULL, "!r:hs", &f->e), RC_REMOTE);
+}
+
 /* What is no use trying again, and what somebody has to see to. */
 static void a_kick_that_is_refused(void **state)
 {
@@ -998,6 +1017,7 @@ int main(void)
 		CASE(making_and_finding_rooms),
 		CASE(what_must_not_be_done_twice),
 		CASE(coming_and_going),
+		CASE(joining_no_room),
 		CASE(a_kick_that_is_refused),
 		CASE(joined),
 		CASE(members),
