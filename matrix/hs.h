@@ -183,7 +183,8 @@ MUST_CHECK enum rc hs_leave(
 MUST_CHECK enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, const char *reason, struct err *e);
 
-/* Takes a ban back; the user is out of the room then. */
+/* Takes a ban back. RC_OK also when there is none any more, as the homeserver
+ * says it (Conduit: of one who never was there; Synapse: of one who was). */
 MUST_CHECK enum rc hs_unban(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, struct err *e);
 

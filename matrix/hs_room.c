@@ -210,8 +210,12 @@ enum rc hs_kick(struct hs *hs, const char *as, const char *room_id,
 enum rc hs_unban(struct hs *hs, const char *as, const char *room_id,
 	const char *user_id, struct err *e)
 {
-	return post_room(hs, ROOM "/unban", as, room_id,
-		(const char *[]){ "user_id", user_id, NULL }, e);
+	struct err why = { 0 };
+	enum rc rc = post_room(hs, ROOM "/unban", as, room_id,
+		(const char *[]){ "user_id", user_id, NULL }, &why);
+	if (rc != RC_OK && text_eq(hs_failure(hs)->errcode, "M_BAD_STATE"))
+		return RC_OK;
+	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 }
 
 /* --- who is where ------------------------------------------------------ */

@@ -162,6 +162,26 @@ def test_a_ban_is_held_until_it_is_taken_back(joined):
     assert small.status(muster)["held"] == 0
 
 
+def test_a_ban_that_nobody_told_us_was_taken_back(elevenths):
+    """A look cannot see it, so that an operator asks: there is no ban to be
+    taken back any more, and the agent is asked in."""
+    muster, hs, human = served(*elevenths)
+    room = hs.room(ALL)
+    human.ban(room.room_id, full("ben.man"))
+    small.wait_settled(muster, hs)
+    assert small.status(muster)["held"] == 1
+    for service in hs.appservices.values():
+        service.pause(True)
+    human.unban(room.room_id, full("ben.man"))
+    muster.run("retry", "ben.man", expect=0)
+    assert room.membership(full("ben.man")) == "join"
+    for service in hs.appservices.values():
+        service.pause(False)
+    small.wait_settled(muster, hs)
+    assert room.membership(full("ben.man")) == "join"
+    assert small.status(muster)["held"] == 0
+
+
 def test_kicks_that_nobody_told_of(looking):
     """The look finds them, and whose they were; they count like others."""
     muster, hs, human = looking

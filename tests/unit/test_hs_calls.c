@@ -631,6 +631,25 @@ static void joining_no_room(void **state)
 	assert_rc(hs_join(f->hs, NULL, "!r:hs", &f->e), RC_REMOTE);
 }
 
+/* The ban is gone already: 403 of Synapse, 400 of Conduit. */
+static void taking_back_no_ban(void **state)
+{
+	struct fixture *f = *state;
+	say(f, 403,
+		"{\"errcode\":\"M_BAD_STATE\",\"error\":\"Cannot unban "
+		"user who was not banned (membership=leave)\"}");
+	assert_ok(hs_unban(f->hs, NULL, "!r:hs", "@a:hs", &f->e), f->e);
+	expect_sent(f, "POST " V3 "/rooms/%21r%3Ahs/unban",
+		"{\"user_id\":\"@a:hs\"}");
+	say(f, 400,
+		"{\"errcode\":\"M_BAD_STATE\",\"error\":\"M_BAD_STATE: "
+		"Cannot unban a user who is not banned.\"}");
+	assert_ok(hs_unban(f->hs, NULL, "!r:hs", "@a:hs", &f->e), f->e);
+	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\",\"error\":\"No.\"}");
+	assert_rc(hs_unban(f->hs, NULL, "!r:hs", "@a:hs", &f->e), RC_FORBIDDEN);
+	assert_non_null(strstr(f->e.text, "No."));
+}
+
 /* What is no use trying again, and what somebody has to see to. */
 static void a_kick_that_is_refused(void **state)
 {
@@ -1018,6 +1037,7 @@ int main(void)
 		CASE(what_must_not_be_done_twice),
 		CASE(coming_and_going),
 		CASE(joining_no_room),
+		CASE(taking_back_no_ban),
 		CASE(a_kick_that_is_refused),
 		CASE(joined),
 		CASE(members),
