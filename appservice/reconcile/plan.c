@@ -155,7 +155,9 @@ static int plan_account(struct planner *p, const struct store_agent *row,
 		reg->person = person;
 	if (row && text_eq(row->shown_name, name))
 		return reg_i;
-	const bool renamed = !reg && row && row->shown_name;
+	/* One that has never worked has another by the homeserver's own idea. */
+	const bool renamed =
+		!reg && row && row->shown_name && row->generation > 0;
 	if (renamed)
 		p->rank = RANK_LATER;
 	struct step *profile = plan_add(p, STEP_PROFILE, user_id,
