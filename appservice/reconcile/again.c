@@ -46,6 +46,10 @@ static int64_t due_ms(const struct done_of_late *of, const struct step *st)
 
 int64_t again_due_ms(const struct again *g, const struct step *st)
 {
+	/* Another alias comes of the files alone, and everybody who is to come
+	 * in waits for it. */
+	if (st->from)
+		return 0;
 	for (size_t i = 0; i < AGAIN_KINDS; i++)
 		if (st->kind == undone[i])
 			return due_ms(&g->of[i], st);
