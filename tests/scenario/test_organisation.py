@@ -171,7 +171,6 @@ def test_a_team_is_renamed(served):
     assert not [what for what in done(hs) if "createRoom" in what]
 
 
-<<<<<<< HEAD
 def test_a_team_takes_a_name_whose_room_is_there(served):
     """That room is taken up, since the service has power in it; the old one is
     left."""
@@ -187,7 +186,8 @@ def test_a_team_takes_a_name_whose_room_is_there(served):
     assert hs.room("harbour-team") is room is not old
     assert {room.membership(full(who)) for who in PLATFORM} == {"join"}
     assert {old.membership(full(who)) for who in PLATFORM} == {"leave"}
-=======
+
+
 def test_a_team_is_renamed_back_and_forth(served):
     """However often: whoever comes to it waits for its new name."""
     muster, hs = served
@@ -204,7 +204,6 @@ def test_a_team_is_renamed_back_and_forth(served):
         lambda: room.membership(full("later.one")) == "join", 20,
         "the new one to be in the room")
     assert hs.room("core-team") is room
->>>>>>> 5a31f62 (Give a room another name however often its team is renamed)
 
 
 def test_a_team_is_dissolved_and_there_again(served):
