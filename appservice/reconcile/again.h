@@ -10,8 +10,11 @@
 #include "appservice/reconcile/plan.h"
 
 /* So often in so long; what an operator changes by hand is less. */
-#define AGAIN_MOST 30
+#define AGAIN_MOST 15
 #define AGAIN_WITHIN_MS 600000
+#define AGAIN_WORDS                                                            \
+	"done 15 times in ten minutes, and undone by somebody each time: it "  \
+	"waits for ten minutes"
 
 /* Kinds that somebody may undo: set_state, kick, leave. */
 #define AGAIN_KINDS 3

@@ -264,23 +264,21 @@ static void earliest(struct perform_result *res, int64_t at)
 		res->next_attempt_ms = at;
 }
 
+/* It is tried again at `at`; unsure: it may have been done all the same. */
 static void journal_failed(
-	struct run *r, int step, const struct work *w, const struct err *why)
+	struct run *r, size_t step, const char *why, bool unsure, int64_t at)
 {
 	struct store *s = r->app->store;
 	const struct step *st = &r->plan->steps[step];
-	int64_t at = next_attempt(r, step, w->hs);
 	log_warn("a step failed", LS("kind", step_kind_name(st->kind)),
 		LS("subject", st->subject),
-		LS("room", st->where ? st->where : ""), LS("error", why->text),
+		LS("room", st->where ? st->where : ""), LS("error", why),
 		LI("again_in_ms", at - clock_wall_ms()));
 	struct err e = { 0 };
-	/* What is refused for its rate is not done. */
-	bool unsure = w->asked && why->rc != RC_LIMITED;
 	enum rc rc = store_begin(s, &e);
 	if (rc == RC_OK)
-		rc = store_journal_failed(s, r->rows[step].id, why->text,
-			unsure, at, clock_wall_ms(), &e);
+		rc = store_journal_failed(s, r->rows[step].id, why, unsure, at,
+			clock_wall_ms(), &e);
 	if (rc == RC_OK)
 		rc = store_commit(s, &e);
 	store_rollback(s);
@@ -370,8 +368,10 @@ static enum outcome do_step(struct run *r, int step, struct hs *hs)
 	}
 	/* Put off also when nothing else can be done now: a step that always
 	 * breaks would be the first one again, and the only one. */
+	/* What is refused for its rate is not done. */
 	if (rc != RC_STOPPING)
-		journal_failed(r, step, &w, &e);
+		journal_failed(r, (size_t)step, e.text,
+			w.asked && rc != RC_LIMITED, next_attempt(r, step, hs));
 	if (!is_offline(rc) && !hung)
 		return FAILED;
 	offline(r, rc, &e);
@@ -534,6 +534,8 @@ static void put_off_early(struct run *r, const struct again *again)
 	for (size_t i = 0; i < r->plan->n; i++) {
 		const int64_t due = due_ms(r, i, now);
 		const int64_t next = again_due_ms(again, &r->plan->steps[i]);
+		if (next > now && r->rows[i].state != JOURNAL_FAILED)
+			journal_failed(r, i, AGAIN_WORDS, false, next);
 		if (next > now)
 			put_off(r, i, next);
 		else if (r->rows[i].state == JOURNAL_FAILED && due > now &&
