@@ -34,7 +34,7 @@ struct step *plan_add(struct planner *p, enum step_kind kind,
 		p->a, &p->plan->steps, &p->plan->n, &p->plan->cap, sizeof(*st));
 	if (!st)
 		return NULL;
-	*st = (struct step){ .kind = kind,
+	*st = (struct step){ .kind = (unsigned char)kind,
 		.subject = subject,
 		.reason = reason,
 		.lane = p->lane,
