@@ -10,6 +10,7 @@ struct heap {
 	int n;
 };
 
+/* Adds one. */
 void heap_push(struct heap *h, int rank);
 /* The smallest; there is one. */
 int heap_pop(struct heap *h);

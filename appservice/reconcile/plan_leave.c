@@ -95,12 +95,6 @@ static bool has_left(const struct leavers *l, const char *user_id)
 			by_id);
 }
 
-static bool is_in(const struct store_member *m)
-{
-	return text_eq(m->membership, "join") ||
-		text_eq(m->membership, "invite");
-}
-
 /* Out of a room that is not declared, or of which the user is no member. */
 static void plan_out(struct planner *p, const struct store_room *row,
 	const char *where, const char *user_id, const char *actor,
@@ -147,7 +141,7 @@ static void plan_out_of(struct planner *p, const struct store_room *row,
 	p->lane = plan_lane(p, row);
 	for (size_t i = 0; i < row->n_members; i++) {
 		const struct store_member *m = &row->members[i];
-		if (!is_in(m))
+		if (!member_is_in(m))
 			continue;
 		if (has_left(l, m->user_id))
 			plan_out(p, row, row->key, m->user_id, m->user_id,
@@ -177,7 +171,7 @@ static void plan_out_of_old(struct planner *p, const struct store_room *row,
 	p->lane = p->plan->lanes++;
 	for (size_t i = 0; i < row->n_members; i++) {
 		const char *id = row->members[i].user_id;
-		if (!is_in(&row->members[i]))
+		if (!member_is_in(&row->members[i]))
 			continue;
 		left += has_left(l, id) || is_to_leave(p, id);
 		if (has_left(l, id) || plan_may_act_for(p, id))

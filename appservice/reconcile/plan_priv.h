@@ -6,6 +6,7 @@
 #define APPSERVICE_RECONCILE_PLAN_PRIV_H
 
 #include "appservice/reconcile/plan.h"
+#include "base/str.h"
 
 #define NONE (-1)
 
@@ -58,6 +59,13 @@ struct room_now {
 static inline bool is_room(const struct store_room *row)
 {
 	return row && row->room_id;
+}
+
+/* In the room, or asked into it. */
+static inline bool member_is_in(const struct store_member *m)
+{
+	return text_eq(m->membership, "join") ||
+		text_eq(m->membership, "invite");
 }
 
 /* plan.c */

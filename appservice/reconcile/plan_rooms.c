@@ -118,12 +118,6 @@ static void plan_members(struct planner *p, const struct room_now *r)
 
 /* --- who should not ------------------------------------------------------------ */
 
-static bool is_in(const struct store_member *m)
-{
-	return text_eq(m->membership, "join") ||
-		text_eq(m->membership, "invite");
-}
-
 static void plan_stranger_out(struct planner *p, const struct room_now *r,
 	const struct store_member *m)
 {
@@ -156,7 +150,7 @@ static void plan_extra_out(struct planner *p, const struct room_now *r)
 {
 	for (size_t i = 0; i < r->row->n_members; i++) {
 		const struct store_member *m = &r->row->members[i];
-		if (!is_in(m) || room_has_member(r->room, m->user_id) ||
+		if (!member_is_in(m) || room_has_member(r->room, m->user_id) ||
 			text_eq(m->user_id, p->how->sender_id))
 			continue;
 		const struct person *agent = plan_agent(p->f, m->user_id);
@@ -237,7 +231,7 @@ static size_t common_members(
 {
 	size_t n = 0;
 	for (size_t i = 0; i < row->n_members; i++)
-		n += is_in(&row->members[i]) &&
+		n += member_is_in(&row->members[i]) &&
 			room_has_member(room, row->members[i].user_id);
 	return n;
 }
@@ -250,7 +244,7 @@ static size_t fleet_members(
 	size_t n = 0;
 	for (size_t i = 0; i < row->n_members; i++) {
 		const char *id = row->members[i].user_id;
-		n += is_in(&row->members[i]) &&
+		n += member_is_in(&row->members[i]) &&
 			!text_eq(id, p->how->sender_id) &&
 			(fleet_person(p->f, id) || snapshot_agent(p->now, id));
 	}

@@ -415,6 +415,18 @@ static enum rc plan_now(struct reconcile *r, struct arena *a, struct plan *ret,
 	return rc;
 }
 
+/* Of a step that was put off, or of direct rooms that had to wait; 0: none. */
+static int64_t next_attempt(struct reconcile *r, const struct plan *plan,
+	const struct perform_result *res)
+{
+	if (plan->direct_later == 0 || direct_allowance(r) > 0)
+		return res->next_attempt_ms;
+	const int64_t direct = next_direct_ms(r);
+	return res->next_attempt_ms && res->next_attempt_ms < direct
+		? res->next_attempt_ms
+		: direct;
+}
+
 /* Plans and performs; *again: something was done, so look at the plan once
  * more at once. False when this round is over. */
 static bool act(struct reconcile *r, bool *again)
@@ -433,10 +445,7 @@ static bool act(struct reconcile *r, bool *again)
 		store_trouble(r, e.text);
 	else if (plan.n > 0)
 		log_performed(&plan, &res);
-	r->next_attempt_ms = res.next_attempt_ms;
-	if (plan.direct_later > 0 && direct_allowance(r) == 0 &&
-		(!r->next_attempt_ms || next_direct_ms(r) < r->next_attempt_ms))
-		r->next_attempt_ms = next_direct_ms(r);
+	r->next_attempt_ms = next_attempt(r, &plan, &res);
 	*again = res.done > 0 || res.blocked > 0 || res.cut_short || around;
 	r->rounds -= res.direct_made > 0 || res.cut_short;
 	if (res.done > 0)
