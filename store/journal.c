@@ -194,18 +194,24 @@ static void read_step(sqlite3_stmt *q, void *element, struct intern *t)
 	};
 }
 
+/* The steps of a query. */
+static struct rows steps_by(enum sql id, const struct arg *args, size_t n)
+{
+	return (struct rows){
+		.list = id,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = n,
+		.size = sizeof(struct store_step),
+		.read = read_step,
+	};
+}
+
 enum rc store_journal_list(struct store *s, size_t limit, struct arena *a,
 	struct store_step **ret, size_t *n, struct err *e)
 {
 	const struct arg args[] = { N(sql_limit(limit)) };
-	const struct rows rows = {
-		.list = SQL_STEP_LIST,
-		.count = SQL_STATEMENTS,
-		.args = args,
-		.n_args = ARRAY_LEN(args),
-		.size = sizeof(**ret),
-		.read = read_step,
-	};
+	const struct rows rows = steps_by(SQL_STEP_LIST, args, ARRAY_LEN(args));
 
 	return store_list(s, &rows, a, ret, n, e);
 }
@@ -215,14 +221,8 @@ enum rc store_journal_done_of(struct store *s, const char *kind,
 	struct store_step **ret, size_t *n, struct err *e)
 {
 	const struct arg args[] = { T(kind), N(since_ms), N(until_ms) };
-	const struct rows rows = {
-		.list = SQL_STEPS_OF_KIND_DONE,
-		.count = SQL_STATEMENTS,
-		.args = args,
-		.n_args = ARRAY_LEN(args),
-		.size = sizeof(**ret),
-		.read = read_step,
-	};
+	const struct rows rows =
+		steps_by(SQL_STEPS_OF_KIND_DONE, args, ARRAY_LEN(args));
 
 	return store_list(s, &rows, a, ret, n, e);
 }
@@ -231,14 +231,7 @@ enum rc store_journal_get(struct store *s, int64_t id, struct arena *a,
 	struct store_step *ret, struct err *e)
 {
 	const struct arg args[] = { N(id) };
-	const struct rows rows = {
-		.list = SQL_STEP_GET,
-		.count = SQL_STATEMENTS,
-		.args = args,
-		.n_args = ARRAY_LEN(args),
-		.size = sizeof(*ret),
-		.read = read_step,
-	};
+	const struct rows rows = steps_by(SQL_STEP_GET, args, ARRAY_LEN(args));
 	struct store_step *found = NULL;
 	size_t n = 0;
 
@@ -266,14 +259,8 @@ enum rc store_journal_hurried(struct store *s, int64_t since_ms,
 	struct arena *a, struct store_step **ret, size_t *n, struct err *e)
 {
 	const struct arg args[] = { N(since_ms) };
-	const struct rows rows = {
-		.list = SQL_STEPS_HURRIED,
-		.count = SQL_STATEMENTS,
-		.args = args,
-		.n_args = ARRAY_LEN(args),
-		.size = sizeof(**ret),
-		.read = read_step,
-	};
+	const struct rows rows =
+		steps_by(SQL_STEPS_HURRIED, args, ARRAY_LEN(args));
 
 	return store_list(s, &rows, a, ret, n, e);
 }

@@ -8,17 +8,6 @@
 
 #include "base/poison.h"
 
-static enum rc has_row(struct store *s, enum sql id, const struct arg *args,
-	size_t n, bool *ret, struct err *e)
-{
-	store_lock(s);
-	sqlite3_stmt *q = stmt_get(s, id, args, n);
-	enum rc rc = stmt_step(s, q, ret, e);
-	stmt_done(q);
-	store_unlock(s);
-	return rc;
-}
-
 static enum rc is_banned(struct store *s, const struct store_removal *r,
 	bool *ret, struct err *e)
 {
@@ -62,14 +51,14 @@ enum rc store_removal_add(
 	struct store *s, const struct store_removal *r, struct err *e)
 {
 	bool matters = false, known = false, banned = false;
-	enum rc rc = has_row(s, SQL_REMOVAL_MATTERS,
+	enum rc rc = store_ask(s, SQL_REMOVAL_MATTERS,
 		ARGS(T(r->room_id), T(r->user_id), T(r->by), N(r->at_ms)),
-		&matters, e);
+		&matters, NULL, e);
 
 	if (rc == RC_OK && matters && r->event_id)
-		rc = has_row(s, SQL_REMOVAL_KNOWN,
+		rc = store_ask(s, SQL_REMOVAL_KNOWN,
 			ARGS(T(r->room_id), T(r->user_id), T(r->event_id)),
-			&known, e);
+			&known, NULL, e);
 	if (rc != RC_OK || !matters || known)
 		return rc;
 	if (!r->ban)
@@ -84,9 +73,9 @@ enum rc store_removal_lost(
 	struct store *s, const struct store_removal *r, struct err *e)
 {
 	bool is = false;
-	enum rc rc = has_row(s, SQL_REMOVAL_IS_LOST,
+	enum rc rc = store_ask(s, SQL_REMOVAL_IS_LOST,
 		ARGS(T(r->room_id), T(r->user_id), T(r->event_id), N(r->at_ms)),
-		&is, e);
+		&is, NULL, e);
 
 	if (rc != RC_OK || !is)
 		return rc;

@@ -116,27 +116,13 @@ enum rc store_old_room_left(struct store *s, const char *room_id, struct err *e)
 	return store_write(s, SQL_OLD_ROOM_NOT, ARGS(T(room_id)), e);
 }
 
-/* Whether a query has a row, and the number in its first column. */
-static enum rc ask(struct store *s, enum sql id, const struct arg *args,
-	size_t n, bool *row, int64_t *number, struct err *e)
-{
-	*row = false;
-	store_lock(s);
-	sqlite3_stmt *q = stmt_get(s, id, args, n);
-	enum rc rc = stmt_step(s, q, row, e);
-	if (rc == RC_OK && *row && number)
-		*number = sqlite3_column_int64(q, 0);
-	stmt_done(q);
-	store_unlock(s);
-	return rc;
-}
-
 enum rc store_room_want(
 	struct store *s, const char *key, bool *new, struct err *e)
 {
 	bool there = false;
 	int64_t wanted = 0;
-	enum rc rc = ask(s, SQL_ROOM_WANTED, ARGS(T(key)), &there, &wanted, e);
+	enum rc rc =
+		store_ask(s, SQL_ROOM_WANTED, ARGS(T(key)), &there, &wanted, e);
 
 	if (rc == RC_OK && !there)
 		return err_set(e, RC_NOT_FOUND,
@@ -165,8 +151,8 @@ enum rc store_room_hold(struct store *s, const char *key, const char *why,
 enum rc store_room_unconfirmed(struct store *s, const char *room_id,
 	int64_t before_ms, bool *ret, struct err *e)
 {
-	return ask(s, SQL_ROOM_UNCONFIRMED, ARGS(T(room_id), N(before_ms)), ret,
-		NULL, e);
+	return store_ask(s, SQL_ROOM_UNCONFIRMED,
+		ARGS(T(room_id), N(before_ms)), ret, NULL, e);
 }
 
 enum rc store_mark_add(struct store *s, const char *room_id,

@@ -59,8 +59,7 @@ void intern_fini(struct intern *t)
 }
 
 /* The count saves the copies of an array that grows. */
-static enum rc rows_count(
-	struct store *s, enum sql id, size_t *ret, struct err *e)
+enum rc rows_count(struct store *s, enum sql id, size_t *ret, struct err *e)
 {
 	bool row = false;
 

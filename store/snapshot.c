@@ -204,28 +204,13 @@ static void share_out(
 	}
 }
 
-static enum rc count_members(
-	struct store *s, enum sql id, size_t *ret, struct err *e)
-{
-	bool row = false;
-
-	if (id == SQL_STATEMENTS)
-		return RC_OK;
-	sqlite3_stmt *q = stmt_get(s, id, NO_ARGS);
-	enum rc rc = stmt_step(s, q, &row, e);
-	if (rc == RC_OK && row)
-		*ret = (size_t)sqlite3_column_int64(q, 0);
-	stmt_done(q);
-	return rc;
-}
-
 static enum rc read_members(struct store *s, enum sql list, enum sql count,
 	struct walk w, struct intern *t, struct err *e)
 {
 	struct store_member *all = NULL;
 	size_t n = 0, cap = 0;
 	bool row = true;
-	enum rc rc = count_members(s, count, &cap, e);
+	enum rc rc = rows_count(s, count, &cap, e);
 
 	if (rc == RC_OK && cap > 0)
 		all = arena_array(t->a, cap, sizeof(*all));

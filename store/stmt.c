@@ -161,3 +161,17 @@ const char *column_intern(sqlite3_stmt *q, int column, struct intern *t)
 		t->a->failed = true;
 	return intern(t, text);
 }
+
+enum rc store_ask(struct store *s, enum sql id, const struct arg *args,
+	size_t n, bool *row, int64_t *number, struct err *e)
+{
+	*row = false;
+	store_lock(s);
+	sqlite3_stmt *q = stmt_get(s, id, args, n);
+	enum rc rc = stmt_step(s, q, row, e);
+	if (rc == RC_OK && *row && number)
+		*number = sqlite3_column_int64(q, 0);
+	stmt_done(q);
+	store_unlock(s);
+	return rc;
+}

@@ -124,6 +124,12 @@ MUST_CHECK enum rc store_change(struct store *s, enum sql id,
 	const struct arg *args, size_t n, const char *what, const char *name,
 	struct err *e);
 
+/* Whether a query has a row, and (where number is not NULL) what its first
+ * column says. */
+MUST_CHECK enum rc store_ask(struct store *s, enum sql id,
+	const struct arg *args, size_t n, bool *row, int64_t *number,
+	struct err *e);
+
 /* A column's text in the arena; NULL for NULL. */
 const char *column_text(sqlite3_stmt *q, int column, struct arena *a);
 
@@ -148,6 +154,10 @@ struct rows {
 	/* Fills one; what cannot be allocated is seen in the arena. */
 	void (*read)(sqlite3_stmt *q, void *element, struct intern *t);
 };
+/* What a query of a count says; *ret stays for SQL_STATEMENTS. The mutex must be
+ * held. */
+MUST_CHECK enum rc rows_count(
+	struct store *s, enum sql id, size_t *ret, struct err *e);
 /* The mutex must be held. *ret is given as the address of any pointer. */
 MUST_CHECK enum rc rows_read(struct store *s, const struct rows *r,
 	struct intern *t, void *ret, size_t *n, struct err *e);

@@ -118,6 +118,7 @@ const char *did_you_mean(
 
 /* matcher.c */
 
+/* The members of a rule, a tree, into rd->rule; what is wrong is a finding. */
 void matcher_read(struct reading *rd, const struct yaml_node *v);
 /* Who the ids are, once all people are known; findings for unknown ones. */
 void matcher_resolve(struct load *ld, const struct matcher *m);
