@@ -198,19 +198,6 @@ MUST_CHECK enum rc hs_joined_members(struct hs *hs, const char *as,
 	const char *room_id, struct arena *a, struct hs_ids *ret,
 	struct err *e);
 
-struct hs_member {
-	const char *user_id, *membership, *event_id;
-	int64_t origin_ts;
-};
-struct hs_members {
-	struct hs_member *items;
-	size_t n;
-};
-/* Every member event of the room, whatever the membership. */
-MUST_CHECK enum rc hs_members(struct hs *hs, const char *as,
-	const char *room_id, struct arena *a, struct hs_members *ret,
-	struct err *e);
-
 struct hs_state_event {
 	const char *type, *state_key, *content; /* JSON text of an object */
 	const char *event_id, *sender;

@@ -297,61 +297,6 @@ enum rc hs_joined_members(struct hs *hs, const char *as, const char *room_id,
 	return rc;
 }
 
-/* Adds a member event; one that is not what it should be says nothing about
- * anybody and is passed over. False when out of memory. */
-static bool add_member(
-	struct arena *a, struct hs_members *all, size_t *cap, struct js event)
-{
-	const char *user = js_get_str(event, "state_key");
-	const char *membership =
-		js_get_str(js_get(event, "content"), "membership");
-	if (user == NULL || membership == NULL ||
-		!text_eq(js_get_str(event, "type"), "m.room.member"))
-		return true;
-
-	struct hs_member *m =
-		arena_push(a, &all->items, &all->n, cap, sizeof(*m));
-	if (m == NULL)
-		return false;
-	const char *event_id = js_get_str(event, "event_id");
-	m->user_id = arena_strdup(a, user);
-	m->membership = arena_strdup(a, membership);
-	m->event_id = arena_strdup(a, event_id != NULL ? event_id : "");
-	if (!js_get_i64(event, "origin_server_ts", &m->origin_ts))
-		m->origin_ts = 0;
-	return m->user_id != NULL && m->membership != NULL &&
-		m->event_id != NULL;
-}
-
-enum rc hs_members(struct hs *hs, const char *as, const char *room_id,
-	struct arena *a, struct hs_members *ret, struct err *e)
-{
-	struct hs_call call = {
-		.method = "GET",
-		.path = ROOM "/members",
-		.ids = { room_id },
-		.as = as,
-	};
-	struct json *doc = NULL;
-	enum rc rc = hs_request(hs, &call, &doc, e);
-	if (rc != RC_OK)
-		return rc;
-
-	struct hs_members all = { 0 };
-	size_t cap = 0;
-	struct js chunk = js_get(json_root(doc), "chunk");
-	if (js_type(chunk) != JS_ARR)
-		rc = hs_bad_answer(hs, "list of member events", e);
-	for (size_t i = 0; i < js_len(chunk) && rc == RC_OK; i++) {
-		if (!add_member(a, &all, &cap, js_at(chunk, i)))
-			rc = err_nomem(e);
-	}
-	if (rc == RC_OK)
-		*ret = all;
-	json_free(doc);
-	return rc;
-}
-
 /* --- state ------------------------------------------------------------- */
 
 /* An empty key is left out of the path, with its slash. */

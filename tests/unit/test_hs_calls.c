@@ -725,41 +725,6 @@ static void joined(void **state)
 		RC_REMOTE);
 }
 
-static void members(void **state)
-{
-	struct fixture *f = *state;
-	struct hs_members m = { 0 };
-	say(f, 200,
-		"{\"chunk\":["
-		"{\"type\":\"m.room.member\",\"state_key\":\"@a:hs\","
-		"\"event_id\":\"$1\",\"origin_server_ts\":1700000000123,"
-		"\"content\":{\"membership\":\"join\"}},"
-		"null,7,{\"type\":\"m.room.member\"},"
-		"{\"type\":\"m.room.member\",\"state_key\":\"@x:hs\","
-		"\"content\":[]},"
-		"{\"type\":\"m.room.name\",\"state_key\":\"\","
-		"\"content\":{\"membership\":\"join\"}},"
-		"{\"type\":\"m.room.member\",\"state_key\":\"@b:hs\","
-		"\"origin_server_ts\":\"soon\","
-		"\"content\":{\"membership\":\"ban\"}}]}");
-	assert_ok(
-		hs_members(f->hs, AGENT, "!r:hs", &f->arena, &m, &f->e), f->e);
-	expect_sent(f, "GET " V3 "/rooms/%21r%3Ahs/members" AS_AGENT, "");
-	assert_int_equal(m.n, 2);
-	assert_string_equal(m.items[0].user_id, "@a:hs");
-	assert_string_equal(m.items[0].membership, "join");
-	assert_string_equal(m.items[0].event_id, "$1");
-	assert_true(m.items[0].origin_ts == INT64_C(1700000000123));
-	assert_string_equal(m.items[1].user_id, "@b:hs");
-	assert_string_equal(m.items[1].membership, "ban");
-	assert_string_equal(m.items[1].event_id, "");
-	assert_int_equal(m.items[1].origin_ts, 0);
-	say(f, 200, "{\"chunk\":null}");
-	assert_rc(
-		hs_members(f->hs, NULL, "!r", &f->arena, &m, &f->e), RC_REMOTE);
-	assert_int_equal(m.n, 2);
-}
-
 /* AS-123. */
 static void room_state(void **state)
 {
@@ -1040,7 +1005,6 @@ int main(void)
 		CASE(taking_back_no_ban),
 		CASE(a_kick_that_is_refused),
 		CASE(joined),
-		CASE(members),
 		CASE(room_state),
 		CASE(all_state_of_a_room),
 		CASE(a_state_that_is_no_list),
