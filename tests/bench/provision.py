@@ -16,7 +16,7 @@ import time
 from urllib.parse import quote, unquote
 
 import organisation
-from service import Measured, pin
+from service import Measured, age, pin
 from support import conduit
 from support.fakehs import FakeHS
 from support.muster import Muster
@@ -232,6 +232,7 @@ class Making(Measured):
     def make(self, hs, bound):
         """From exec until the plan is empty."""
         self.muster.write_config(homeserver={"url": hs.url})
+        age(self.muster)
         began = time.time()
         self.muster.start(ready=False)
         ended = self.daemon.wait_for(

@@ -14,6 +14,7 @@ import time
 import organisation
 import planning
 from provision import Failed, Homeserver, Making
+from service import age
 from support.fleet import Declared
 from support.process import wait_until
 
@@ -52,6 +53,7 @@ class Restart:
         hs.wait_quiet()
         hs.clear_log()
         self.making.forget_log()
+        age(self.muster)
         began = time.time()
         self.muster.start(ready=False)
         ended = self.making.daemon.wait_for(

@@ -2,6 +2,7 @@
 scripted homeserver, everything as declared before the load begins."""
 
 import contextlib
+import glob
 import os
 import shutil
 import socket
@@ -22,6 +23,18 @@ def listens(port):
         socket.create_connection(("127.0.0.1", port), 1).close()
         return True
     return False
+
+
+SETTLES = 2.1  # seconds
+
+
+def age(muster):
+    """Waits until its files are so old that they can't have been written twice
+    in one tick: the service reads again those that are not."""
+    newest = max(os.stat(path).st_ctime for path in
+                 glob.glob(muster.path("*.yaml")) + [muster.path("org.json")]
+                 if os.path.exists(path))
+    time.sleep(max(0, newest + SETTLES - time.time()))
 
 
 def pin(core):
@@ -74,6 +87,7 @@ class Service(Measured):
     def start(self, under=()):
         """Until everything is as declared and nothing is on its way; `under`:
         the words of a program that runs it."""
+        age(self.muster)
         if under:
             self._launch(*under)
         else:
