@@ -3,10 +3,12 @@
  * both sides. `matrix.json` is one file that holds everything that must match;
  * it is replaced whole, its generation only grows, and it carries a digest of
  * its own fields. The agent answers in `ack.<generation>.json`, a new name
- * each time. When the agent is to have no token any more, a tombstone takes the
- * file's place: it says of which generation, and when. Built for NFS (EFS) as it is mounted by default: the directory is
- * opened before each look, nothing is linked, and no change notification is
- * trusted.
+ * each time. Before a rotation the service asks in `rotate.<generation>.json`,
+ * and the agent, its program paused, says so in `paused.<generation>.json`. When
+ * the agent is to have no token any more, a tombstone takes the file's place: it
+ * says of which generation, and when. Built for NFS (EFS) as it is mounted by
+ * default: the directory is opened before each look, nothing is linked, and no
+ * change notification is trusted.
  *
  * Everything here works on an open directory (handoff_dir_open) and is
  * thread-safe for different directories. Secrets are wiped when freed.
@@ -151,9 +153,44 @@ MUST_CHECK enum rc handoff_ack_write(
 MUST_CHECK enum rc handoff_ack_read(
 	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e);
 
-/* The newest generation that was ever acknowledged here and is not far ahead of
- * `known`; 0: none. Where store and file are lost, it says where to go on. */
-MUST_CHECK enum rc handoff_ack_newest(
+/* --- a rotation, in two phases ---------------------------------------------- */
+
+#define HANDOFF_WAIT_MAX_MS (INT64_C(10) * 60 * 1000)
+#define HANDOFF_WHY_MAX 200 /* bytes */
+
+struct handoff_request {
+	int64_t generation; /* that is to come */
+	int64_t wait_ms;    /* for how long the program may stay paused: a
+			       duration, as two hosts' clocks differ */
+	char why[HANDOFF_WHY_MAX + 1]; /* in words; "" */
+};
+/* The service asks: rotate.<generation>.json, mode 0644, the owner as the
+ * file's. RC_EXISTS: this number was asked for already. */
+MUST_CHECK enum rc handoff_request_write(int dirfd,
+	const struct handoff_request *q, int64_t uid, int64_t gid,
+	struct err *e);
+/* RC_NOT_FOUND, RC_CORRUPT as above. A wait_ms that is longer than
+ * HANDOFF_WAIT_MAX_MS is cut to it. */
+MUST_CHECK enum rc handoff_request_read(int dirfd, int64_t generation,
+	struct handoff_request *ret, struct err *e);
+/* The newest generation that is asked for here, newer than `known` and not far
+ * ahead of it; 0: none. */
+MUST_CHECK enum rc handoff_request_newest(
+	int dirfd, int64_t known, int64_t *ret, struct err *e);
+/* Nothing came of it: an agent that sees it only now shall not pause. Nothing
+ * there is fine. */
+MUST_CHECK enum rc handoff_request_remove(
+	int dirfd, int64_t generation, struct err *e);
+/* The agent's answer: paused.<generation>.json, as an acknowledgement. */
+MUST_CHECK enum rc handoff_paused_write(
+	int dirfd, const struct handoff_ack *paused, struct err *e);
+MUST_CHECK enum rc handoff_paused_read(
+	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e);
+
+/* The newest generation that any name here has (ack, rotate, paused) and that
+ * is not far ahead of `known`; 0: none. A new one is numbered after it: where
+ * store and file are lost, and where a number was skipped. */
+MUST_CHECK enum rc handoff_newest(
 	int dirfd, int64_t known, int64_t *ret, struct err *e);
 
 /*
