@@ -1,6 +1,7 @@
 /*
- * The agent's answer: one small file a generation, under a name that nobody
- * has looked for before, so that no cache can hide it.
+ * The agent's answers, that it is paused and that it has the token: one small
+ * file a generation, under a name that nobody has looked for before, so that no
+ * cache can hide it.
  */
 #include "handoff/handoff.h"
 
@@ -26,12 +27,8 @@ static enum rc copy_text(struct js file, const char *name, const char *key,
 static enum rc decode(struct js file, const char *name, int64_t generation,
 	struct handoff_ack *ret, struct err *e)
 {
-	struct handoff_ack ack;
-	enum rc rc = handoff_get_number(
-		file, name, "generation", 1, &ack.generation, e);
-	if (rc == RC_OK && ack.generation != generation)
-		rc = err_set(e, RC_CORRUPT, "%s: is of generation %lld", name,
-			(long long)ack.generation);
+	struct handoff_ack ack = { .generation = generation };
+	enum rc rc = handoff_check_generation(file, name, generation, e);
 	if (rc == RC_OK)
 		rc = copy_text(file, name, "user_id", ack.user_id,
 			sizeof(ack.user_id), e);
@@ -48,11 +45,11 @@ static enum rc decode(struct js file, const char *name, int64_t generation,
 	return rc;
 }
 
-enum rc handoff_ack_read(
-	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e)
+static enum rc read_answer(int dirfd, const char *kind, int64_t generation,
+	struct handoff_ack *ret, struct err *e)
 {
 	char name[HANDOFF_NAME_MAX];
-	handoff_ack_name(generation, name);
+	handoff_name(kind, generation, name);
 	struct json *doc = NULL;
 	enum rc rc = handoff_load(dirfd, name, &doc, e);
 	if (rc == RC_OK)
@@ -61,10 +58,10 @@ enum rc handoff_ack_read(
 	return rc;
 }
 
-static bool answered(int dirfd, const struct handoff_ack *ack)
+static bool answered(int dirfd, const char *kind, const struct handoff_ack *ack)
 {
 	struct handoff_ack old;
-	return handoff_ack_read(dirfd, ack->generation, &old, NULL) == RC_OK &&
+	return read_answer(dirfd, kind, ack->generation, &old, NULL) == RC_OK &&
 		text_eq(old.user_id, ack->user_id) &&
 		text_eq(old.device_id, ack->device_id);
 }
@@ -78,17 +75,17 @@ static bool writable(const struct handoff_ack *ack)
 		handoff_value_ok(ack->agent, sizeof(ack->agent) - 1);
 }
 
-enum rc handoff_ack_write(
-	int dirfd, const struct handoff_ack *ack, struct err *e)
+static enum rc write_answer(int dirfd, const char *kind,
+	const struct handoff_ack *ack, struct err *e)
 {
 	if (!writable(ack))
 		return err_set(e, RC_INVALID,
 			"an acknowledgement's texts must not be empty or have "
 			"control characters, its numbers not be negative");
-	if (answered(dirfd, ack))
+	if (answered(dirfd, kind, ack))
 		return RC_OK;
 	char name[HANDOFF_NAME_MAX];
-	handoff_ack_name(ack->generation, name);
+	handoff_name(kind, ack->generation, name);
 	struct buf text;
 	buf_init(&text, LIMIT_HANDOFF_FILE);
 	struct jb jb;
@@ -111,27 +108,26 @@ enum rc handoff_ack_write(
 	return rc;
 }
 
-struct newest {
-	int64_t known, generation;
-};
-
-static void note_newest(int dirfd, const char *name, void *arg)
+enum rc handoff_ack_read(
+	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e)
 {
-	(void)dirfd;
-	struct newest *n = arg;
-	struct str kind;
-	int64_t of = handoff_name_generation(str_of(name), &kind);
-	if (str_eq(kind, "ack") && of > n->generation &&
-		!handoff_is_far(of, n->known))
-		n->generation = of;
+	return read_answer(dirfd, HANDOFF_ACK, generation, ret, e);
 }
 
-enum rc handoff_ack_newest(
-	int dirfd, int64_t known, int64_t *ret, struct err *e)
+enum rc handoff_ack_write(
+	int dirfd, const struct handoff_ack *ack, struct err *e)
 {
-	struct newest n = { .known = known };
-	enum rc rc = handoff_each_name(dirfd, note_newest, &n, e);
-	if (rc == RC_OK)
-		*ret = n.generation;
-	return rc;
+	return write_answer(dirfd, HANDOFF_ACK, ack, e);
+}
+
+enum rc handoff_paused_read(
+	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e)
+{
+	return read_answer(dirfd, HANDOFF_PAUSED, generation, ret, e);
+}
+
+enum rc handoff_paused_write(
+	int dirfd, const struct handoff_ack *paused, struct err *e)
+{
+	return write_answer(dirfd, HANDOFF_PAUSED, paused, e);
 }

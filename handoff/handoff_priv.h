@@ -15,11 +15,15 @@
 #define HANDOFF_OWNER_NEEDS                                                    \
 	"handoff.owner needs the capabilities CAP_CHOWN and CAP_DAC_OVERRIDE"
 
-/* "ack.9007199254740991.json" and its like. */
+/* "paused.9007199254740991.json" and its like. */
 #define HANDOFF_NAME_MAX 64
+#define HANDOFF_ACK "ack"
+#define HANDOFF_ROTATE "rotate"
+#define HANDOFF_PAUSED "paused"
 
-/* The name of a generation's acknowledgement. */
-void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX]);
+/* The name of a generation's file of this kind. */
+void handoff_name(
+	const char *kind, int64_t generation, char out[HANDOFF_NAME_MAX]);
 /* "ack.7.json" and its like: the generation, and which kind ("ack"); 0 for any
  * other name. */
 int64_t handoff_name_generation(struct str name, struct str *kind);
@@ -28,6 +32,11 @@ typedef void handoff_visit(int dirfd, const char *name, void *arg);
 /* Visits each name in the directory, in no order. */
 MUST_CHECK enum rc handoff_each_name(
 	int dirfd, handoff_visit *visit, void *arg, struct err *e);
+
+/* Removes the generation's file of this kind, if there is one: it is of
+ * something else that had this number. */
+MUST_CHECK enum rc handoff_remove(
+	int dirfd, const char *kind, int64_t generation, struct err *e);
 
 /* As handoff_set(), a tombstone. */
 MUST_CHECK enum rc handoff_set_revoked(
@@ -42,6 +51,9 @@ MUST_CHECK enum rc handoff_load(
 /* The member as a value of at most max bytes (borrowed), or RC_CORRUPT. */
 MUST_CHECK enum rc handoff_get_text(struct js file, const char *name,
 	const char *key, size_t max, const char **ret, struct err *e);
+/* "generation", which has to be the one that the name says, or RC_CORRUPT. */
+MUST_CHECK enum rc handoff_check_generation(
+	struct js file, const char *name, int64_t generation, struct err *e);
 /* The member as a number of at least min, or RC_CORRUPT. */
 MUST_CHECK enum rc handoff_get_number(struct js file, const char *name,
 	const char *key, int64_t min, int64_t *ret, struct err *e);

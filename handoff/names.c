@@ -15,11 +15,14 @@
 
 #include "base/poison.h"
 
-static const char *const kinds[] = { "ack", "rotate", "paused" };
+static const char *const kinds[] = { HANDOFF_ACK, HANDOFF_ROTATE,
+	HANDOFF_PAUSED };
 
-void handoff_ack_name(int64_t generation, char out[HANDOFF_NAME_MAX])
+void handoff_name(
+	const char *kind, int64_t generation, char out[HANDOFF_NAME_MAX])
 {
-	snprintf(out, HANDOFF_NAME_MAX, "ack.%" PRId64 ".json", generation);
+	snprintf(
+		out, HANDOFF_NAME_MAX, "%s.%" PRId64 ".json", kind, generation);
 }
 
 int64_t handoff_name_generation(struct str name, struct str *kind)
@@ -64,5 +67,28 @@ enum rc handoff_each_name(
 	}
 	enum rc rc = read_names(dir, visit, arg, e);
 	closedir(dir);
+	return rc;
+}
+
+struct newest {
+	int64_t known, generation;
+};
+
+static void note_newest(int dirfd, const char *name, void *arg)
+{
+	(void)dirfd;
+	struct newest *n = arg;
+	struct str kind;
+	int64_t of = handoff_name_generation(str_of(name), &kind);
+	if (of > n->generation && !handoff_is_far(of, n->known))
+		n->generation = of;
+}
+
+enum rc handoff_newest(int dirfd, int64_t known, int64_t *ret, struct err *e)
+{
+	struct newest n = { .known = known };
+	enum rc rc = handoff_each_name(dirfd, note_newest, &n, e);
+	if (rc == RC_OK)
+		*ret = n.generation;
 	return rc;
 }

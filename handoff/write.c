@@ -64,18 +64,6 @@ static enum rc may_replace(int dirfd, const struct handoff *h, struct err *e)
 	return rc;
 }
 
-/* Before the file is there: afterwards it may be its reader's. */
-static enum rc remove_stale_ack(int dirfd, int64_t generation, struct err *e)
-{
-	char name[HANDOFF_NAME_MAX];
-	handoff_ack_name(generation, name);
-	/* A directory of that name answers nothing. */
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT || errno == EISDIR)
-		return RC_OK;
-	return err_set(
-		e, RC_IO, "%s: cannot be removed: %s", name, strerror(errno));
-}
-
 static bool same_who(const struct handoff *a, const struct handoff *b)
 {
 	return text_eq(a->user_id, b->user_id) &&
@@ -180,7 +168,9 @@ enum rc handoff_write(int dirfd, const struct handoff *h, int64_t uid,
 	if (rc == RC_OK)
 		rc = encode(h, &text, e);
 	if (rc == RC_OK)
-		rc = remove_stale_ack(dirfd, h->generation, e);
+		/* Before the file is there: afterwards it may be its
+		 * reader's. */
+		rc = handoff_remove(dirfd, HANDOFF_ACK, h->generation, e);
 	if (rc == RC_OK)
 		rc = put(dirfd, h, &text, uid, gid, e);
 	buf_wipe(&text);

@@ -175,7 +175,7 @@ static enum rc begin_generation(struct work *w, int dirfd, int64_t newest,
 	const struct secret *good, struct err *e)
 {
 	int64_t acked = 0;
-	enum rc rc = handoff_ack_newest(dirfd, newest, &acked, e);
+	enum rc rc = handoff_newest(dirfd, newest, &acked, e);
 	if (rc != RC_OK)
 		return err_wrap(e, rc, "the directory of its hand-off");
 	if (acked > newest)

@@ -1,6 +1,6 @@
 /*
  * The files of a hand-off, in a directory into which others can write. The
- * input is a matrix.json, an acknowledgement, and a name.
+ * input is a matrix.json, an acknowledgement, a request, and a name.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -118,7 +118,26 @@ static void check_ack(int dir, const char *p, size_t n)
 		HOLDS(ack.generation == 7 && ack.at_ms >= 0 &&
 			is_value(ack.user_id) && is_value(ack.device_id) &&
 			is_value(ack.agent));
-	HOLDS(handoff_ack_newest(dir, 1, &newest, &e) == RC_OK && newest == 7);
+	HOLDS(handoff_newest(dir, 1, &newest, &e) == RC_OK && newest == 7);
+}
+
+static void check_request(int dir, const char *p, size_t n)
+{
+	struct handoff_request q;
+	struct err e = { 0 };
+	int64_t newest = -1;
+
+	put(dir, "rotate.7.json", p, n);
+	enum rc rc = handoff_request_read(dir, 7, &q, &e);
+	HOLDS(rc == RC_OK || rc == RC_CORRUPT || rc == RC_TOO_LARGE);
+	HOLDS(handoff_request_newest(dir, 1, &newest, NULL) == RC_OK);
+	HOLDS(newest == (rc == RC_OK ? 7 : 0));
+	if (rc == RC_OK)
+		HOLDS(q.generation == 7 && q.wait_ms > 0 &&
+			q.wait_ms <= 600000 && strlen(q.why) <= 200 &&
+			fuzz_is_clean(q.why));
+	else
+		HOLDS(fuzz_is_clean(e.text));
 }
 
 static void check_name(const char *name)
@@ -156,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		check_signed(dir, json_root(doc));
 	json_free(doc);
 	check_ack(dir, (const char *)p, n);
+	check_request(dir, (const char *)p, n);
 	check_name(text);
 	free(text);
 	return 0;

@@ -946,25 +946,30 @@ static void an_ack_of_another_file_ends_with_the_new_one(void **state)
 	handoff_fini(&h);
 }
 
-static void newest_ack_is_found(void **state)
+static void newest_number_is_found(void **state)
 {
 	struct place *p = *state;
 	struct err e = { 0 };
 	int64_t newest = -1;
-	assert_ok(handoff_ack_newest(p->fd, 0, &newest, &e), e);
+	assert_ok(handoff_newest(p->fd, 0, &newest, &e), e);
 	assert_int_equal(newest, 0);
 	static const char *const names[] = { "ack.9.json", "ack.12.json",
-		"ack.3.json", "ack.013.json", "paused.14.json",
-		"rotate.15.json", "ack.16.json.tmp", "ack.1000003.json",
-		"ack.9007199254740991.json" };
+		"ack.3.json", "ack.013.json", "note.17.json", "ack.16.json.tmp",
+		"ack.1000003.json", "ack.9007199254740991.json" };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		put(p->fd, names[i], "x", 1);
-	assert_ok(handoff_ack_newest(p->fd, 0, &newest, &e), e);
+	assert_ok(handoff_newest(p->fd, 0, &newest, &e), e);
 	assert_int_equal(newest, 12);
-	assert_ok(handoff_ack_newest(p->fd, 2, &newest, &e), e);
+	assert_ok(handoff_newest(p->fd, 2, &newest, &e), e);
 	assert_int_equal(newest, 12);
+	put(p->fd, "paused.14.json", "x", 1);
+	assert_ok(handoff_newest(p->fd, 0, &newest, &e), e);
+	assert_int_equal(newest, 14);
+	put(p->fd, "rotate.15.json", "x", 1);
+	assert_ok(handoff_newest(p->fd, 0, &newest, &e), e);
+	assert_int_equal(newest, 15);
 	/* Not more than a million ahead. */
-	assert_ok(handoff_ack_newest(p->fd, 3, &newest, &e), e);
+	assert_ok(handoff_newest(p->fd, 3, &newest, &e), e);
 	assert_int_equal(newest, 1000003);
 }
 
@@ -992,6 +997,188 @@ static void damaged_ack_is_refused_and_replaced(void **state)
 	assert_ok(handoff_ack_write(p->fd, &ack, &e), e);
 	assert_ok(handoff_ack_read(p->fd, 7, &got, &e), e);
 	assert_string_equal(got.agent, "host/1");
+}
+
+/* --- a rotation, in two phases -------------------------------------------- */
+
+static struct handoff_request a_request(int64_t generation, const char *why)
+{
+	struct handoff_request q = { .generation = generation,
+		.wait_ms = 30000 };
+	snprintf(q.why, sizeof(q.why), "%s", why);
+	return q;
+}
+
+static void ask(struct place *p, int64_t generation)
+{
+	struct err e = { 0 };
+	const struct handoff_request q = a_request(generation, "every day");
+	assert_ok(handoff_request_write(p->fd, &q, -1, -1, &e), e);
+}
+
+static void request_is_what_the_format_says(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct handoff_request got;
+	char text[512] = "";
+	assert_rc(handoff_request_read(p->fd, 8, &got, &e), RC_NOT_FOUND);
+	ask(p, 8);
+	int fd = openat(p->fd, "rotate.8.json", O_RDONLY);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	assert_string_equal(text,
+		"{\"generation\":8,\"wait_ms\":30000,"
+		"\"why\":\"every day\"}\n");
+	struct stat st;
+	assert_int_equal(fstatat(p->fd, "rotate.8.json", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	assert_ok(handoff_request_read(p->fd, 8, &got, &e), e);
+	assert_int_equal(got.generation, 8);
+	assert_int_equal(got.wait_ms, 30000);
+	assert_string_equal(got.why, "every day");
+
+	/* A number is asked for once. */
+	const struct handoff_request again = a_request(8, "");
+	assert_rc(handoff_request_write(p->fd, &again, -1, -1, &e), RC_EXISTS);
+	assert_non_null(strstr(e.text, "8 is asked for already"));
+	assert_int_equal(count(p->path), 1);
+
+	assert_ok(handoff_request_remove(p->fd, 8, &e), e);
+	assert_int_equal(count(p->path), 0);
+	assert_ok(handoff_request_remove(p->fd, 8, &e), e);
+	if (geteuid() != 0)
+		return;
+	assert_ok(handoff_request_write(p->fd, &again, 12345, 54321, &e), e);
+	assert_int_equal(fstatat(p->fd, "rotate.8.json", &st, 0), 0);
+	assert_int_equal(st.st_uid, 12345);
+	assert_int_equal(st.st_gid, 54321);
+}
+
+static void request_that_cannot_be_made(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct handoff_request q = a_request(0, "");
+	assert_rc(handoff_request_write(p->fd, &q, -1, -1, &e), RC_INVALID);
+	q = a_request(8, "a\033[2Jb");
+	assert_rc(handoff_request_write(p->fd, &q, -1, -1, &e), RC_INVALID);
+	q = a_request(8, "");
+	q.wait_ms = 0;
+	assert_rc(handoff_request_write(p->fd, &q, -1, -1, &e), RC_INVALID);
+	q.wait_ms = 600001;
+	assert_rc(handoff_request_write(p->fd, &q, -1, -1, &e), RC_INVALID);
+	assert_int_equal(count(p->path), 0);
+}
+
+static void damaged_request_is_refused_and_replaced(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct handoff_request got = { .generation = 99 };
+	static const char *const bad[] = {
+		"{\"generation\":8,\"wait_ms\":30000",
+		"{\"generation\":9,\"wait_ms\":30000,\"why\":\"\"}",
+		"{\"generation\":8,\"wait_ms\":0,\"why\":\"\"}",
+		"{\"generation\":8,\"wait_ms\":-1,\"why\":\"\"}",
+		"{\"generation\":8,\"wait_ms\":\"1\",\"why\":\"\"}",
+		"{\"generation\":8,\"wait_ms\":1,\"why\":null}",
+		"{\"generation\":8,\"wait_ms\":1}",
+		"{\"generation\":8,\"wait_ms\":1,\"why\":\"a\\nb\"}",
+		"{\"why\":\"\"}",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		put(p->fd, "rotate.8.json", bad[i], strlen(bad[i]));
+		assert_rc(handoff_request_read(p->fd, 8, &got, &e), RC_CORRUPT);
+		assert_int_equal(got.generation, 99);
+		assert_non_null(strstr(e.text, "rotate.8.json"));
+	}
+	char text[300];
+	snprintf(text, sizeof(text),
+		"{\"generation\":8,\"wait_ms\":1,\"why\":\"%0201d\"}", 0);
+	put(p->fd, "rotate.8.json", text, strlen(text));
+	assert_rc(handoff_request_read(p->fd, 8, &got, &e), RC_CORRUPT);
+	snprintf(text, sizeof(text),
+		"{\"generation\":8,\"wait_ms\":1,\"why\":\"%0200d\"}", 0);
+	put(p->fd, "rotate.8.json", text, strlen(text));
+	assert_ok(handoff_request_read(p->fd, 8, &got, &e), e);
+	assert_int_equal(strlen(got.why), 200);
+
+	/* Nobody is paused for longer than ten minutes. */
+	static const char forever[] = "{\"generation\":8,\"wait_ms\":"
+				      "9007199254740991,\"why\":\"\"}";
+	put(p->fd, "rotate.8.json", forever, sizeof(forever) - 1);
+	assert_ok(handoff_request_read(p->fd, 8, &got, &e), e);
+	assert_int_equal(got.wait_ms, 600000);
+
+	put(p->fd, "rotate.8.json", bad[0], strlen(bad[0]));
+	ask(p, 8);
+	assert_ok(handoff_request_read(p->fd, 8, &got, &e), e);
+	assert_string_equal(got.why, "every day");
+}
+
+static void newest_request_is_found(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	int64_t newest = -1;
+	assert_ok(handoff_request_newest(p->fd, 7, &newest, &e), e);
+	assert_int_equal(newest, 0);
+	ask(p, 7);
+	assert_ok(handoff_request_newest(p->fd, 7, &newest, &e), e);
+	assert_int_equal(newest, 0);
+	ask(p, 8);
+	ask(p, 10);
+	ask(p, 1000008);
+	put(p->fd, "ack.11.json", "x", 1);
+	put(p->fd, "paused.12.json", "x", 1);
+	/* A stranger's names hide nothing. */
+	put(p->fd, "rotate.13.json", "x", 1);
+	assert_int_equal(mkdirat(p->fd, "rotate.14.json", 0755), 0);
+	assert_int_equal(
+		symlinkat("rotate.10.json", p->fd, "rotate.15.json"), 0);
+	assert_int_equal(mkfifoat(p->fd, "rotate.16.json", 0644), 0);
+	assert_ok(handoff_request_newest(p->fd, 7, &newest, &e), e);
+	assert_int_equal(newest, 10);
+	assert_ok(handoff_request_newest(p->fd, 8, &newest, &e), e);
+	assert_int_equal(newest, 1000008);
+	assert_ok(handoff_request_newest(p->fd, 1000008, &newest, &e), e);
+	assert_int_equal(newest, 0);
+}
+
+static void paused_is_an_answer_of_its_own(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct handoff_ack got, paused = an_ack(8, "host/1");
+	char text[512] = "";
+	assert_rc(handoff_paused_read(p->fd, 8, &got, &e), RC_NOT_FOUND);
+	assert_ok(handoff_paused_write(p->fd, &paused, &e), e);
+	int fd = openat(p->fd, "paused.8.json", O_RDONLY);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	assert_string_equal(text,
+		"{\"generation\":8,\"user_id\":\"" USER "\",\"device_id\":"
+		"\"MUSTER\",\"at_ms\":1772000000123,\"agent\":\"host/1\"}\n");
+	assert_rc(handoff_ack_read(p->fd, 8, &got, &e), RC_NOT_FOUND);
+	/* There already is fine. */
+	paused = an_ack(8, "host/2");
+	assert_ok(handoff_paused_write(p->fd, &paused, &e), e);
+	assert_ok(handoff_paused_read(p->fd, 8, &got, &e), e);
+	assert_int_equal(got.generation, 8);
+	assert_string_equal(got.agent, "host/1");
+	paused = an_ack(9, "");
+	assert_rc(handoff_paused_write(p->fd, &paused, &e), RC_INVALID);
+
+	/* It answers no request that comes after it. */
+	ask(p, 8);
+	assert_rc(handoff_paused_read(p->fd, 8, &got, &e), RC_NOT_FOUND);
+	paused = an_ack(8, "host/3");
+	assert_ok(handoff_paused_write(p->fd, &paused, &e), e);
+	const struct handoff_request again = a_request(8, "");
+	assert_rc(handoff_request_write(p->fd, &again, -1, -1, &e), RC_EXISTS);
+	assert_ok(handoff_paused_read(p->fd, 8, &got, &e), e);
+	assert_string_equal(got.agent, "host/3");
 }
 
 static void age(struct place *p, const char *name, time_t at)
@@ -1073,8 +1260,13 @@ int main(void)
 		CASE(look_tells_missing_from_wrong),
 		CASE(ack_is_written_once),
 		CASE(an_ack_of_another_file_ends_with_the_new_one),
-		CASE(newest_ack_is_found),
+		CASE(newest_number_is_found),
 		CASE(damaged_ack_is_refused_and_replaced),
+		CASE(request_is_what_the_format_says),
+		CASE(request_that_cannot_be_made),
+		CASE(damaged_request_is_refused_and_replaced),
+		CASE(newest_request_is_found),
+		CASE(paused_is_an_answer_of_its_own),
 		CASE(clean_takes_only_what_is_ours_and_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,172 @@
+/*
+ * The service asks for a pause before a rotation, and takes it back when
+ * nothing comes of it.
+ */
+#include "handoff/handoff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "handoff/handoff_priv.h"
+
+#include "base/poison.h"
+
+static bool why_ok(const char *why)
+{
+	return !*why || handoff_value_ok(why, HANDOFF_WHY_MAX);
+}
+
+static enum rc get_why(struct js file, const char *name,
+	char out[HANDOFF_WHY_MAX + 1], struct err *e)
+{
+	const char *why = js_get_str(file, "why");
+	if (!why || !why_ok(why))
+		return err_set(e, RC_CORRUPT,
+			"%s: \"why\" is no text, longer than %d bytes or has "
+			"control characters",
+			name, HANDOFF_WHY_MAX);
+	memcpy(out, why, strlen(why) + 1);
+	return RC_OK;
+}
+
+static enum rc decode(struct js file, const char *name, int64_t generation,
+	struct handoff_request *ret, struct err *e)
+{
+	struct handoff_request q = { .generation = generation };
+	enum rc rc = handoff_check_generation(file, name, generation, e);
+	if (rc == RC_OK)
+		rc = handoff_get_number(
+			file, name, "wait_ms", 1, &q.wait_ms, e);
+	if (rc == RC_OK)
+		rc = get_why(file, name, q.why, e);
+	if (rc != RC_OK)
+		return rc;
+	if (q.wait_ms > HANDOFF_WAIT_MAX_MS)
+		q.wait_ms = HANDOFF_WAIT_MAX_MS;
+	*ret = q;
+	return RC_OK;
+}
+
+enum rc handoff_request_read(int dirfd, int64_t generation,
+	struct handoff_request *ret, struct err *e)
+{
+	char name[HANDOFF_NAME_MAX];
+	handoff_name(HANDOFF_ROTATE, generation, name);
+	struct json *doc = NULL;
+	enum rc rc = handoff_load(dirfd, name, &doc, e);
+	if (rc == RC_OK)
+		rc = decode(json_root(doc), name, generation, ret, e);
+	json_free(doc);
+	return rc;
+}
+
+static bool writable(const struct handoff_request *q)
+{
+	return q->generation >= 1 && q->generation <= HANDOFF_GENERATION_MAX &&
+		q->wait_ms >= 1 && q->wait_ms <= HANDOFF_WAIT_MAX_MS &&
+		why_ok(q->why);
+}
+
+/* A damaged request is none: it may be written over. */
+static enum rc may_ask(
+	int dirfd, const struct handoff_request *q, struct err *e)
+{
+	struct handoff_request old;
+	enum rc rc = handoff_request_read(dirfd, q->generation, &old, e);
+	if (handoff_is_none(rc))
+		return RC_OK;
+	return rc != RC_OK
+		? rc
+		: err_set(e, RC_EXISTS, "generation %lld is asked for already",
+			  (long long)q->generation);
+}
+
+static enum rc ask(int dirfd, const struct handoff_request *q, int64_t uid,
+	int64_t gid, struct err *e)
+{
+	char name[HANDOFF_NAME_MAX];
+	handoff_name(HANDOFF_ROTATE, q->generation, name);
+	struct buf text;
+	buf_init(&text, LIMIT_HANDOFF_FILE);
+	struct jb jb;
+	jb_init(&jb, &text);
+	jb_obj(&jb, NULL);
+	jb_int(&jb, "generation", q->generation);
+	jb_int(&jb, "wait_ms", q->wait_ms);
+	jb_str(&jb, "why", q->why);
+	jb_end_obj(&jb);
+	buf_addc(&text, '\n');
+	enum rc rc = buf_rc(&text);
+	if (rc == RC_OK)
+		rc = file_replace_at(
+			dirfd, name, text.p, text.n, 0644, uid, gid, e);
+	else
+		rc = err_nomem(e);
+	buf_free(&text);
+	return rc;
+}
+
+enum rc handoff_request_write(int dirfd, const struct handoff_request *q,
+	int64_t uid, int64_t gid, struct err *e)
+{
+	if (!writable(q))
+		return err_set(e, RC_INVALID,
+			"a request's generation must be from 1, its time from "
+			"1 to %lld ms, its reason up to %d bytes without "
+			"control characters",
+			(long long)HANDOFF_WAIT_MAX_MS, HANDOFF_WHY_MAX);
+	enum rc rc = may_ask(dirfd, q, e);
+	if (rc == RC_OK)
+		rc = handoff_remove(dirfd, HANDOFF_PAUSED, q->generation, e);
+	return rc == RC_OK ? ask(dirfd, q, uid, gid, e) : rc;
+}
+
+struct asked {
+	int64_t known, generation;
+};
+
+/* What holds no request is passed over, or a stranger's name would hide the one
+ * that there is. */
+static void note_asked(int dirfd, const char *name, void *arg)
+{
+	struct asked *a = arg;
+	struct handoff_request q;
+	struct str kind;
+	int64_t of = handoff_name_generation(str_of(name), &kind);
+	if (of <= a->known || of <= a->generation ||
+		!str_eq(kind, HANDOFF_ROTATE) || handoff_is_far(of, a->known))
+		return;
+	if (!handoff_is_none(handoff_request_read(dirfd, of, &q, NULL)))
+		a->generation = of;
+}
+
+enum rc handoff_request_newest(
+	int dirfd, int64_t known, int64_t *ret, struct err *e)
+{
+	struct asked a = { .known = known };
+	enum rc rc = handoff_each_name(dirfd, note_asked, &a, e);
+	if (rc == RC_OK)
+		*ret = a.generation;
+	return rc;
+}
+
+enum rc handoff_remove(
+	int dirfd, const char *kind, int64_t generation, struct err *e)
+{
+	char name[HANDOFF_NAME_MAX];
+	handoff_name(kind, generation, name);
+	/* A directory of that name says nothing. */
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT || errno == EISDIR)
+		return RC_OK;
+	return err_set(
+		e, RC_IO, "%s: cannot be removed: %s", name, strerror(errno));
+}
+
+enum rc handoff_request_remove(int dirfd, int64_t generation, struct err *e)
+{
+	return handoff_remove(dirfd, HANDOFF_ROTATE, generation, e);
+}
