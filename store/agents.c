@@ -63,7 +63,24 @@ enum rc store_agent_revoked(struct store *s, const char *user_id,
 	enum rc rc = store_write(
 		s, SQL_HANDOFF_REVOKED, ARGS(T(user_id), N(now_ms)), e);
 
+	if (rc == RC_OK)
+		rc = store_change(s, SQL_AGENT_REVOKE,
+			ARGS(T(user_id), N(0), T(NULL)), "agent", user_id, e);
 	return rc == RC_OK ? store_agent_state(s, user_id, st, now_ms, e) : rc;
+}
+
+enum rc store_agent_revoke(struct store *s, const char *user_id,
+	const char *why, int64_t now_ms, struct err *e)
+{
+	return store_change(s, SQL_AGENT_REVOKE,
+		ARGS(T(user_id), N(now_ms), T(why)), "agent", user_id, e);
+}
+
+enum rc store_agent_token_seen(
+	struct store *s, const char *user_id, int64_t now_ms, struct err *e)
+{
+	return store_change(s, SQL_AGENT_TOKEN_SEEN,
+		ARGS(T(user_id), N(now_ms)), "agent", user_id, e);
 }
 
 enum rc store_agent_error(
@@ -142,6 +159,9 @@ enum rc store_agent_handed_off(struct store *s, const char *user_id,
 		rc = store_write(s, SQL_HANDOFF_TRIM,
 			ARGS(T(user_id), N(generation)), e);
 	if (rc == RC_OK)
+		rc = store_write(s, SQL_ROTATION_ISSUED,
+			ARGS(T(user_id), N(generation), N(now_ms)), e);
+	if (rc == RC_OK)
 		rc = store_agent_state(s, user_id, AGENT_HANDED_OFF, now_ms, e);
 	return rc;
 }
@@ -161,6 +181,9 @@ enum rc store_agent_acked(struct store *s, const char *user_id,
 	if (rc == RC_OK)
 		rc = store_write(
 			s, SQL_AGENT_ACKED, ARGS(T(user_id), N(generation)), e);
+	if (rc == RC_OK)
+		rc = store_write(s, SQL_ROTATION_ANSWERED,
+			ARGS(T(user_id), N(generation), N(now_ms)), e);
 	if (rc == RC_OK)
 		rc = store_write(s, SQL_AGENT_ANSWERED,
 			ARGS(T(user_id), N(generation), N(now_ms)), e);

@@ -73,7 +73,7 @@ enum rc store_forget(struct store *s, struct err *e)
 {
 	static const enum sql all[] = { SQL_FORGET_ROOMS, SQL_FORGET_MEMBERS,
 		SQL_FORGET_STATE, SQL_FORGET_MARKS, SQL_FORGET_OLD_ROOMS,
-		SQL_FORGET_REMOVALS };
+		SQL_FORGET_REMOVALS, SQL_FORGET_ROTATIONS };
 
 	store_lock(s);
 	ids_rooms_changed(&s->ids);

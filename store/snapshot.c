@@ -39,6 +39,42 @@ static enum agent_state agent_state_of(const char *word)
 	return st;
 }
 
+static const char *const rotations[] = {
+#define X(name, word) word,
+	ROTATION_TABLE(X)
+#undef X
+};
+
+const char *rotation_state_name(enum rotation_state st)
+{
+	return st < ROTATION_STATES ? rotations[st] : "unknown";
+}
+
+static enum rotation_state rotation_state_of(const char *word)
+{
+	enum rotation_state st = ROTATION_NONE;
+
+	while (word && st < ROTATION_FAILED && !text_eq(word, rotations[st]))
+		st++;
+	return st;
+}
+
+static void read_rotation(
+	sqlite3_stmt *q, struct store_rotation *r, struct intern *t)
+{
+	*r = (struct store_rotation){
+		.state = rotation_state_of(
+			(const char *)sqlite3_column_text(q, 23)),
+		.run = sqlite3_column_int64(q, 24),
+		.at_once = sqlite3_column_int(q, 25) != 0,
+		.answering = sqlite3_column_int(q, 26) != 0,
+		.generation = sqlite3_column_int64(q, 27),
+		.why = column_intern(q, 28, t),
+		.state_ms = sqlite3_column_int64(q, 29),
+		.error = column_text(q, 30, t->a),
+	};
+}
+
 static void read_agent(sqlite3_stmt *q, void *element, struct intern *t)
 {
 	struct store_agent *a = element;
@@ -62,7 +98,15 @@ static void read_agent(sqlite3_stmt *q, void *element, struct intern *t)
 		.token_sha256 = column_text(q, 13, t->a),
 		.error = column_text(q, 14, t->a),
 		.may_leave = sqlite3_column_int(q, 15) != 0,
+		.written_ms = sqlite3_column_int64(q, 16),
+		.acked_ms = sqlite3_column_int64(q, 17),
+		.acked_by = column_text(q, 18, t->a),
+		.revoke_ms = sqlite3_column_int64(q, 19),
+		.revoke_why = column_text(q, 20, t->a),
+		.rotate_every_ms = sqlite3_column_int64(q, 21),
+		.token_seen_ms = sqlite3_column_int64(q, 22),
 	};
+	read_rotation(q, &a->rotation, t);
 }
 
 static void read_room(sqlite3_stmt *q, void *element, struct intern *t)
@@ -362,13 +406,12 @@ static enum rc list_by(struct store *s, enum sql id, const struct rows *like,
 	return store_list(s, &rows, a, ret, n, e);
 }
 
-enum rc store_agent_get(struct store *s, const char *user_id, struct arena *a,
-	struct store_agent *ret, struct err *e)
+static enum rc one_agent(struct store *s, enum sql id, const char *user_id,
+	struct arena *a, struct store_agent *ret, struct err *e)
 {
 	struct store_agent *rows = NULL;
 	size_t n = 0;
-	enum rc rc =
-		list_by(s, SQL_AGENT_GET, &agents, user_id, a, &rows, &n, e);
+	enum rc rc = list_by(s, id, &agents, user_id, a, &rows, &n, e);
 
 	if (rc == RC_OK && n == 0)
 		rc = err_set(e, RC_NOT_FOUND, "agent %s is not known", user_id);
@@ -377,10 +420,44 @@ enum rc store_agent_get(struct store *s, const char *user_id, struct arena *a,
 	return rc;
 }
 
+enum rc store_agent_get(struct store *s, const char *user_id, struct arena *a,
+	struct store_agent *ret, struct err *e)
+{
+	return one_agent(s, SQL_AGENT_GET, user_id, a, ret, e);
+}
+
+enum rc store_agent_next(struct store *s, const char *user_id, struct arena *a,
+	struct store_agent *ret, struct err *e)
+{
+	return one_agent(s, SQL_AGENT_NEXT, user_id, a, ret, e);
+}
+
 enum rc store_agents_unanswered(struct store *s, struct arena *a,
 	struct store_agent **ret, size_t *n, struct err *e)
 {
 	return list_by(s, SQL_AGENTS_UNANSWERED, &agents, NULL, a, ret, n, e);
+}
+
+enum rc store_rotations_open(struct store *s, struct arena *a,
+	struct store_agent **ret, size_t *n, struct err *e)
+{
+	return list_by(s, SQL_ROTATIONS_OPEN, &agents, NULL, a, ret, n, e);
+}
+
+enum rc store_rotations_due(struct store *s, int64_t now_ms, struct arena *a,
+	struct store_agent **ret, size_t *n, struct err *e)
+{
+	int64_t every_ms = 0;
+	enum rc rc = store_rotate_every_all(s, a, &every_ms, e);
+	const struct arg args[] = { N(now_ms), N(every_ms) };
+	const struct rows due = { .list = SQL_ROTATIONS_DUE,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = ARRAY_LEN(args),
+		.size = sizeof(struct store_agent),
+		.read = read_agent };
+
+	return rc == RC_OK ? store_list(s, &due, a, ret, n, e) : rc;
 }
 
 static enum rc one_room(struct store *s, enum sql id, const char *arg,

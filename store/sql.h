@@ -42,11 +42,19 @@
 /* Agents and rooms as rows; which of them is said after it. */
 #define SQL_AGENTS                                                             \
 	"SELECT a.user_id, sender, declared, name, department, team, "         \
-	"level, state, a.device_id, a.generation, acked_generation, "          \
-	"since_ms, shown_name, token_sha256, error, may_leave FROM agent AS a " \
+	"level, a.state, a.device_id, a.generation, acked_generation, "          \
+	"since_ms, shown_name, token_sha256, a.error, may_leave, written_ms, " \
+	"acked_ms, acked_by, revoke_ms, revoke_why, rotate_every_ms, "         \
+	"token_seen_ms, r.state, run, at_once, answering, r.generation, why, " \
+	"state_ms, r.error FROM agent AS a "                                   \
 	"LEFT JOIN handoff AS h ON h.user_id = a.user_id "                     \
 	"AND h.generation = (SELECT max(generation) FROM handoff "             \
-	"WHERE user_id = a.user_id) "
+	"WHERE user_id = a.user_id) "                                          \
+	"LEFT JOIN rotation AS r ON r.user_id = a.user_id "
+/* As the index rotation_open has it. */
+#define SQL_ROTATION_OPEN                                                      \
+	"(r.state = 'waiting' OR r.state = 'asked' OR r.state = 'clear' "      \
+	"OR r.state = 'issued')"
 #define SQL_ROOMS                                                              \
 	"SELECT key, room_id, maker, rule, held, held_ms, missing_ms, "        \
 	"direct, declared, wanted FROM room AS r "
@@ -65,9 +73,11 @@
 	X(COMMIT, "COMMIT")                                                    \
 	X(ROLLBACK, "ROLLBACK")                                                \
 	/* a homeserver that has forgotten everything */                       \
+	X(FORGET_ROTATIONS, "DELETE FROM rotation")                            \
 	X(FORGET_AGENTS,                                                       \
 	  "UPDATE agent SET state = 'declared', shown_name = NULL, "           \
-	  "error = NULL, since_ms = 0 WHERE state <> 'retired'")               \
+	  "error = NULL, since_ms = 0 WHERE state <> 'retired' "               \
+	  "AND NOT (state = 'blocked' AND generation > 0)")                    \
 	X(FORGET_ROOMS,                                                        \
 	  "UPDATE room SET room_id = NULL, maker = NULL, missing_ms = 0, "     \
 	  "held = NULL")                                                       \
@@ -131,8 +141,58 @@
 	X(AGENT_LIST, SQL_AGENTS "ORDER BY a.user_id")                         \
 	X(AGENT_GET, SQL_AGENTS "WHERE a.user_id = ?1")                        \
 	X(AGENTS_UNANSWERED,                                                   \
-	  SQL_AGENTS "WHERE declared = 1 AND state = 'handed_off' "            \
+	  SQL_AGENTS "WHERE declared = 1 AND a.state = 'handed_off' "          \
 	  "ORDER BY a.user_id")                                                \
+	X(AGENT_NEXT,                                                          \
+	  SQL_AGENTS "WHERE declared = 1 AND a.user_id > ?1 "                  \
+	  "AND (a.state = 'handed_off' OR a.state = 'acknowledged') "          \
+	  "ORDER BY a.user_id LIMIT 1")                                        \
+	X(AGENT_REVOKE,                                                        \
+	  "UPDATE agent SET revoke_ms = ?2, revoke_why = ?3 "                  \
+	  "WHERE user_id = ?1")                                                \
+	X(AGENT_EVERY,                                                         \
+	  "UPDATE agent SET rotate_every_ms = ?2 WHERE user_id = ?1")          \
+	X(AGENTS_EVERY, "UPDATE agent SET rotate_every_ms = 0")                \
+	X(AGENT_TOKEN_SEEN,                                                    \
+	  "UPDATE agent SET token_seen_ms = ?2 WHERE user_id = ?1")            \
+	/* rotations */                                                        \
+	X(ROTATION_WANT,                                                       \
+	  "INSERT INTO rotation (user_id, run, state, at_once, why, state_ms) "\
+	  "VALUES (?1, ?2, 'waiting', ?3, ?4, ?5) "                            \
+	  "ON CONFLICT DO UPDATE SET run = excluded.run, "                     \
+	  "state = excluded.state, at_once = excluded.at_once, "               \
+	  "answering = 0, why = excluded.why, "                \
+	  "state_ms = excluded.state_ms, error = NULL")                        \
+	X(ROTATION_SET,                                                        \
+	  "UPDATE rotation SET state = ?2, error = ?3, state_ms = ?4 "         \
+	  "WHERE user_id = ?1")                                                \
+	X(ROTATION_ASKED,                                                      \
+	  "UPDATE rotation SET state = 'asked', answering = 1, "               \
+	  "generation = ?2, state_ms = ?3 WHERE user_id = ?1")                 \
+	X(ROTATION_ISSUED,                                                     \
+	  "UPDATE rotation SET state = iif(answering = 1, 'issued', 'done'), " \
+	  "generation = ?2, state_ms = ?3, error = NULL "                      \
+	  "WHERE user_id = ?1 AND state = 'clear'")                            \
+	X(ROTATION_ANSWERED,                                                   \
+	  "UPDATE rotation SET state = 'done', state_ms = ?3 "                 \
+	  "WHERE user_id = ?1 AND generation = ?2 "                            \
+	  "AND (state = 'issued' OR state = 'unacknowledged')")                \
+	X(ROTATION_STOP,                                                       \
+	  "UPDATE rotation SET state = 'stopped', error = ?2, state_ms = ?3 "  \
+	  "WHERE run = ?1 AND state = 'waiting'")                              \
+	X(ROTATION_LAST,                                                       \
+	  "SELECT state FROM rotation WHERE run = ?1 AND answering = 1 "       \
+	  "AND (state = 'done' OR state = 'unacknowledged') "                  \
+	  "ORDER BY state_ms DESC, user_id DESC LIMIT 2")                      \
+	X(ROTATIONS_OPEN,                                                      \
+	  SQL_AGENTS "WHERE " SQL_ROTATION_OPEN " ORDER BY run, a.user_id")    \
+	X(ROTATIONS_DUE,                                                       \
+	  SQL_AGENTS "WHERE declared = 1 AND sender = 0 "                      \
+	  "AND (a.state = 'handed_off' OR a.state = 'acknowledged') "          \
+	  "AND iif(rotate_every_ms > 0, rotate_every_ms, ?2) > 0 "             \
+	  "AND written_ms + iif(rotate_every_ms > 0, rotate_every_ms, ?2) "    \
+	  "<= ?1 AND (r.state IS NULL OR NOT " SQL_ROTATION_OPEN ") "          \
+	  "AND coalesce(state_ms, 0) + 3600000 <= ?1 ORDER BY a.user_id")      \
 	/* rooms */                                                            \
 	X(ROOM_DECLARE,                                                        \
 	  "INSERT INTO room (key, direct, declared, alias, rule) "             \

@@ -74,6 +74,38 @@ enum agent_state {
 };
 const char *agent_state_name(enum agent_state st);
 
+/* A new token that somebody asked for. */
+#define ROTATION_TABLE(X)                                                      \
+	X(NONE, "")                                                            \
+	X(WAITING, "waiting") /* its turn has not come */                      \
+	X(ASKED, "asked")   /* to pause: rotate.<generation>.json is there */  \
+	X(CLEAR, "clear")   /* it may log in */                                \
+	X(ISSUED, "issued") /* in its file, and not acknowledged yet */        \
+	X(DONE, "done")                                                        \
+	X(UNANSWERED, "unanswered") /* it did not pause: it has its old one */ \
+	X(UNACKNOWLEDGED, "unacknowledged")                                    \
+	X(STOPPED, "stopped") /* before its turn: others had trouble */        \
+	X(FAILED, "failed")
+
+enum rotation_state {
+#define X(name, word) ROTATION_##name,
+	ROTATION_TABLE(X)
+#undef X
+		ROTATION_STATES
+};
+const char *rotation_state_name(enum rotation_state st);
+
+struct store_rotation {
+	enum rotation_state state;
+	int64_t run;        /* those that were asked for together have one */
+	bool at_once;       /* waits for nobody; ends the old token itself */
+	bool answering;     /* the agent was asked to pause */
+	int64_t generation; /* that it was asked for, or got; 0: not yet */
+	const char *why;    /* NULL */
+	int64_t state_ms;
+	const char *error; /* NULL: none */
+};
+
 struct store_agent {
 	const char *user_id;
 	bool sender;   /* the service's own user */
@@ -89,6 +121,15 @@ struct store_agent {
 				     known to be set */
 	const char *token_sha256; /* hex, of the handed-off token; NULL */
 	const char *error;        /* NULL: none */
+	/* Of the newest hand-off; 0, NULL: not yet. */
+	int64_t written_ms, acked_ms;
+	const char *acked_by;
+	int64_t revoke_ms; /* since when its tokens are to be ended; 0: not */
+	const char *revoke_why;  /* NULL */
+	int64_t rotate_every_ms; /* 0: as all agents */
+	int64_t token_seen_ms;   /* the homeserver knew its token; 0: never
+				     asked */
+	struct store_rotation rotation;
 	bool may_leave;     /* when it is not declared any more, without being
 			   asked for again */
 	bool token_in_hand; /* not stored: set by who holds it */
@@ -111,7 +152,11 @@ MUST_CHECK enum rc store_agent_state(struct store *s, const char *user_id,
 /* An operator lets it go. */
 MUST_CHECK enum rc store_agent_may_leave(
 	struct store *s, const char *user_id, struct err *e);
-/* Its tokens were ended: state retired, or blocked, and so is its hand-off. */
+/* An operator wants its tokens ended. */
+MUST_CHECK enum rc store_agent_revoke(struct store *s, const char *user_id,
+	const char *why, int64_t now_ms, struct err *e);
+/* Its tokens were ended: state retired, or blocked, and so is its hand-off;
+ * nobody has to want it any more. */
 MUST_CHECK enum rc store_agent_revoked(struct store *s, const char *user_id,
 	enum agent_state st, int64_t now_ms, struct err *e);
 /* Sets (or clears, with NULL) the error text. */
@@ -136,6 +181,45 @@ MUST_CHECK enum rc store_agent_handed_off(struct store *s, const char *user_id,
 MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
 	int64_t generation, int64_t acked_ms, const char *by, int64_t now_ms,
 	struct err *e);
+
+/* The homeserver has known its token. */
+MUST_CHECK enum rc store_agent_token_seen(
+	struct store *s, const char *user_id, int64_t now_ms, struct err *e);
+
+/* --- rotations: new tokens that somebody asked for ------------------------- */
+
+/* One is wanted (state waiting), in the place of what was wanted before; the
+ * generation that was asked for last stays, since its number is used up. */
+MUST_CHECK enum rc store_rotation_want(struct store *s, const char *user_id,
+	const struct store_rotation *r, int64_t now_ms, struct err *e);
+/* Moves to a state; issued and done come by themselves, with the hand-off and
+ * the acknowledgement of an agent that was clear to log in. */
+MUST_CHECK enum rc store_rotation_set(struct store *s, const char *user_id,
+	enum rotation_state st, const char *error, int64_t now_ms,
+	struct err *e);
+/* The agent is asked to pause for this generation. */
+MUST_CHECK enum rc store_rotation_asked(struct store *s, const char *user_id,
+	int64_t generation, int64_t now_ms, struct err *e);
+/* Were the last two of a run that had to acknowledge not acknowledged? */
+MUST_CHECK enum rc store_rotation_in_trouble(
+	struct store *s, int64_t run, bool *ret, struct err *e);
+/* Those of a run that still wait are not asked any more. */
+MUST_CHECK enum rc store_rotation_stop(struct store *s, int64_t run,
+	const char *why, int64_t now_ms, struct err *e);
+/* Agents whose rotation has not ended, by run and id. */
+MUST_CHECK enum rc store_rotations_open(struct store *s, struct arena *a,
+	struct store_agent **ret, size_t *n, struct err *e);
+/* How often a new token is wanted: of one agent, or (NULL) of all, whatever was
+ * said of single ones before; 0: never by itself. */
+MUST_CHECK enum rc store_rotate_every(
+	struct store *s, const char *user_id, int64_t every_ms, struct err *e);
+/* What holds for all agents of whom nothing else was said. */
+MUST_CHECK enum rc store_rotate_every_all(
+	struct store *s, struct arena *a, int64_t *ret, struct err *e);
+/* Declared agents whose token is older than that; those whose last rotation
+ * ended within an hour have time. */
+MUST_CHECK enum rc store_rotations_due(struct store *s, int64_t now_ms,
+	struct arena *a, struct store_agent **ret, size_t *n, struct err *e);
 
 /* --- rooms ---------------------------------------------------------------- */
 
@@ -343,6 +427,10 @@ MUST_CHECK enum rc store_agent_get(struct store *s, const char *user_id,
 	struct arena *a, struct store_agent *ret, struct err *e);
 MUST_CHECK enum rc store_room_get(struct store *s, const char *key,
 	struct arena *a, struct store_room *ret, struct err *e);
+/* The declared agent after this id ("": the first) whose token was handed over;
+ * RC_NOT_FOUND: there are no more. */
+MUST_CHECK enum rc store_agent_next(struct store *s, const char *user_id,
+	struct arena *a, struct store_agent *ret, struct err *e);
 /* The declared agents in state handed_off: those who have not answered. */
 MUST_CHECK enum rc store_agents_unanswered(struct store *s, struct arena *a,
 	struct store_agent **ret, size_t *n, struct err *e);
