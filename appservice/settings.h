@@ -106,6 +106,12 @@ enum setting_reload { RELOAD_NO, RELOAD_YES };
 		RELOAD_NO, "the one device of each agent, for life")           \
 	X(HANDOFF_OWNER, "handoff.owner", OWNER, NULL, NULL, RELOAD_NO,        \
 		"\"uid:gid\" for the files; default: our own")                 \
+	X(HANDOFF_WAIT, "handoff.wait", DURATION, "30s", "2s..10m",            \
+		RELOAD_YES,                                                    \
+		"how long an agent may take to pause, and to acknowledge")     \
+	X(HANDOFF_CHECK, "handoff.check", DURATION, "1m", "100ms..24h",        \
+		RELOAD_YES,                                                    \
+		"between whoami calls that check one agent's token")           \
 	X(STORE_PATH, "store.path", PATH, "muster.db", NULL, RELOAD_NO,        \
 		"the database")                                                \
 	X(CONCURRENCY, "reconcile.concurrency", INT, "8", "1..64", RELOAD_NO,  \

@@ -42,6 +42,9 @@ enum hs_kind {
 const char *hs_kind_name(enum hs_kind k);
 /* HS_UNKNOWN for a word that is none. */
 enum hs_kind hs_kind_of(const char *name);
+/* A login on a device ends the token that the device had: seen of Conduit. Others
+ * let it live until the device goes. */
+bool hs_login_ends_token(enum hs_kind k);
 
 /* Shared by all clients of one homeserver; any thread. */
 struct hs_gate;

@@ -33,6 +33,11 @@ enum hs_kind hs_kind_of(const char *name)
 	return HS_UNKNOWN;
 }
 
+bool hs_login_ends_token(enum hs_kind k)
+{
+	return k == HS_CONDUIT;
+}
+
 enum rc hs_versions(struct hs *hs, char server[64], struct err *e)
 {
 	struct hs_call call = {

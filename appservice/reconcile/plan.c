@@ -186,9 +186,18 @@ static bool is_moved(const struct store_agent *row, const struct person *person)
 		!text_eq(row->department, person->department);
 }
 
+/* A new one is wanted, and nobody has to be asked for it any more. */
+static bool is_rotated(const struct store_agent *row)
+{
+	return row && row->rotation.state == ROTATION_CLEAR;
+}
+
 static const char *why_login(
 	const struct store_agent *row, const struct person *person)
 {
+	if (is_rotated(row))
+		return row->rotation.why ? row->rotation.why
+					 : "a new token is wanted";
 	if (is_moved(row, person))
 		return "its department is another: its file is elsewhere";
 	return row && row->generation > 0 ? "its token is not known to be good"
@@ -198,7 +207,7 @@ static const char *why_login(
 static void plan_token(struct planner *p, const struct store_agent *row,
 	const struct person *person, int account)
 {
-	if (is_handed_off(row) && !is_moved(row, person))
+	if (is_handed_off(row) && !is_moved(row, person) && !is_rotated(row))
 		return;
 	int before = account;
 	if (!row || row->state != AGENT_LOGGED_IN || !row->token_in_hand) {
@@ -216,6 +225,16 @@ static void plan_token(struct planner *p, const struct store_agent *row,
 		hand->person = person;
 }
 
+/* An operator takes its tokens away; then it waits for one. */
+static void plan_revoke(struct planner *p, const struct store_agent *row)
+{
+	p->lane = p->plan->lanes++;
+	p->rank = RANK_LEAVERS;
+	plan_add(p, STEP_REVOKE, row->user_id,
+		row->revoke_why ? row->revoke_why
+				: "its tokens are to be ended");
+}
+
 static void plan_agents(struct planner *p)
 {
 	const struct store_agent *row =
@@ -229,9 +248,12 @@ static void plan_agents(struct planner *p)
 		const struct person *person = p->f->agents[i];
 		row = snapshot_agent(p->now, person->user_id);
 		p->ready[i] = NONE;
-		p->usable[i] = !row || row->state != AGENT_BLOCKED;
+		p->usable[i] = !row ||
+			(row->state != AGENT_BLOCKED && !row->revoke_ms);
 		if (!p->usable[i]) {
 			p->plan->blocked++;
+			if (row->revoke_ms)
+				plan_revoke(p, row);
 			continue;
 		}
 		p->lane = p->plan->lanes++;

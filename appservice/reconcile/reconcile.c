@@ -20,6 +20,7 @@
 #include "base/poison.h"
 
 #define TICK_MS 1000  /* acknowledgements are looked for so often */
+#define FAST_MS 200   /* while an agent is asked for something */
 #define SETTLE_MS 150 /* events come in crowds: wait for the crowd */
 #define CONNECT_BASE_MS 1000
 #define CONNECT_MAX_MS 60000
@@ -348,29 +349,34 @@ static void log_performed(
 		LI("put_off", res->put_off));
 }
 
-/* Agents' acknowledgements are looked for every second, whatever else there is
- * to do; trouble with it is said once. */
-static void look_for_acks(struct app *app)
+/* Agents' acknowledgements and their answers to requests are looked for every
+ * second, whatever else there is to do; trouble with it is said once. True when
+ * there is something new to plan. */
+static bool mind_tokens(struct reconcile *r)
 {
 	struct err e = { 0 };
-	size_t waiting = 0;
-	bool well = tokens_look_for_acks(app, &waiting, &e) == RC_OK;
-	struct reconcile *r = app->reconcile;
-	if (!well && !r->acks_trouble)
-		log_warn("acknowledgements could not be looked for",
+	bool clear = false, lost = false;
+	enum rc rc = tokens_look_for_acks(r->app, &e);
+	if (rc == RC_OK)
+		rc = tokens_rotate(r->app, &r->rotating, &clear, &e);
+	if (rc == RC_OK)
+		rc = tokens_check_one(r->app, &lost, &e);
+	if (rc != RC_OK && !r->tokens_trouble)
+		log_warn("agents' answers could not be looked for",
 			LS("error", e.text));
-	r->acks_trouble = !well;
+	r->tokens_trouble = rc != RC_OK;
+	return clear || lost;
 }
 
 /* What else there is to do while a plan is being performed. */
 static enum pressing meanwhile(struct app *app)
 {
 	struct reconcile *r = app->reconcile;
-	look_for_acks(app);
+	const bool pressing = mind_tokens(r);
 	pthread_mutex_lock(&r->lock);
 	bool dirty = r->dirty;
 	pthread_mutex_unlock(&r->lock);
-	if (reload_tick(app))
+	if (reload_tick(app) || pressing)
 		return PRESSING_ALL;
 	return dirty || clock_mono_ms() >= r->next_look_ms ? PRESSING_SOON
 							   : PRESSING_NOT;
@@ -475,7 +481,8 @@ static void repaired(struct reconcile *r)
 static void rest(struct reconcile *r)
 {
 	for (;;) {
-		look_for_acks(r->app);
+		if (mind_tokens(r))
+			return;
 		int64_t ms = r->next_look_ms - clock_mono_ms();
 		if (r->held_pause_ms && r->next_held_ms - clock_mono_ms() < ms)
 			ms = r->next_held_ms - clock_mono_ms();
@@ -484,9 +491,8 @@ static void rest(struct reconcile *r)
 			ms = again;
 		if (app_stopping() || ms <= 0 || reload_tick(r->app))
 			return;
-		if (ms > TICK_MS)
-			ms = TICK_MS;
-		wait_ms(r, ms);
+		const int64_t tick = r->rotating ? FAST_MS : TICK_MS;
+		wait_ms(r, ms < tick ? ms : tick);
 		ping_try(r);
 		if (!app_stopping() && take_dirty(r)) {
 			wait_ms(r, SETTLE_MS);

@@ -32,7 +32,8 @@ struct reconcile {
 	bool looked;           /* the first look is over */
 	int failures;          /* since a plan was performed to its end */
 	int rounds;            /* since the last rest */
-	bool acks_trouble;     /* was there the last time */
+	bool tokens_trouble;   /* was there the last time */
+	bool rotating;         /* rotations have not ended */
 	size_t direct_from;    /* whose turn it is */
 	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
 	int64_t next_held_ms;  /* monotonic */

@@ -7,6 +7,7 @@
 
 #include "appservice/reconcile/work.h"
 #include "appservice/tokens/tokens.h"
+#include "appservice/tokens/tokens_priv.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -50,15 +51,6 @@ static enum rc failed(struct work *w, enum rc rc, struct err *e)
 
 /* --- login ------------------------------------------------------------------ */
 
-/* The homeserver itself does not know the token; or it is none, since it
- * cannot be sent. Anything else may be the word of a proxy, or of a bad day. */
-static bool is_no_token(enum rc rc, const struct hs *hs)
-{
-	return rc == RC_INVALID ||
-		(rc == RC_UNAUTHORIZED &&
-			text_eq(hs_failure(hs)->errcode, "M_UNKNOWN_TOKEN"));
-}
-
 /* Is the token of a file that lies there the agent's, on its device? */
 static enum rc token_is_good(
 	struct work *w, const struct handoff *h, bool *good, struct err *e)
@@ -76,7 +68,7 @@ static enum rc token_is_good(
 	if (rc == RC_OK)
 		*good = text_eq(me.user_id, h->user_id) &&
 			text_eq(me.device_id, h->device_id);
-	else if (is_no_token(rc, as_agent))
+	else if (tokens_is_dead(rc, as_agent))
 		rc = RC_OK;
 	else
 		rc = err_wrap(e, rc, "is the token in its file still good?");
@@ -106,11 +98,21 @@ static enum rc record_file(
 	return work_end(w, rc, e);
 }
 
+static bool is_rotation(const struct store_agent *row)
+{
+	return row->rotation.state == ROTATION_CLEAR;
+}
+
 /* A token in hand: written down as a login, and kept for the file. */
-static enum rc record_login(struct work *w, int64_t generation,
-	const struct secret *token, struct err *e)
+static enum rc record_login(struct work *w, const struct store_agent *row,
+	int64_t generation, const struct secret *token, struct err *e)
 {
 	struct store *s = w->app->store;
+	const struct store_audit audit = { .ms = clock_wall_ms(),
+		.actor = "muster",
+		.action = "rotate",
+		.subject = w->step->subject,
+		.detail = row->rotation.why };
 	if (tokens_keep(w->app->tokens, w->step->subject, generation, token) !=
 		RC_OK)
 		return err_nomem(e);
@@ -118,30 +120,72 @@ static enum rc record_login(struct work *w, int64_t generation,
 	if (rc == RC_OK)
 		rc = store_agent_login(s, w->step->subject, device_of(w->app),
 			generation, clock_wall_ms(), e);
+	if (rc == RC_OK && is_rotation(row))
+		rc = store_audit_add(s, &audit, e);
 	return work_end(w, rc, e);
 }
 
-static enum rc log_in(
-	struct work *w, int dirfd, int64_t generation, struct err *e)
+/* From here on the token in the file may be dead (Conduit ends the old one at a
+ * login), whatever becomes of us. */
+static enum rc doubt_token(struct work *w, struct err *e)
+{
+	struct store *s = w->app->store;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_state(s, w->step->subject, AGENT_REGISTERED,
+			clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
+/* A program that is paused goes on with its old token when its patience is at
+ * its end. */
+static enum rc not_too_late(
+	struct work *w, const struct store_agent *row, struct err *e)
+{
+	const int64_t wait = config_int(&w->app->config, SET_HANDOFF_WAIT);
+	const struct store_rotation *r = &row->rotation;
+	if (!is_rotation(row) || !r->answering ||
+		row->state == AGENT_REGISTERED)
+		return RC_OK;
+	const int64_t waited =
+		tokens_asked_ms(w->app->tokens, row->user_id, r->generation);
+	if (waited >= 0 && waited <= wait - rotation_margin_ms(wait))
+		return RC_OK;
+	return err_set(e, RC_TIMEOUT,
+		"it was too late for a login: the agent does not wait any "
+		"more");
+}
+
+/* Who says that a token is in the wrong hands wants its end, too: some
+ * homeservers let it live beside the new one, until its device goes. */
+static enum rc end_old(
+	struct work *w, const struct store_agent *row, struct err *e)
+{
+	const enum hs_kind kind = (enum hs_kind)atomic_load(&w->app->kind);
+	if (!is_rotation(row) || !row->rotation.at_once ||
+		hs_login_ends_token(kind))
+		return RC_OK;
+	return hs_logout_all(w->hs, w->step->subject, e);
+}
+
+static enum rc log_in(struct work *w, int dirfd, const struct store_agent *row,
+	int64_t generation, struct err *e)
 {
 	const struct setting_value *owner =
 		&w->app->config.v[SET_HANDOFF_OWNER];
-	struct store *s = w->app->store;
 	const char *who = w->step->subject;
 	enum rc rc = handoff_writable(dirfd, owner->uid, owner->gid, e);
 	if (rc == RC_OK)
 		rc = tokens_may_log_in(w->app->tokens, w->hs, e);
-	if (rc != RC_OK)
-		return rc;
-	/* From here on the token in the file may be dead (Conduit ends the old
-	 * one at a login), whatever becomes of us. */
-	rc = store_begin(s, e);
 	if (rc == RC_OK)
-		rc = store_agent_state(
-			s, who, AGENT_REGISTERED, clock_wall_ms(), e);
+		rc = not_too_late(w, row, e);
 	if (rc == RC_OK)
-		rc = store_commit(s, e);
-	store_rollback(s);
+		rc = doubt_token(w, e);
+	if (rc == RC_OK)
+		rc = end_old(w, row, e);
 	if (rc != RC_OK)
 		return rc;
 	struct hs_session session = { 0 };
@@ -153,7 +197,7 @@ static enum rc log_in(
 			"the homeserver logged in %s instead of %s",
 			session.user_id, who);
 	if (rc == RC_OK)
-		rc = record_login(w, generation, &session.token, e);
+		rc = record_login(w, row, generation, &session.token, e);
 	secret_fini(&session.token);
 	return rc;
 }
@@ -170,25 +214,50 @@ static enum rc read_old(
 }
 
 /* A new generation, after all that were ever seen here, for the good token of a
- * file or for that of a new login. */
-static enum rc begin_generation(struct work *w, int dirfd, int64_t newest,
+ * file or for that of a new login. An agent that waits for a certain one gets
+ * that. */
+static enum rc begin_generation(struct work *w, int dirfd,
+	const struct store_agent *row, int64_t newest,
 	const struct secret *good, struct err *e)
 {
-	int64_t acked = 0;
-	enum rc rc = handoff_newest(dirfd, newest, &acked, e);
+	int64_t named = 0;
+	enum rc rc = handoff_newest(dirfd, newest, &named, e);
 	if (rc != RC_OK)
 		return err_wrap(e, rc, "the directory of its hand-off");
-	if (acked > newest)
-		newest = acked;
-	return good ? record_login(w, newest + 1, good, e)
-		    : log_in(w, dirfd, newest + 1, e);
+	int64_t next = (named > newest ? named : newest) + 1;
+	if (is_rotation(row) && row->rotation.answering &&
+		row->rotation.generation > newest)
+		next = row->rotation.generation;
+	return good ? record_login(w, row, next, good, e)
+		    : log_in(w, dirfd, row, next, e);
+}
+
+/* What lies there is taken over where it is as it should be. */
+static enum rc log_in_or_take(struct work *w, int fd,
+	const struct store_agent *row, const struct handoff *old, bool there,
+	struct err *e)
+{
+	bool good = false;
+	int64_t newest = row->generation;
+	enum rc rc = there && !is_rotation(row)
+		? token_is_good(w, old, &good, e)
+		: RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	if (there && old->generation > newest)
+		newest = old->generation;
+	if (good && old->generation >= row->generation &&
+		text_eq(old->homeserver, public_url(w->app)))
+		return record_file(w, old, e);
+	return begin_generation(
+		w, fd, row, newest, good ? &old->access_token : NULL, e);
 }
 
 enum rc step_login(struct work *w, struct err *e)
 {
 	struct handoff old = { 0 };
 	struct store_agent row = { 0 };
-	bool there = false, good = false;
+	bool there = false;
 	int fd = -1;
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
@@ -197,17 +266,8 @@ enum rc step_login(struct work *w, struct err *e)
 	if (rc != RC_OK)
 		return failed(w, rc, e);
 	rc = read_old(fd, row.generation, &old, &there, e);
-	if (rc == RC_OK && there)
-		rc = token_is_good(w, &old, &good, e);
-	int64_t newest = row.generation;
-	if (there && old.generation > newest)
-		newest = old.generation;
-	if (rc == RC_OK && good && old.generation >= row.generation &&
-		text_eq(old.homeserver, public_url(w->app)))
-		rc = record_file(w, &old, e);
-	else if (rc == RC_OK)
-		rc = begin_generation(
-			w, fd, newest, good ? &old.access_token : NULL, e);
+	if (rc == RC_OK)
+		rc = log_in_or_take(w, fd, &row, &old, there, e);
 	close(fd);
 	handoff_fini(&old);
 	return rc == RC_OK ? rc : failed(w, rc, e);

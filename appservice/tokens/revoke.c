@@ -1,7 +1,8 @@
 /*
- * The step `revoke`: an agent that is declared no longer is retired: its tokens
- * are ended on the homeserver, which is asked whether any device is left, and a
- * tombstone takes the place of its hand-off file. Its account stays.
+ * The step `revoke`: the tokens of an agent are ended on the homeserver, which is
+ * asked whether any device is left, and a tombstone takes the place of its
+ * hand-off file. Its account stays. An agent that is declared no longer is
+ * retired by it; one whose tokens an operator takes away is blocked.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,29 +102,51 @@ static enum rc bury(
 	return rc;
 }
 
-enum rc step_revoke(struct work *w, struct err *e)
+/* An operator wants it, and it is of the fleet still. */
+static bool is_blocking(const struct store_agent *row)
+{
+	return row->revoke_ms > 0 && row->declared;
+}
+
+static enum rc record(
+	struct work *w, const struct store_agent *row, struct err *e)
 {
 	struct store *s = w->app->store;
-	const char *who = w->step->subject;
-	struct store_agent row = { 0 };
-	const struct store_audit audit = { .ms = clock_wall_ms(),
+	const bool blocking = is_blocking(row);
+	const int64_t now = clock_wall_ms();
+	const struct store_audit audit = { .ms = now,
 		.actor = "muster",
-		.action = "retire",
-		.subject = who,
-		.detail = "declared no longer: its tokens were ended" };
-	enum rc rc = store_agent_get(s, who, &w->a, &row, e);
+		.action = blocking ? "revoke" : "retire",
+		.subject = row->user_id,
+		.detail = blocking
+			? "its tokens were ended, and no device is left"
+			: "declared no longer: its tokens were ended" };
+	const char *why = arena_printf(&w->a,
+		"its tokens were taken away%s%s: `muster rotate` or `muster "
+		"retry` with its name gives it a new one",
+		row->revoke_why ? " because: " : "",
+		row->revoke_why ? row->revoke_why : "");
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_revoked(s, row->user_id,
+			blocking ? AGENT_BLOCKED : AGENT_RETIRED, now, e);
+	if (rc == RC_OK && blocking)
+		rc = store_agent_error(s, row->user_id, why, e);
+	if (rc == RC_OK)
+		rc = store_audit_add(s, &audit, e);
+	return work_end(w, rc, e);
+}
+
+enum rc step_revoke(struct work *w, struct err *e)
+{
+	struct store_agent row = { 0 };
+	enum rc rc = store_agent_get(
+		w->app->store, w->step->subject, &w->a, &row, e);
 	if (rc == RC_OK)
 		rc = doubt_token(w, e);
 	if (rc == RC_OK)
 		rc = end_tokens(w, e);
 	if (rc == RC_OK)
 		rc = bury(w, &row, e);
-	if (rc == RC_OK)
-		rc = store_begin(s, e);
-	if (rc == RC_OK)
-		rc = store_agent_revoked(
-			s, who, AGENT_RETIRED, clock_wall_ms(), e);
-	if (rc == RC_OK)
-		rc = store_audit_add(s, &audit, e);
-	return work_end(w, rc, e);
+	return rc == RC_OK ? record(w, &row, e) : rc;
 }

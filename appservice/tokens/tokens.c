@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "appservice/tokens/tokens.h"
+#include "appservice/tokens/tokens_priv.h"
 #include "base/clock.h"
 #include "base/str.h"
 
@@ -22,9 +23,21 @@ struct held {
 	struct secret token;
 };
 
+/* Who was asked to pause, and when (monotonic). */
+struct asked {
+	struct asked *next;
+	int64_t generation, at_ms;
+	char user_id[];
+};
+
 struct tokens {
 	pthread_mutex_t lock;
 	struct held *first;
+	struct asked *asked;
+	/* The loop's own. */
+	int64_t due_ms, check_ms; /* monotonic */
+	size_t turn;
+	char checked[TOKENS_USER_MAX];
 
 	/* Held while one asks: the others wait for its answer. */
 	pthread_mutex_t asking;
@@ -43,6 +56,19 @@ struct tokens *tokens_new(void)
 	return t;
 }
 
+/* The lock is held. */
+static struct asked *unlink_asked(struct tokens *t, const char *user_id)
+{
+	for (struct asked **at = &t->asked; *at; at = &(*at)->next) {
+		struct asked *a = *at;
+		if (!text_eq(a->user_id, user_id))
+			continue;
+		*at = a->next;
+		return a;
+	}
+	return NULL;
+}
+
 static void held_free(struct held *h)
 {
 	secret_fini(&h->token);
@@ -54,6 +80,8 @@ void tokens_free(struct tokens *t)
 {
 	if (!t)
 		return;
+	while (t->asked)
+		free(unlink_asked(t, t->asked->user_id));
 	while (t->first) {
 		struct held *h = t->first;
 		t->first = h->next;
@@ -125,6 +153,77 @@ bool tokens_in_hand(struct tokens *t, const char *user_id)
 		found = text_eq(h->user_id, user_id);
 	pthread_mutex_unlock(&t->lock);
 	return found;
+}
+
+/* --- who was asked to pause ------------------------------------------------- */
+
+enum rc tokens_asked(struct tokens *t, const char *user_id, int64_t generation)
+{
+	const size_t n = strlen(user_id) + 1;
+	struct asked *a = malloc(sizeof(*a) + n);
+	if (!a)
+		return RC_NOMEM;
+	a->generation = generation;
+	a->at_ms = clock_mono_ms();
+	memcpy(a->user_id, user_id, n);
+	pthread_mutex_lock(&t->lock);
+	struct asked *old = unlink_asked(t, user_id);
+	a->next = t->asked;
+	t->asked = a;
+	pthread_mutex_unlock(&t->lock);
+	free(old);
+	return RC_OK;
+}
+
+int64_t tokens_asked_ms(
+	struct tokens *t, const char *user_id, int64_t generation)
+{
+	int64_t ms = -1;
+	pthread_mutex_lock(&t->lock);
+	for (struct asked *a = t->asked; a && ms < 0; a = a->next)
+		if (a->generation == generation && text_eq(a->user_id, user_id))
+			ms = clock_mono_ms() - a->at_ms;
+	pthread_mutex_unlock(&t->lock);
+	return ms;
+}
+
+void tokens_forget_asked(struct tokens *t, const char *user_id)
+{
+	pthread_mutex_lock(&t->lock);
+	struct asked *old = unlink_asked(t, user_id);
+	pthread_mutex_unlock(&t->lock);
+	free(old);
+}
+
+bool tokens_due(struct tokens *t, int64_t every_ms)
+{
+	const int64_t now = clock_mono_ms();
+	if (now < t->due_ms)
+		return false;
+	t->due_ms = now + every_ms;
+	return true;
+}
+
+bool tokens_check_due(struct tokens *t, int64_t every_ms)
+{
+	const int64_t now = clock_mono_ms();
+	const bool first = t->check_ms == 0;
+	if (!first && now < t->check_ms)
+		return false;
+	t->check_ms = now + every_ms;
+	return !first;
+}
+
+char *tokens_checked_last(struct tokens *t)
+{
+	return t->checked;
+}
+
+size_t tokens_turn(struct tokens *t, size_t n, size_t many)
+{
+	const size_t from = n > 0 ? t->turn % n : 0;
+	t->turn = from + many;
+	return from;
 }
 
 /* --- are there logins ------------------------------------------------------- */

@@ -49,8 +49,22 @@ MUST_CHECK enum rc step_login(struct work *w, struct err *e);
  * generation got there before it. */
 MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
 
-/* The step `revoke` (revoke.c). */
+/* The step `revoke` (revoke.c): of an agent that is retired, or whose tokens an
+ * operator wants ended, which is blocked then. */
 MUST_CHECK enum rc step_revoke(struct work *w, struct err *e);
+
+/*
+ * Rotations that were asked for (rotate.c): asks agents to pause, a few at a
+ * time, looks for their answers, and gives up on those who are late. *open:
+ * there are some that have not ended; *clear: one more is clear to log in, which
+ * the plan does. By the loop's thread.
+ */
+MUST_CHECK enum rc tokens_rotate(
+	struct app *app, bool *open, bool *clear, struct err *e);
+/* Every handoff.check, asks the homeserver about the token in the file of one
+ * agent, each in its turn (check.c); one that it does not know gets a new one:
+ * *lost. By the loop's thread, with its client's gate. */
+MUST_CHECK enum rc tokens_check_one(struct app *app, bool *lost, struct err *e);
 
 /*
  * Compares each handed-off file with what the store knows of it: an agent
@@ -59,11 +73,7 @@ MUST_CHECK enum rc step_revoke(struct work *w, struct err *e);
  */
 MUST_CHECK enum rc tokens_check_files(struct app *app, struct err *e);
 
-/*
- * Looks for acknowledgements of agents that have not answered yet; *waiting
- * says how many still have not.
- */
-MUST_CHECK enum rc tokens_look_for_acks(
-	struct app *app, size_t *waiting, struct err *e);
+/* Looks for acknowledgements of agents that have not answered yet. */
+MUST_CHECK enum rc tokens_look_for_acks(struct app *app, struct err *e);
 
 #endif

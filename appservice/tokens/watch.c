@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "appservice/tokens/tokens.h"
+#include "appservice/tokens/tokens_priv.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -13,15 +14,22 @@
 
 #include "base/poison.h"
 
-static enum rc open_of(
-	struct app *app, const struct person *p, int *fd, struct err *e)
+enum rc tokens_open_dir(
+	struct app *app, const char *user_id, int *fd, struct err *e)
 {
+	const struct person *p = fleet_person(&app->fleet, user_id);
+	if (!p)
+		return err_set(
+			e, RC_NOT_FOUND, "%s is not in the fleet", user_id);
 	char *path = handoff_path(config_text(&app->config, SET_HANDOFF_ROOT),
 		p->department, p->localpart);
 	enum rc rc = path ? handoff_dir_open(path, fd, e) : err_nomem(e);
 	free(path);
 	return rc;
 }
+
+#define SOON_MS 5000
+#define IN_TURN 64
 
 static const char *wrong_with(
 	struct app *app, const struct handoff *h, const struct store_agent *row)
@@ -43,7 +51,7 @@ static const char *wrong_with(
 	return NULL;
 }
 
-static enum rc needs_login(
+enum rc tokens_needs_login(
 	struct app *app, const char *user_id, const char *why, struct err *e)
 {
 	log_warn("an agent needs a new token", LS("agent", user_id),
@@ -66,7 +74,7 @@ static enum rc check_file(struct app *app, const struct person *p,
 	struct handoff h = { 0 };
 	struct err why = { 0 };
 	int fd = -1;
-	enum rc rc = open_of(app, p, &fd, &why);
+	enum rc rc = tokens_open_dir(app, p->user_id, &fd, &why);
 	if (rc == RC_OK)
 		rc = handoff_read(fd, &h, &why);
 	if (fd >= 0)
@@ -81,7 +89,7 @@ static enum rc check_file(struct app *app, const struct person *p,
 		: rc == RC_NOT_FOUND    ? "its file is gone"
 					: why.text;
 	handoff_fini(&h);
-	return wrong ? needs_login(app, p->user_id, wrong, e) : RC_OK;
+	return wrong ? tokens_needs_login(app, p->user_id, wrong, e) : RC_OK;
 }
 
 static bool has_file(const struct store_agent *row)
@@ -120,35 +128,41 @@ static enum rc record_ack(struct app *app, const struct handoff_ack *ack,
 	return rc;
 }
 
-static enum rc look_for_ack(struct app *app, const struct store_agent *row,
-	size_t *waiting, struct err *e)
+static enum rc look_for_ack(
+	struct app *app, const struct store_agent *row, struct err *e)
 {
 	struct handoff_ack ack = { 0 };
 	int fd = -1;
-	const struct person *p = fleet_person(&app->fleet, row->user_id);
-	if (!p)
-		return RC_OK;
-	bool answered = open_of(app, p, &fd, NULL) == RC_OK &&
+	bool answered =
+		tokens_open_dir(app, row->user_id, &fd, NULL) == RC_OK &&
 		handoff_ack_read(fd, row->generation, &ack, NULL) == RC_OK &&
 		text_eq(ack.user_id, row->user_id) &&
 		text_eq(ack.device_id, row->device_id);
 	if (fd >= 0)
 		close(fd);
-	if (answered)
-		return record_ack(app, &ack, row->user_id, e);
-	*waiting += 1;
-	return RC_OK;
+	return answered ? record_ack(app, &ack, row->user_id, e) : RC_OK;
 }
 
-enum rc tokens_look_for_acks(struct app *app, size_t *waiting, struct err *e)
+/* Its answer is about to come, or is waited for. */
+static bool is_pressing(const struct store_agent *row)
+{
+	const int64_t age = clock_wall_ms() - row->since_ms;
+	return row->rotation.state == ROTATION_ISSUED ||
+		(age >= 0 && age < SOON_MS);
+}
+
+/* Who has a token and does not answer is not running: of those so many are
+ * looked at each time, in turns. */
+enum rc tokens_look_for_acks(struct app *app, struct err *e)
 {
 	struct arena a = { 0 };
 	struct store_agent *agents = NULL;
 	size_t n = 0;
-	*waiting = 0;
 	enum rc rc = store_agents_unanswered(app->store, &a, &agents, &n, e);
+	const size_t from = tokens_turn(app->tokens, n, IN_TURN);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
-		rc = look_for_ack(app, &agents[i], waiting, e);
+		if ((i + n - from) % n < IN_TURN || is_pressing(&agents[i]))
+			rc = look_for_ack(app, &agents[i], e);
 	arena_free(&a);
 	return rc;
 }

@@ -1,0 +1,341 @@
+/*
+ * Rotations: agents get a new token while they run. Whose turn it is is asked to
+ * pause; who has paused is clear to log in, and the plan does the rest; who does
+ * not answer keeps what it has. Nobody else's time is known: both sides measure
+ * for how long they have waited, and here the measure is lost with the process,
+ * after which an agent is asked once more.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "appservice/tokens/tokens.h"
+#include "appservice/tokens/tokens_priv.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "handoff/handoff.h"
+
+#include "base/poison.h"
+
+#define FLYING 4       /* that many are asked at a time */
+#define MARGIN_MS 5000 /* no login in the last of the agent's patience */
+#define DUE_EVERY_MS 60000
+
+struct rotation_round {
+	struct app *app;
+	struct store_agent *rows;
+	size_t n, flying;
+	int64_t wait_ms;
+	bool clear; /* somebody is, who was not before */
+};
+
+/* --- one change ---------------------------------------------------------------- */
+
+static enum rc end_change(struct app *app, enum rc rc, struct err *e)
+{
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+static enum rc move(struct rotation_round *r, const struct store_agent *row,
+	enum rotation_state st, const char *why, struct err *e)
+{
+	struct store *s = r->app->store;
+	if (why)
+		log_warn("a rotation", LS("agent", row->user_id),
+			LS("state", rotation_state_name(st)), LS("why", why));
+	enum rc rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_set(
+			s, row->user_id, st, why, clock_wall_ms(), e);
+	rc = end_change(r->app, rc, e);
+	r->clear |= rc == RC_OK && st == ROTATION_CLEAR;
+	return rc;
+}
+
+static bool is_handed_off(const struct store_agent *row)
+{
+	return row->state == AGENT_HANDED_OFF ||
+		row->state == AGENT_ACKNOWLEDGED;
+}
+
+/* --- asking ----------------------------------------------------------------------- */
+
+/* The number after all that were ever asked for, or seen in its directory. */
+static enum rc number_for(
+	int fd, const struct store_agent *row, int64_t *ret, struct err *e)
+{
+	struct handoff there = { 0 };
+	int64_t named = 0;
+	*ret = row->generation > row->rotation.generation
+		? row->generation
+		: row->rotation.generation;
+	enum rc rc = handoff_look(fd, &there, e);
+	if (rc == RC_OK && there.generation > *ret &&
+		!handoff_is_far(there.generation, row->generation))
+		*ret = there.generation;
+	handoff_fini(&there);
+	if (rc != RC_OK && !handoff_is_none(rc))
+		return rc;
+	rc = handoff_newest(fd, *ret, &named, e);
+	if (named > *ret)
+		*ret = named;
+	*ret += 1;
+	return rc;
+}
+
+static enum rc write_request(struct rotation_round *r,
+	const struct store_agent *row, int64_t *generation, struct err *e)
+{
+	const struct setting_value *owner =
+		&r->app->config.v[SET_HANDOFF_OWNER];
+	struct handoff_request q = { .wait_ms = r->wait_ms };
+	int fd = -1;
+	enum rc rc = tokens_open_dir(r->app, row->user_id, &fd, e);
+	if (rc == RC_OK)
+		rc = number_for(fd, row, &q.generation, e);
+	snprintf(q.why, sizeof(q.why), "%s",
+		row->rotation.why ? row->rotation.why : "");
+	if (rc == RC_OK)
+		rc = handoff_request_write(fd, &q, owner->uid, owner->gid, e);
+	if (fd >= 0)
+		close(fd);
+	*generation = q.generation;
+	return rc;
+}
+
+static enum rc ask(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	struct store *s = r->app->store;
+	struct err why = { 0 };
+	int64_t generation = 0;
+	enum rc rc = write_request(r, row, &generation, &why);
+	if (rc != RC_OK)
+		return move(r, row, ROTATION_FAILED, why.text, e);
+	rc = tokens_asked(r->app->tokens, row->user_id, generation);
+	if (rc != RC_OK)
+		return err_nomem(e);
+	r->flying++;
+	log_info("an agent is asked to pause for a new token",
+		LS("agent", row->user_id), LI("generation", generation));
+	rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_asked(
+			s, row->user_id, generation, clock_wall_ms(), e);
+	return end_change(r->app, rc, e);
+}
+
+/* --- its answer ------------------------------------------------------------------- */
+
+static bool has_paused(struct rotation_round *r, const struct store_agent *row)
+{
+	struct handoff_ack paused = { 0 };
+	int fd = -1;
+	bool yes = tokens_open_dir(r->app, row->user_id, &fd, NULL) == RC_OK &&
+		handoff_paused_read(
+			fd, row->rotation.generation, &paused, NULL) == RC_OK &&
+		text_eq(paused.user_id, row->user_id) &&
+		text_eq(paused.device_id, row->device_id);
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+/* An agent that sees the request only now shall not pause for nothing. */
+static void take_back(struct rotation_round *r, const struct store_agent *row)
+{
+	struct err e = { 0 };
+	int fd = -1;
+	enum rc rc = tokens_open_dir(r->app, row->user_id, &fd, &e);
+	if (rc == RC_OK)
+		rc = handoff_request_remove(fd, row->rotation.generation, &e);
+	if (fd >= 0)
+		close(fd);
+	if (rc != RC_OK)
+		log_warn("a request to an agent could not be taken back",
+			LS("agent", row->user_id), LS("error", e.text));
+}
+
+static enum rc give_up(struct rotation_round *r, const struct store_agent *row,
+	const char *why, struct err *e)
+{
+	take_back(r, row);
+	tokens_forget_asked(r->app->tokens, row->user_id);
+	return move(r, row, ROTATION_UNANSWERED, why, e);
+}
+
+/* The service has started since: how long it has waited nobody knows. */
+static enum rc ask_again(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	struct store *s = r->app->store;
+	take_back(r, row);
+	enum rc rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_want(
+			s, row->user_id, &row->rotation, clock_wall_ms(), e);
+	return end_change(r->app, rc, e);
+}
+
+static enum rc mind_asked(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	const int64_t waited = tokens_asked_ms(
+		r->app->tokens, row->user_id, row->rotation.generation);
+	if (waited < 0)
+		return ask_again(r, row, e);
+	r->flying++;
+	if (waited > r->wait_ms - rotation_margin_ms(r->wait_ms))
+		return give_up(r, row,
+			"it did not pause in time: it keeps its old token", e);
+	return has_paused(r, row) ? move(r, row, ROTATION_CLEAR, NULL, e)
+				  : RC_OK;
+}
+
+/* --- the login, and what comes after ----------------------------------------------- */
+
+/* Once the login has begun there is no way back. */
+static enum rc mind_clear(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	if (!row->rotation.answering || !is_handed_off(row)) {
+		r->flying += row->rotation.answering;
+		return RC_OK;
+	}
+	const int64_t waited = tokens_asked_ms(
+		r->app->tokens, row->user_id, row->rotation.generation);
+	if (waited < 0)
+		return ask_again(r, row, e);
+	r->flying++;
+	if (waited <= r->wait_ms - rotation_margin_ms(r->wait_ms))
+		return RC_OK;
+	return give_up(r, row,
+		row->error ? row->error
+			   : "it paused, but the login came too late: it keeps "
+			     "its old token",
+		e);
+}
+
+static enum rc stop_run(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	struct store *s = r->app->store;
+	bool trouble = false;
+	enum rc rc =
+		store_rotation_in_trouble(s, row->rotation.run, &trouble, e);
+	if (rc != RC_OK || !trouble)
+		return rc;
+	log_error("a rotation is stopped: two in a row were not acknowledged",
+		LI("run", row->rotation.run));
+	rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_stop(s, row->rotation.run,
+			"not begun: two before it in a row were not "
+			"acknowledged",
+			clock_wall_ms(), e);
+	return end_change(r->app, rc, e);
+}
+
+static enum rc mind_issued(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	r->flying++;
+	const int64_t waited = clock_wall_ms() - row->rotation.state_ms;
+	if (waited >= 0 && waited <= r->wait_ms)
+		return RC_OK;
+	enum rc rc = move(r, row, ROTATION_UNACKNOWLEDGED,
+		"its new token is in its file, and it has not acknowledged it",
+		e);
+	return rc == RC_OK ? stop_run(r, row, e) : rc;
+}
+
+/* Nobody is to be asked: nobody ever answered, or there is no good token that
+ * could be kept. */
+static bool is_at_once(const struct store_agent *row)
+{
+	return row->rotation.at_once || row->acked_generation == 0 ||
+		!is_handed_off(row);
+}
+
+static enum rc mind_waiting(
+	struct rotation_round *r, const struct store_agent *row, struct err *e)
+{
+	if (is_at_once(row))
+		return move(r, row, ROTATION_CLEAR, NULL, e);
+	return r->flying < FLYING ? ask(r, row, e) : RC_OK;
+}
+
+static enum rc mind(struct rotation_round *r, const struct store_agent *row,
+	bool waiting, struct err *e)
+{
+	const struct person *p = fleet_person(&r->app->fleet, row->user_id);
+	if ((row->rotation.state == ROTATION_WAITING) != waiting)
+		return RC_OK;
+	if (!p || p->human || row->state == AGENT_BLOCKED || row->revoke_ms)
+		return move(r, row, ROTATION_FAILED,
+			"it is no agent of the fleet that could have one", e);
+	switch (row->rotation.state) {
+	case ROTATION_WAITING:
+		return mind_waiting(r, row, e);
+	case ROTATION_ASKED:
+		return mind_asked(r, row, e);
+	case ROTATION_CLEAR:
+		return mind_clear(r, row, e);
+	case ROTATION_ISSUED:
+		return mind_issued(r, row, e);
+	default:
+		return RC_OK;
+	}
+}
+
+int64_t rotation_margin_ms(int64_t wait_ms)
+{
+	return wait_ms / 2 < MARGIN_MS ? wait_ms / 2 : MARGIN_MS;
+}
+
+/* --- those that come by themselves --------------------------------------------------- */
+
+static enum rc want_due(struct app *app, struct err *e)
+{
+	struct arena a = { 0 };
+	struct store_agent *rows = NULL;
+	size_t n = 0;
+	const int64_t now = clock_wall_ms();
+	const struct store_rotation due = { .run = now,
+		.why = "its token is as old as it may be" };
+	enum rc rc = store_rotations_due(app->store, now, &a, &rows, &n, e);
+	if (rc == RC_OK && n > 0)
+		rc = store_begin_light(app->store, e);
+	for (size_t i = 0; rc == RC_OK && i < n; i++)
+		rc = store_rotation_want(
+			app->store, rows[i].user_id, &due, now, e);
+	if (n > 0)
+		rc = end_change(app, rc, e);
+	arena_free(&a);
+	return rc;
+}
+
+enum rc tokens_rotate(struct app *app, bool *open, bool *clear, struct err *e)
+{
+	struct arena a = { 0 };
+	struct rotation_round r = { .app = app,
+		.wait_ms = config_int(&app->config, SET_HANDOFF_WAIT) };
+	enum rc rc = RC_OK;
+	if (tokens_due(app->tokens, DUE_EVERY_MS))
+		rc = want_due(app, e);
+	if (rc == RC_OK)
+		rc = store_rotations_open(app->store, &a, &r.rows, &r.n, e);
+	/* Those on their way first, then whose turn comes. */
+	for (int waiting = 0; waiting < 2; waiting++)
+		for (size_t i = 0; rc == RC_OK && i < r.n; i++)
+			rc = mind(&r, &r.rows[i], waiting, e);
+	*open = r.n > 0;
+	*clear = r.clear;
+	arena_free(&a);
+	return rc;
+}

@@ -1,0 +1,44 @@
+/*
+ * appservice/tokens/tokens_priv.h: what the files of tokens/ share: where an
+ * agent's directory is, and since when it was asked to pause.
+ */
+#ifndef APPSERVICE_TOKENS_TOKENS_PRIV_H
+#define APPSERVICE_TOKENS_TOKENS_PRIV_H
+
+#include "appservice/tokens/tokens.h"
+
+/* Opens the directory of an agent of the fleet for a look; RC_NOT_FOUND. */
+MUST_CHECK enum rc tokens_open_dir(
+	struct app *app, const char *user_id, int *fd, struct err *e);
+
+/* An agent was asked to pause for this generation just now. */
+MUST_CHECK enum rc tokens_asked(
+	struct tokens *t, const char *user_id, int64_t generation);
+/* For how long it has been; -1: it was not, since the service started. */
+int64_t tokens_asked_ms(
+	struct tokens *t, const char *user_id, int64_t generation);
+void tokens_forget_asked(struct tokens *t, const char *user_id);
+
+/* Is it so long since the last time that this was true? Of rotations that come
+ * by themselves, and of checks (the first of which is not at once). */
+bool tokens_due(struct tokens *t, int64_t every_ms);
+bool tokens_check_due(struct tokens *t, int64_t every_ms);
+/* Who was checked last; "". Room for TOKENS_USER_MAX bytes, to be set. */
+#define TOKENS_USER_MAX 256
+char *tokens_checked_last(struct tokens *t);
+/* The answer says that the homeserver itself does not know the token; or it is
+ * none, since it cannot be sent. Anything else may be the word of a proxy, or of
+ * a bad day. */
+bool tokens_is_dead(enum rc rc, const struct hs *hs);
+
+/* With which of n the next so many are to begin. */
+size_t tokens_turn(struct tokens *t, size_t n, size_t many);
+/* Its token is not good: state registered, and why; the plan does the rest. */
+MUST_CHECK enum rc tokens_needs_login(
+	struct app *app, const char *user_id, const char *why, struct err *e);
+
+/* How much of the agent's patience is left for what comes after the login: so
+ * late none is begun any more. */
+int64_t rotation_margin_ms(int64_t wait_ms);
+
+#endif
