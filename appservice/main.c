@@ -47,6 +47,12 @@ const struct verb verbs[] = {
 	{ "retire", "USER", "let go one who is declared no more", 1,
 		verb_retire },
 	{ "direct", "A B", "make the direct room of two now", 2, verb_direct },
+	{ "rotate", "USER...|--all [--every T] [--now] [--why TEXT]",
+		"give agents new tokens: they pause, and lose no message", 1000,
+		verb_rotate },
+	{ "revoke", "USER [--why TEXT]",
+		"end an agent's tokens; it is blocked until rotate or retry", 1,
+		verb_revoke },
 	{ "audit", "", "what was taken over, and what was asked for", 0,
 		verb_view },
 	{ "healthcheck", "", "exit status for containers", 0,
@@ -123,6 +129,36 @@ int verb_help(struct cli *cli)
 	return EXIT_OK;
 }
 
+/* Options that only some verbs take. */
+static const struct {
+	const char *name;
+	bool value;
+	int key;
+	const char *verb, *other; /* NULL: no other */
+} own_options[] = {
+	{ "with", true, 'w', "plan", NULL },
+	{ "all", false, 'a', "rotate", NULL },
+	{ "every", true, 'e', "rotate", NULL },
+	{ "now", false, 'n', "rotate", NULL },
+	{ "why", true, 'y', "rotate", "revoke" },
+};
+
+static bool is_given(const struct cli *cli, int key)
+{
+	switch (key) {
+	case 'w':
+		return cli->with;
+	case 'a':
+		return cli->all;
+	case 'e':
+		return cli->every;
+	case 'n':
+		return cli->now;
+	default:
+		return cli->why;
+	}
+}
+
 /* What stands there, and what goes with what. */
 static int check_use(const struct cli *cli)
 {
@@ -130,40 +166,76 @@ static int check_use(const struct cli *cli)
 	if (cli->argc > v->max_args)
 		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
 			v->name, cli->argv[v->max_args]);
-	if (cli->with && v->run != verb_plan)
-		return cli_fail(EXIT_WRONG,
-			"--with is of `muster plan`, and %s takes none",
-			v->name);
+	for (size_t i = 0; i < ARRAY_LEN(own_options); i++)
+		if (is_given(cli, own_options[i].key) &&
+			!text_eq(v->name, own_options[i].verb) &&
+			!text_eq(v->name, own_options[i].other))
+			return cli_fail(EXIT_WRONG,
+				"--%s is of `muster %s`, and %s takes none",
+				own_options[i].name, own_options[i].verb,
+				v->name);
 	if (cli->json && !has_document(v))
 		return cli_fail(EXIT_WRONG,
 			"%s has no document: leave out --json", v->name);
 	return EXIT_OK;
 }
 
+/* NULL, or the verb that stands for the option. */
+static const char *take_option(struct cli *cli, int key, const char *value)
+{
+	switch (key) {
+	case 'c':
+		cli->config_path = value;
+		return NULL;
+	case 'j':
+		cli->json = true;
+		return NULL;
+	case 'w':
+		cli->with = value;
+		return NULL;
+	case 'a':
+		cli->all = true;
+		return NULL;
+	case 'e':
+		cli->every = value;
+		return NULL;
+	case 'n':
+		cli->now = true;
+		return NULL;
+	case 'y':
+		cli->why = value;
+		return NULL;
+	default:
+		return key == 'h' ? "help" : "version";
+	}
+}
+
+#define COMMON 4
+
 /* Options may stand before and after the verb. */
 static int parse(struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {
+	struct option options[COMMON + ARRAY_LEN(own_options) + 1] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
-		{ "with", required_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
-		{ 0 },
 	};
+	for (size_t i = 0; i < ARRAY_LEN(own_options); i++)
+		options[COMMON + i] =
+			(struct option){ .name = own_options[i].name,
+				.has_arg = own_options[i].value
+					? required_argument
+					: no_argument,
+				.val = own_options[i].key };
 	const char *instead = NULL;
 	int c = 0;
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (c == 'c')
-			cli->config_path = optarg;
-		else if (c == 'j')
-			cli->json = true;
-		else if (c == 'w')
-			cli->with = optarg;
-		else if (c == 'h' || c == 'v')
-			instead = c == 'h' ? "help" : "version";
-		else
+		if (c == '?')
 			return EXIT_WRONG; /* getopt has said why */
+		const char *verb = take_option(cli, c, optarg);
+		if (verb)
+			instead = verb;
 	}
 	cli->argc = argc - optind;
 	cli->argv = argv + optind;

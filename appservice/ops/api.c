@@ -126,6 +126,8 @@ const struct route api_routes[] = {
 	{ "POST", "/v1/approve", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_approve },
 	{ "POST", "/v1/retry", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_retry },
 	{ "POST", "/v1/direct", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_direct },
+	{ "POST", "/v1/rotate", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_rotate },
+	{ "POST", "/v1/revoke", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_revoke },
 	HEALTH,
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);

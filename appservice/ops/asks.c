@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appservice/ops/asks.h"
+#include "appservice/ops/asks_priv.h"
 #include "appservice/reconcile/plan.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/tokens/tokens.h"
@@ -15,17 +15,6 @@
 #include "matrix/id.h"
 
 #include "base/poison.h"
-
-/* One request: what it says, and what is known. */
-struct ask {
-	struct app *app;
-	struct arena a;
-	struct js body;
-	struct store_snapshot now;
-	int64_t at_ms;
-	struct jb out;
-	struct store_audit audit; /* action NULL: nothing was asked for */
-};
 
 static enum rc read_body(
 	struct http_call *c, struct ask *q, struct json **doc, struct err *e)
@@ -39,7 +28,7 @@ static enum rc read_body(
 
 /* Opens the store's transaction, does it, and writes down that it was asked
  * for; then the loop is woken. */
-static enum rc commit(struct ask *q, enum rc rc, struct err *e)
+enum rc ask_commit(struct ask *q, enum rc rc, struct err *e)
 {
 	struct store *s = q->app->store;
 	q->audit.ms = q->at_ms;
@@ -61,7 +50,7 @@ static enum rc commit(struct ask *q, enum rc rc, struct err *e)
 	return RC_OK;
 }
 
-static void answer(
+void ask_answer(
 	struct http_call *c, enum rc (*fn)(struct ask *q, struct err *e))
 {
 	struct ask q = { .app = c->server_arg, .at_ms = clock_wall_ms() };
@@ -89,7 +78,7 @@ static void answer(
 
 /* --- who is meant ---------------------------------------------------------- */
 
-static enum rc full_id(
+enum rc ask_full_id(
 	struct ask *q, const char *text, const char **ret, struct err *e)
 {
 	const char *why = "it is empty";
@@ -104,7 +93,7 @@ static enum rc full_id(
 		: err_set(e, RC_INVALID, "\"%s\" is no user: %s", text, why);
 }
 
-static enum rc no_such_agent(const char *id, struct err *e)
+enum rc ask_no_such_agent(const char *id, struct err *e)
 {
 	return err_set(e, RC_NOT_FOUND,
 		"there is no %s in the fleet: `muster agents` lists everybody",
@@ -129,14 +118,14 @@ static enum rc may_be_retired(struct ask *q, const char *id, struct err *e)
 	if (!row ||
 		(!agent_is_leaving(&q->app->fleet, row) &&
 			!agent_has_left(&q->app->fleet, row)))
-		return no_such_agent(id, e);
+		return ask_no_such_agent(id, e);
 	return RC_OK;
 }
 
 static enum rc retire(struct ask *q, struct err *e)
 {
 	const char *id = NULL;
-	enum rc rc = full_id(q, js_get_str(q->body, "user"), &id, e);
+	enum rc rc = ask_full_id(q, js_get_str(q->body, "user"), &id, e);
 	if (rc == RC_OK)
 		rc = may_be_retired(q, id, e);
 	if (rc != RC_OK)
@@ -152,7 +141,7 @@ static enum rc retire(struct ask *q, struct err *e)
 	rc = store_begin(q->app->store, e);
 	if (rc == RC_OK)
 		rc = store_agent_may_leave(q->app->store, id, e);
-	return commit(q, rc, e);
+	return ask_commit(q, rc, e);
 }
 
 /* Those who wait for it; n_of: of how many. */
@@ -195,7 +184,7 @@ static enum rc approve(struct ask *q, struct err *e)
 	rc = store_begin(q->app->store, e);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		rc = store_agent_may_leave(q->app->store, who[i]->user_id, e);
-	return commit(q, rc, e);
+	return ask_commit(q, rc, e);
 }
 
 /* --- retry ------------------------------------------------------------------ */
@@ -230,7 +219,7 @@ static enum rc retry_step(struct ask *q, int64_t id, struct err *e)
 	rc = store_begin(q->app->store, e);
 	if (rc == RC_OK)
 		rc = hurry(q, id, NULL, NULL, &n, e);
-	rc = commit(q, rc, e);
+	rc = ask_commit(q, rc, e);
 	jb_int(&q->out, "steps", (int64_t)n);
 	return rc;
 }
@@ -243,7 +232,7 @@ static enum rc retry_all(struct ask *q, struct err *e)
 		rc = hurry(q, 0, NULL, NULL, &n, e);
 	q->audit = (struct store_audit){ .action = "retry",
 		.detail = arena_printf(&q->a, "%zu failed steps", n) };
-	rc = commit(q, rc, e);
+	rc = ask_commit(q, rc, e);
 	jb_int(&q->out, "steps", (int64_t)n);
 	return rc;
 }
@@ -274,7 +263,7 @@ static enum rc retry_room(struct ask *q, const char *alias, struct err *e)
 		.subject = key,
 		.detail = arena_printf(&q->a, "%zu failed steps%s%s", n,
 			held ? "; it was held: " : "", held ? held : "") };
-	rc = commit(q, rc, e);
+	rc = ask_commit(q, rc, e);
 	jb_str(&q->out, "room", key);
 	jb_int(&q->out, "steps", (int64_t)n);
 	jb_str(&q->out, "was_held", held);
@@ -306,13 +295,13 @@ static enum rc retry_user(struct ask *q, const char *text, struct err *e)
 	struct store *s = q->app->store;
 	const char *id = NULL;
 	size_t steps = 0, forgiven = 0;
-	enum rc rc = full_id(q, text, &id, e);
+	enum rc rc = ask_full_id(q, text, &id, e);
 	if (rc != RC_OK)
 		return rc;
 	const struct person *p = fleet_person(&q->app->fleet, id);
 	const struct store_agent *row = snapshot_agent(&q->now, id);
 	if (!row && !(p && p->deployed))
-		return no_such_agent(id, e);
+		return ask_no_such_agent(id, e);
 	const bool blocked = row && row->state == AGENT_BLOCKED;
 	const char *why = blocked ? row->error : NULL;
 	jb_str(&q->out, "user_id", id);
@@ -330,7 +319,7 @@ static enum rc retry_user(struct ask *q, const char *text, struct err *e)
 			"%zu failed steps, kept out of %zu rooms%s%s", steps,
 			held, blocked ? "; it was blocked: " : "",
 			why ? why : "") };
-	rc = commit(q, rc, e);
+	rc = ask_commit(q, rc, e);
 	jb_int(&q->out, "steps", (int64_t)steps);
 	jb_bool(&q->out, "was_blocked", blocked);
 	return rc;
@@ -360,12 +349,12 @@ static enum rc person_of(
 	struct ask *q, struct js user, const struct person **ret, struct err *e)
 {
 	const char *id = NULL;
-	enum rc rc = full_id(q, js_str(user), &id, e);
+	enum rc rc = ask_full_id(q, js_str(user), &id, e);
 	if (rc != RC_OK)
 		return rc;
 	const struct person *p = fleet_person(&q->app->fleet, id);
 	if (!p)
-		return no_such_agent(id, e);
+		return ask_no_such_agent(id, e);
 	if (!p->deployed)
 		return err_set(e, RC_INVALID,
 			"%s is not of the fleet now: fleet.config deploys "
@@ -459,25 +448,25 @@ static enum rc direct(struct ask *q, struct err *e)
 	rc = store_begin(q->app->store, e);
 	if (rc == RC_OK)
 		rc = store_room_want(q->app->store, room->key, &new, e);
-	return commit(q, rc, e);
+	return ask_commit(q, rc, e);
 }
 
 void ask_retire(struct http_call *c)
 {
-	answer(c, retire);
+	ask_answer(c, retire);
 }
 
 void ask_approve(struct http_call *c)
 {
-	answer(c, approve);
+	ask_answer(c, approve);
 }
 
 void ask_retry(struct http_call *c)
 {
-	answer(c, retry);
+	ask_answer(c, retry);
 }
 
 void ask_direct(struct http_call *c)
 {
-	answer(c, direct);
+	ask_answer(c, direct);
 }

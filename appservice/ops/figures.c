@@ -71,6 +71,19 @@ static void count_direct(
 	f->direct_left_s = (f->direct_later * 60 + rate - 1) / rate;
 }
 
+static void count_tokens(const struct store_snapshot *now, struct figures *f)
+{
+	for (size_t i = 0; i < now->n_agents; i++) {
+		const struct store_agent *row = &now->agents[i];
+		f->rotations[row->rotation.state]++;
+		if (!row->revoke_ms)
+			continue;
+		f->revoking++;
+		if (f->n_revoked < LEAVERS_SHOWN)
+			f->revoked[f->n_revoked++] = row->user_id;
+	}
+}
+
 static enum rc count_plan(struct app *app, const struct store_snapshot *now,
 	struct arena *a, struct figures *f, struct err *e)
 {
@@ -85,6 +98,7 @@ static enum rc count_plan(struct app *app, const struct store_snapshot *now,
 	f->removals = (int64_t)plan.removals;
 	f->removals_of = (int64_t)plan.removals_of;
 	name_leavers(app, now, f);
+	count_tokens(now, f);
 	count_direct(app, &plan, f);
 	f->direct_mode[reconcile_direct_mode(app)] = 1;
 	return RC_OK;
@@ -168,6 +182,8 @@ static const struct metric {
 		AT(held) },
 	{ "muster_troubles", "", "gauge",
 		"Rooms that cannot be kept as declared.", AT(troubles) },
+	{ "muster_revocations_pending", "", "gauge",
+		"Agents whose tokens are to be ended.", AT(revoking) },
 	{ "muster_removals_waiting", "", "gauge",
 		"Agents not declared any more, until somebody lets them go.",
 		AT(removals) },

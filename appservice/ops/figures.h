@@ -26,6 +26,11 @@ struct figures {
 	int64_t removals, removals_of;
 	const char *leavers[LEAVERS_SHOWN]; /* the first of them, by id */
 	size_t n_leavers;
+	/* Agents whose tokens are to be ended; the first of them, by id. */
+	int64_t revoking;
+	const char *revoked[LEAVERS_SHOWN];
+	size_t n_revoked;
+	int64_t rotations[ROTATION_STATES]; /* the last of each agent */
 	/* Pairs; those who should have a room by now; rooms that are, and that
 	 * are to be made, in so many seconds. */
 	int64_t direct_declared, direct_wanted, direct_made, direct_later;

@@ -409,6 +409,31 @@ static void print_removals(struct js removals)
 			(long long)(number(removals, "waiting") - (int64_t)n));
 }
 
+static void print_revocations(struct js revocations)
+{
+	struct js agents = js_get(revocations, "agents");
+	const int64_t n = number(revocations, "pending");
+	if (n == 0)
+		return;
+	printf("to be ended  the tokens of %lld agent%s\n", (long long)n,
+		n == 1 ? "" : "s");
+	for (size_t i = 0; i < js_len(agents); i++)
+		printf("  %s\n", js_str(js_at(agents, i)));
+}
+
+/* Unless all that were asked for are done. */
+static void print_rotations(struct js doc)
+{
+	struct js rotations = js_get(doc, "rotations");
+	int64_t others = 0;
+	for (int st = ROTATION_WAITING; st < ROTATION_STATES; st++)
+		if (st != ROTATION_DONE)
+			others += number(rotations,
+				rotation_state_name((enum rotation_state)st));
+	if (others > 0)
+		print_counts("rotations", doc, "rotations");
+}
+
 static void print_status(struct js doc)
 {
 	bool ready = false;
@@ -436,6 +461,8 @@ static void print_status(struct js doc)
 			(long long)unanswered, (long long)held);
 	print_direct(js_get(doc, "direct"));
 	print_removals(js_get(doc, "removals"));
+	print_revocations(js_get(doc, "revocations"));
+	print_rotations(doc);
 	if (number(doc, "troubles") > 0)
 		printf("troubles     %lld: `muster rooms` says which rooms "
 		       "cannot be kept as declared\n",

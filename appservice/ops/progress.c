@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appservice/ops/asks.h"
+#include "appservice/ops/asks_priv.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/work.h"
 #include "base/json.h"
@@ -21,6 +21,7 @@ struct progress {
 	int64_t since_ms;
 	const char *user, *room; /* NULL: not of one */
 	bool leaving;            /* of those who were let go */
+	int64_t run;             /* of these rotations; 0: not of any */
 	struct store_snapshot now;
 	struct plan plan;
 	struct store_step *rows; /* tried again, or failed, since then */
@@ -28,6 +29,13 @@ struct progress {
 	int64_t pending;
 	bool *told; /* by row: it is the reason for something */
 };
+
+static const char *why_not(const struct reconcile_state *st)
+{
+	if (st->connected)
+		return NULL;
+	return st->why[0] ? st->why : "the homeserver has not answered yet";
+}
 
 static enum rc look(struct progress *p, struct err *e)
 {
@@ -172,6 +180,58 @@ static enum rc write_held(struct jb *b, struct progress *p, struct err *e)
 	return rc;
 }
 
+/* --- of the rotations of one run ------------------------------------------------ */
+
+static bool is_open(enum rotation_state st)
+{
+	return st >= ROTATION_WAITING && st <= ROTATION_ISSUED;
+}
+
+int64_t ask_rotations_take_ms(const struct app *app, int64_t n)
+{
+	const int64_t wait = config_int(&app->config, SET_HANDOFF_WAIT);
+	return (n + 3) / 4 * 2 * wait;
+}
+
+static void write_rotation(struct jb *b, const struct store_agent *row)
+{
+	jb_obj(b, NULL);
+	jb_str(b, "user_id", row->user_id);
+	jb_str(b, "state", rotation_state_name(row->rotation.state));
+	jb_int(b, "generation", row->rotation.generation);
+	jb_int(b, "since_ms", row->rotation.state_ms);
+	jb_str(b, "error",
+		row->rotation.error                    ? row->rotation.error
+			: is_open(row->rotation.state) ? row->error
+						       : NULL);
+	jb_end_obj(b);
+}
+
+static void write_run(struct jb *b, const struct progress *p)
+{
+	struct reconcile_state st = { 0 };
+	int64_t open = 0;
+	if (p->app->reconcile)
+		reconcile_state(p->app->reconcile, &st);
+	jb_obj(b, NULL);
+	jb_arr(b, "rotations");
+	for (size_t i = 0; i < p->now.n_agents; i++) {
+		const struct store_agent *row = &p->now.agents[i];
+		if (row->rotation.state == ROTATION_NONE ||
+			row->rotation.run != p->run)
+			continue;
+		open += is_open(row->rotation.state);
+		write_rotation(b, row);
+	}
+	jb_end_arr(b);
+	jb_int(b, "pending", open);
+	jb_int(b, "may_take_ms", ask_rotations_take_ms(p->app, open));
+	jb_str(b, "why_not", why_not(&st));
+	jb_end_obj(b);
+}
+
+/* --- of steps -------------------------------------------------------------------- */
+
 static const char *held_why(const struct progress *p)
 {
 	for (size_t i = 0; p->room && i < p->plan.n_troubles; i++)
@@ -192,10 +252,7 @@ static enum rc write(struct jb *b, struct progress *p, struct err *e)
 	jb_obj(b, NULL);
 	jb_int(b, "pending", p->pending);
 	write_failed(b, p);
-	jb_str(b, "why_not",
-		st.connected        ? NULL
-			: st.why[0] ? st.why
-				    : "the homeserver has not answered yet");
+	jb_str(b, "why_not", why_not(&st));
 	jb_str(b, "state", agent ? agent_state_name(agent->state) : NULL);
 	jb_str(b, "error", agent ? agent->error : NULL);
 	jb_str(b, "room_id", room ? room->room_id : NULL);
@@ -205,29 +262,47 @@ static enum rc write(struct jb *b, struct progress *p, struct err *e)
 	return rc;
 }
 
+static enum rc write_steps(struct jb *b, struct progress *p, struct err *e)
+{
+	enum rc rc = look(p, e);
+	if (rc == RC_OK && (p->user || p->room || p->leaving))
+		rc = look_at_steps(p, e);
+	else if (rc == RC_OK)
+		look_at_rows(p);
+	return rc == RC_OK ? write(b, p, e) : rc;
+}
+
+static enum rc answer_run(struct jb *b, struct progress *p, struct err *e)
+{
+	enum rc rc = app_snapshot(p->app, &p->a, &p->now, e);
+	if (rc == RC_OK)
+		write_run(b, p);
+	return rc;
+}
+
+static bool read_number(struct http_call *c, const char *name, int64_t *ret)
+{
+	const char *text = http_call_query(c, name);
+	return text && str_i64(str_of(text), 0, JSON_INT_MAX, ret);
+}
+
 void get_progress(struct http_call *c)
 {
-	const char *since = http_call_query(c, "since_ms");
 	struct progress p = { .app = c->server_arg,
 		.user = http_call_query(c, "user"),
 		.room = http_call_query(c, "room"),
 		.leaving = http_call_query(c, "leaving") != NULL };
 	struct err e = { 0 };
 	struct jb b;
-	if (!since || !str_i64(str_of(since), 0, JSON_INT_MAX, &p.since_ms)) {
+	if (!read_number(c, "since_ms", &p.since_ms)) {
 		http_call_error(c, RC_INVALID, "expected since_ms=TIME");
 		return;
 	}
+	(void)!read_number(c, "run", &p.run);
 	buf_clear(&c->answer);
 	jb_init(&b, &c->answer);
 	app_hold(p.app);
-	enum rc rc = look(&p, &e);
-	if (rc == RC_OK && (p.user || p.room || p.leaving))
-		rc = look_at_steps(&p, &e);
-	else if (rc == RC_OK)
-		look_at_rows(&p);
-	if (rc == RC_OK)
-		rc = write(&b, &p, &e);
+	enum rc rc = p.run ? answer_run(&b, &p, &e) : write_steps(&b, &p, &e);
 	app_let_go(p.app);
 	if (rc == RC_OK)
 		rc = buf_rc(&c->answer);

@@ -17,7 +17,10 @@ struct cli {
 	const char *config_path;
 	bool json;
 	const char *with; /* --with: another configuration; NULL */
-	int argc;         /* what follows the verb */
+	/* of rotate and revoke */
+	const char *every, *why; /* NULL */
+	bool all, now;
+	int argc; /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
 };
@@ -42,6 +45,8 @@ int verb_retire(struct cli *cli);
 int verb_approve(struct cli *cli);
 int verb_retry(struct cli *cli);
 int verb_direct(struct cli *cli);
+int verb_rotate(struct cli *cli);
+int verb_revoke(struct cli *cli);
 int verb_healthcheck(struct cli *cli);
 int verb_config(struct cli *cli);
 int verb_help(struct cli *cli);

@@ -42,6 +42,14 @@ const struct view *view_by_name(const char *name)
 /* An agent that nothing is known of yet is only declared. */
 static const struct store_agent unknown_agent = { .state = AGENT_DECLARED };
 
+static void write_time(struct jb *b, const char *name, int64_t ms)
+{
+	if (ms > 0)
+		jb_int(b, name, ms);
+	else
+		jb_null(b, name);
+}
+
 static void write_agent(struct jb *b, const struct person *p,
 	const struct store_agent *row, bool leaving)
 {
@@ -57,6 +65,18 @@ static void write_agent(struct jb *b, const struct person *p,
 	jb_int(b, "generation", row->generation);
 	jb_int(b, "acked_generation", row->acked_generation);
 	jb_int(b, "since_ms", row->since_ms);
+	write_time(b, "written_ms", row->written_ms);
+	write_time(b, "acked_ms", row->acked_ms);
+	jb_str(b, "acked_by", row->acked_by);
+	write_time(b, "token_seen_ms", row->token_seen_ms);
+	write_time(b, "revoke_ms", row->revoke_ms);
+	jb_str(b, "rotation",
+		row->rotation.state == ROTATION_NONE
+			? NULL
+			: rotation_state_name(row->rotation.state));
+	jb_str(b, "rotation_why", row->rotation.why);
+	jb_str(b, "rotation_error", row->rotation.error);
+	jb_int(b, "rotate_every_ms", row->rotate_every_ms);
 	jb_str(b, "error", row->error);
 	jb_end_obj(b);
 }
@@ -289,6 +309,24 @@ static void write_removals(struct jb *b, const struct figures *f)
 	jb_end_obj(b);
 }
 
+/* What an operator asked for: tokens that are to be ended, and new ones. */
+static void write_tokens(struct jb *b, const struct figures *f)
+{
+	jb_obj(b, "revocations");
+	jb_int(b, "pending", f->revoking);
+	jb_arr(b, "agents");
+	for (size_t i = 0; i < f->n_revoked; i++)
+		jb_str(b, NULL, f->revoked[i]);
+	jb_end_arr(b);
+	jb_end_obj(b);
+	jb_obj(b, "rotations");
+	for (int st = ROTATION_WAITING; st < ROTATION_STATES; st++)
+		if (f->rotations[st])
+			jb_int(b, rotation_state_name((enum rotation_state)st),
+				f->rotations[st]);
+	jb_end_obj(b);
+}
+
 enum rc view_status(struct app *app, struct buf *out, struct err *e)
 {
 	struct figures f = { 0 };
@@ -318,6 +356,7 @@ enum rc view_status(struct app *app, struct buf *out, struct err *e)
 	jb_int(&b, "troubles", f.troubles);
 	write_direct(&b, app, &f);
 	write_removals(&b, &f);
+	write_tokens(&b, &f);
 	write_counters(&b, &f);
 	write_homeserver(&b, app, &f);
 	write_configuration(&b, app);

@@ -264,6 +264,12 @@ class FakeHS(Accounts, Rooms, Directory, Server):
         return [t for t, (owner, _) in self.world.tokens.items()
                 if owner == user_id]
 
+    def end_tokens(self, localpart):
+        """As an administrator, or the user's own logout, does."""
+        with self.lock:
+            user_id = self.world.full_id(localpart)
+            self.world.drop_devices(self.world.users[user_id])
+
     def command(self, text):
         """What the bot of the admin room answers."""
         with self.lock:

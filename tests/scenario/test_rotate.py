@@ -1,0 +1,375 @@
+"""New tokens for agents that run, and none for those who are to have none: what
+the service's side of it does, with the agent's side played here by hand."""
+
+import contextlib
+import json
+import os
+import sqlite3
+
+import pytest
+
+from support import small
+from support.fakehs import answer
+from support.process import wait_until
+from support.small import AGENTS, full
+
+AGENT = "anna.vp"
+ALL = sorted(AGENTS)
+
+
+def rotation(muster, localpart=AGENT):
+    return small.agent(muster, localpart)["rotation"]
+
+
+def wait_rotation(muster, state, localpart=AGENT, bound=20):
+    return muster.daemon.wait_for(
+        lambda: rotation(muster, localpart) == state, bound,
+        f"{localpart} {state}")
+
+
+def request(muster, localpart=AGENT, bound=20):
+    """The request that lies in its directory."""
+    def there():
+        names = [n for n in muster.handoff_names(localpart)
+                 if n.startswith("rotate.")]
+        if not names:
+            return None
+        path = os.path.join(muster.runtime_dir(localpart), names[-1])
+        with open(path, encoding="utf-8") as f:
+            return json.load(f)
+    return muster.daemon.wait_for(there, bound, f"a request to {localpart}")
+
+
+def acknowledge(muster, *localparts):
+    """The agents run, and have their tokens."""
+    for a in localparts:
+        muster.answer_as_agent(a)
+    for a in localparts:
+        muster.daemon.wait_for(
+            lambda a=a: small.agent(muster, a)["state"] == "acknowledged", 20,
+            f"{a} acknowledged")
+
+
+def logins(hs):
+    return [r for r in hs.requests if r.method == "POST" and
+            r.path.endswith("/v3/login")]
+
+
+def begin(muster, *words):
+    """Asks for it, and does not wait for what becomes of it."""
+    body = {"all": True} if words == ("--all",) else {"users": list(words)}
+    status, asked = small.ask(muster, "/v1/rotate", "POST", body)
+    assert status == 200, asked
+    return asked
+
+
+def run_of(muster, asked):
+    status, got = small.ask(
+        muster, f"/v1/progress?since_ms=0&run={asked['run']}")
+    assert status == 200, got
+    return {r["user_id"].split(":")[0][1:]: r for r in got["rotations"]}
+
+
+@pytest.fixture
+def running(fresh_on_conduit):
+    """(muster, homeserver): everything as declared; an agent may take 4 s."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"interval": "1m"},
+                        handoff={"wait": "4s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    hs.clear_log()
+    return muster, hs
+
+
+# -- in two phases
+
+
+def test_an_agent_pauses_before_its_token_is_exchanged(running):
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    before = muster.handoff(AGENT)
+    asked = begin(muster, AGENT)
+    got = request(muster)
+    assert got == {"generation": 2, "wait_ms": 4000, "why": ""}
+    # Nothing happens before it has paused.
+    assert muster.handoff(AGENT) == before and not logins(hs)
+    assert rotation(muster) == "asked"
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    after = muster.wait_handoff(AGENT, generation=2)
+    assert after["device_id"] == before["device_id"]
+    assert after["access_token"] != before["access_token"]
+    wait_rotation(muster, "issued")
+    muster.answer_as_agent(AGENT)
+    wait_rotation(muster, "done")
+    assert len(logins(hs)) == 1
+    row = small.agent(muster, AGENT)
+    assert (row["generation"], row["acked_generation"], row["acked_by"]) == (
+        2, 2, "test")
+    assert run_of(muster, asked)[AGENT]["state"] == "done"
+    assert not muster.json("plan")["steps"]
+
+
+def test_the_verb_waits_and_says_what_was_done(running):
+    muster, _ = running
+    # Nobody runs: there is nobody to ask.
+    done = muster.run("rotate", AGENT, "--why", "spring cleaning", expect=0)
+    assert "1 agent has a new token" in done.out
+    assert muster.handoff(AGENT)["generation"] == 2
+    assert "rotate." not in " ".join(muster.handoff_names(AGENT))
+    rows = [r for r in muster.json("audit") if r["action"] == "rotate"]
+    assert {(r["actor"], r["detail"]) for r in rows} == {
+        ("operator", "1 agent: spring cleaning"),
+        ("muster", "spring cleaning")}
+
+
+def test_an_agent_that_does_not_answer_keeps_its_token(running):
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    before = muster.handoff(AGENT)
+    done = muster.run("rotate", AGENT, expect=1)
+    assert f"{full(AGENT)}: unanswered" in done.out
+    assert "1 of 1 agents" in done.err
+    assert muster.handoff(AGENT) == before and not logins(hs)
+    # An agent that looks only now shall not pause for nothing.
+    assert "rotate.2.json" not in muster.handoff_names(AGENT)
+    # Its number is not used again: who has seen it may answer it late.
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    begin(muster, AGENT)
+    assert request(muster)["generation"] == 3
+    muster.answer_as_agent(AGENT, "paused", generation=3)
+    assert muster.wait_handoff(AGENT, generation=3)
+
+
+def test_an_answer_for_somebody_else_is_none(running):
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    begin(muster, AGENT)
+    path = os.path.join(muster.runtime_dir(AGENT), "paused.2.json")
+    request(muster)
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"generation": 2, "user_id": full("ben.man"),
+                   "device_id": "MUSTER", "at_ms": 1, "agent": "x"}, f)
+    wait_rotation(muster, "unanswered")
+    assert not logins(hs)
+
+
+def test_at_once_waits_for_nobody(running):
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    muster.run("rotate", AGENT, "--now", "--why", "laptop lost", expect=0)
+    assert muster.handoff(AGENT)["generation"] == 2
+    assert len(logins(hs)) == 1
+
+
+def test_an_old_token_that_would_live_on_is_ended_at_once(fresh):
+    muster, hs = fresh
+    muster.start()
+    small.wait_settled(muster, hs)
+    old = muster.handoff(AGENT)["access_token"]
+    said = muster.run("rotate", AGENT, expect=0)
+    # Conduit ends it by the login itself.
+    assert ("lets an old token live" in said.out) is not hs.conduit
+    assert (old in hs.tokens_of(AGENT)) is not hs.conduit
+    second = muster.handoff(AGENT)["access_token"]
+    muster.run("rotate", AGENT, "--now", expect=0)
+    third = muster.handoff(AGENT)["access_token"]
+    assert set(hs.tokens_of(AGENT)) == {third}
+    assert third not in (old, second)
+
+
+# -- many
+
+
+def test_all_agents_a_few_at_a_time(running):
+    muster, hs = running
+    acknowledge(muster, *ALL)
+    asked = begin(muster, "--all")
+    assert sorted(asked["agents"]) == sorted(map(full, ALL))
+    for a in ALL:
+        request(muster, a)
+        muster.answer_as_agent(a, "paused", generation=2)
+        muster.wait_handoff(a, generation=2)
+        muster.answer_as_agent(a)
+    for a in ALL:
+        wait_rotation(muster, "done", a)
+    assert len(logins(hs)) == len(ALL)
+
+
+def test_two_that_do_not_acknowledge_stop_the_rest(running_six):
+    muster, hs = running_six
+    everyone = sorted(muster.agents())
+    acknowledge(muster, *everyone)
+    asked = begin(muster, "--all")
+    for a in everyone[:4]:  # a few at a time
+        request(muster, a)
+        muster.answer_as_agent(a, "paused", generation=2)
+    muster.daemon.wait_for(
+        lambda: rotation(muster, everyone[5]) == "stopped", 30, "it to stop")
+    states = {a: r["state"] for a, r in run_of(muster, asked).items()}
+    assert [states[a] for a in everyone].count("unacknowledged") >= 2
+    assert states[everyone[5]] == "stopped"
+    assert muster.handoff(everyone[5])["generation"] == 1
+    assert f"rotate.2.json" not in muster.handoff_names(everyone[5])
+    # One that acknowledges late has its token all the same.
+    muster.answer_as_agent(everyone[0])
+    wait_rotation(muster, "done", everyone[0])
+
+
+@pytest.fixture
+def running_six(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    org = small.org()
+    ben = next(p for p in org["people"] if "ben.man" in p["matrixId"])
+    for n in range(1, 4):
+        org["people"].append({**ben, "matrixId": full(f"extra.{n}"),
+                              "name": f"Extra {n}", "level": "IC"})
+    muster.write_org(org)
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
+    muster.start()
+    muster.wait_settled()
+    hs.wait_quiet()
+    return muster, hs
+
+
+# -- killed in the middle
+
+
+def test_a_service_that_was_killed_asks_again(running):
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    begin(muster, AGENT)
+    assert request(muster)["generation"] == 2
+    muster.kill()
+    muster.start()
+    wait_until(lambda: "rotate.3.json" in muster.handoff_names(AGENT), 20,
+               "another request")
+    assert "rotate.2.json" not in muster.handoff_names(AGENT)
+    muster.answer_as_agent(AGENT, "paused", generation=3)
+    muster.wait_handoff(AGENT, generation=3)
+    muster.answer_as_agent(AGENT)
+    wait_rotation(muster, "done")
+    assert len(logins(hs)) == 1
+
+
+def test_a_login_that_fails_is_done_again_however_late(running):
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    before = muster.handoff(AGENT)
+    hs.fault("POST", r"/v3/login$", answer(500, {"errcode": "M_UNKNOWN"}),
+             times=2)
+    begin(muster, AGENT)
+    request(muster)
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    # From here on the old token may be dead: a new one is got, however late.
+    wait_until(lambda: len(logins(hs)) >= 2, 20, "two logins")
+    got = muster.wait_handoff(AGENT, generation=2)
+    assert got["access_token"] != before["access_token"]
+
+
+# -- by themselves
+
+
+def test_a_token_gets_no_older_than_it_may(running):
+    muster, hs = running
+    muster.run("rotate", AGENT, "--every", "60s", expect=0)
+    assert small.agent(muster, AGENT)["rotate_every_ms"] == 60000
+    for bad in ("60", "soon", "-1s"):
+        muster.run("rotate", AGENT, "--every", bad, expect=2)
+    muster.run("rotate", AGENT, "--every", "1s", expect=2)
+    muster.stop()
+    # A minute later, and an hour after the last.
+    with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
+        db.execute("UPDATE handoff SET written_ms = written_ms - 7200000")
+        db.execute("UPDATE rotation SET state_ms = state_ms - 7200000")
+        db.commit()
+    muster.start()
+    muster.wait_handoff(AGENT, generation=3)
+    assert muster.handoff("ben.man")["generation"] == 1
+    muster.run("rotate", AGENT, "--every", "never", expect=0)
+    assert small.agent(muster, AGENT)["rotate_every_ms"] == 0
+
+
+# -- none any more
+
+
+def test_revoke_ends_the_token_and_blocks_the_agent(running):
+    muster, hs = running
+    old = muster.handoff(AGENT)["access_token"]
+    done = muster.run("revoke", AGENT, "--why", "it talks too much", expect=0)
+    assert "blocked until" in done.out
+    assert not hs.tokens_of(AGENT)
+    assert muster.handoff(AGENT)["revoked_ms"] > 0
+    row = small.agent(muster, AGENT)
+    assert row["state"] == "blocked" and "it talks too much" in row["error"]
+    assert not muster.json("plan")["steps"]
+    assert [(r["actor"], r["detail"]) for r in muster.json("audit")
+            if r["action"] == "revoke"] == [
+        ("muster", "its tokens were ended, and no device is left"),
+        ("operator", "it talks too much")]
+    # Nothing gives it one behind the operator's back.
+    muster.restart()
+    small.wait_settled(muster, hs)
+    assert "revoked_ms" in muster.handoff(AGENT)
+    muster.run("revoke", AGENT, expect=0)
+    muster.run("rotate", AGENT, expect=0)
+    got = muster.handoff(AGENT)
+    assert got["generation"] == 2 and got["access_token"] != old
+    muster.assert_no_secret_shown({old})
+
+
+def test_retry_gives_a_revoked_agent_a_token(running):
+    muster, _ = running
+    muster.run("revoke", AGENT, expect=0)
+    muster.run("retry", AGENT, expect=0)
+    assert muster.wait_handoff(AGENT, generation=2)
+
+
+def test_revoke_while_the_homeserver_is_down(running):
+    muster, hs = running
+    hs.fault("*", r"/logout/all$", answer(503, {"errcode": "M_UNKNOWN"}),
+             times=None)
+    muster.run("revoke", AGENT, expect=1)
+    assert muster.json("status")["revocations"] == {
+        "pending": 1, "agents": [full(AGENT)]}
+    # Its state says so, and nobody gives it a token meanwhile.
+    muster.run("rotate", AGENT, expect=2)
+    muster.kill()
+    hs.clear_faults()
+    muster.start()
+    muster.daemon.wait_for(
+        lambda: small.agent(muster, AGENT)["state"] == "blocked", 30,
+        "it to be blocked")
+    assert not hs.tokens_of(AGENT)
+    assert "revoked_ms" in muster.handoff(AGENT)
+
+
+@pytest.mark.parametrize("words", [
+    ["rotate"], ["rotate", AGENT, "--all"], ["rotate", "nobody"],
+    ["rotate", small.HUMAN], ["rotate", small.SENDER],
+    ["rotate", AGENT, "--why", "x" * 201], ["revoke"],
+    ["revoke", "nobody"], ["revoke", small.HUMAN], ["revoke", small.SENDER],
+    ["agents", "--now"], ["retry", "--why", "x"]])
+def test_wrong_use(running, words):
+    muster, hs = running
+    muster.run(*words, expect=2)
+    assert not logins(hs)
+
+
+# -- is it still good
+
+
+def test_a_token_that_the_homeserver_has_ended_is_replaced(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"interval": "1m"},
+                        handoff={"check": "100ms"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    muster.daemon.wait_for(
+        lambda: all(small.agent(muster, a)["token_seen_ms"] for a in ALL), 20,
+        "all tokens seen")
+    hs.end_tokens(AGENT)
+    got = muster.wait_handoff(AGENT, generation=2)
+    assert got["access_token"] in hs.tokens_of(AGENT)
+    small.wait_settled(muster, hs)
+    assert muster.handoff("ben.man")["generation"] == 1
