@@ -393,7 +393,7 @@ static void test_log_is_kept_short_by_who_commits(void **state)
 			longest = f->s->keeper.used;
 	}
 	store_unlock(f->s);
-	assert_in_range(longest, 16 * 1048, 40 * 1048);
+	assert_in_range(longest, 16 * 1048, 48 * 1048);
 }
 
 static void test_newer_version(void **state)
