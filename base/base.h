@@ -44,7 +44,8 @@
 	X(PENDING, "not done yet")                                             \
 	X(REVOKED, "revoked")                                                  \
 	X(UNSUPPORTED, "not offered")                                          \
-	X(STOPPING, "stopping")
+	X(STOPPING, "stopping")                                                \
+	X(STALE, "gone stale on its server")
 
 enum rc {
 #define X(name, words) RC_##name,

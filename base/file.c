@@ -18,22 +18,51 @@
 
 #include "base/poison.h"
 
-/* "doing NAME: what errno says". */
-static enum rc fail(struct err *e, enum rc rc, const char *doing,
-	const char *name, int error)
-{
-	char why[128];
+/* What to do about it, where that can be said. */
+static const struct {
+	int error;
+	const char *what;
+} advice[] = {
+	{ ENOSPC, "make room on that file system" },
+	{ EDQUOT, "make room there, or raise the quota" },
+	{ EACCES, "give our user the right to it" },
+	{ EPERM, "give our user the right to it" },
+	{ EROFS, "mount that file system writable" },
+	{ ESTALE,
+		"it was replaced on its server; where this stays, mount it "
+		"again" },
+	{ EIO, "the disk or its server fails: the system's log has more" },
+	{ ENOMEM, "the system is out of memory" },
+	{ EMFILE, "raise the limit of open files" },
+	{ ENFILE, "raise the system's limit of open files" },
+	{ EISDIR, "remove the directory in its place" },
+};
 
+enum rc file_error(struct err *e, int error, const char *what, ...)
+{
+	char text[400], why[128];
+	const char *todo = "";
+	va_list ap;
+
+	va_start(ap, what);
+	int n = vsnprintf(text, sizeof(text), what, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(text))
+		snprintf(text, sizeof(text), "a file with a long name");
 	if (strerror_r(error, why, sizeof(why)) != 0)
 		snprintf(why, sizeof(why), "error %d", error);
-	return err_set(e, rc, "%s %s: %s", doing, name, why);
+	for (size_t i = 0; i < ARRAY_LEN(advice); i++)
+		if (advice[i].error == error)
+			todo = advice[i].what;
+	return err_set(e, error == ESTALE ? RC_STALE : RC_IO, "%s: %s%s%s",
+		text, why, *todo ? ": " : "", todo);
 }
 
 static enum rc fail_open(struct err *e, const char *name, int error)
 {
 	if (error == ENOENT || error == ENOTDIR)
 		return err_set(e, RC_NOT_FOUND, "%s does not exist", name);
-	return fail(e, RC_IO, "cannot open", name, error);
+	return file_error(e, error, "cannot open %s", name);
 }
 
 /* To the end of the file; a file may grow while it is read. */
@@ -48,7 +77,7 @@ static enum rc read_all(
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			rc = fail(e, RC_IO, "cannot read", path, errno);
+			rc = file_error(e, errno, "cannot read %s", path);
 		if (n <= 0)
 			break;
 		buf_addn(out, chunk, (size_t)n);
@@ -71,7 +100,7 @@ enum rc file_read(const char *path, struct buf *out, struct err *e)
 	if (fd < 0)
 		return fail_open(e, path, errno);
 	if (fstat(fd, &st) != 0) {
-		rc = fail(e, RC_IO, "cannot read", path, errno);
+		rc = file_error(e, errno, "cannot read %s", path);
 		goto out;
 	}
 	if (!S_ISREG(st.st_mode)) {
@@ -100,7 +129,9 @@ static enum rc write_all(
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return fail(e, RC_IO, "cannot write", name, errno);
+			return file_error(e, errno, "cannot write %s", name);
+		if (done == 0) /* it would go on so for ever */
+			return file_error(e, ENOSPC, "cannot write %s", name);
 		bytes += done;
 		n -= (size_t)done;
 	}
@@ -118,15 +149,15 @@ static enum rc fill(int fd, const char *name, const void *p, size_t n,
 	const struct owner *o, struct err *e)
 {
 	if (fchmod(fd, (mode_t)o->mode) != 0)
-		return fail(e, RC_IO, "cannot set the mode of", name, errno);
+		return file_error(e, errno, "cannot set the mode of %s", name);
 	if ((o->uid != -1 || o->gid != -1) &&
 		fchown(fd, (uid_t)o->uid, (gid_t)o->gid) != 0)
-		return fail(e, RC_IO, "cannot set the owner of", name, errno);
+		return file_error(e, errno, "cannot set the owner of %s", name);
 	enum rc rc = write_all(fd, name, p, n, e);
 	if (rc != RC_OK)
 		return rc;
 	if (fsync(fd) != 0)
-		return fail(e, RC_IO, "cannot write", name, errno);
+		return file_error(e, errno, "cannot write %s", name);
 	return RC_OK;
 }
 
@@ -158,11 +189,11 @@ static enum rc make_temp(int dirfd, const char *temp, const char *name,
 	int fd = openat(dirfd, temp,
 		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return fail(e, RC_IO, "cannot write", name, errno);
+		return file_error(e, errno, "cannot write %s", name);
 	enum rc rc = fill(fd, name, p, n, o, e);
 	/* A network file system may tell only here that it is full. */
 	if (close(fd) != 0 && rc == RC_OK)
-		rc = fail(e, RC_IO, "cannot write", name, errno);
+		rc = file_error(e, errno, "cannot write %s", name);
 	if (rc != RC_OK)
 		unlinkat(dirfd, temp, 0);
 	return rc;
@@ -180,14 +211,14 @@ enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 	if (rc != RC_OK)
 		return rc;
 	if (renameat(dirfd, temp, dirfd, name) != 0) {
-		rc = fail(e, RC_IO, "cannot replace", name, errno);
+		rc = file_error(e, errno, "cannot replace %s", name);
 		unlinkat(dirfd, temp, 0);
 		return rc;
 	}
 	/* EINVAL: a file system without directories to sync. */
 	if (fsync(dirfd) != 0 && errno != EINVAL)
-		return fail(e, RC_IO, "cannot make sure of the directory of",
-			name, errno);
+		return file_error(e, errno,
+			"cannot make sure of the directory of %s", name);
 	return RC_OK;
 }
 
@@ -205,13 +236,36 @@ enum rc file_try_at(int dirfd, const char *name, unsigned mode, int64_t uid,
 			dirfd, temp, name, block, sizeof(block), &owner, e);
 	if (rc != RC_OK)
 		return rc;
-	int fd = openat(dirfd, temp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Somebody else may have put a pipe there by now. */
+	int fd = openat(
+		dirfd, temp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
-		rc = fail(e, RC_IO, "cannot read back", name, errno);
+		rc = file_error(e, errno, "cannot read back %s", name);
 	else
 		close(fd);
 	if (unlinkat(dirfd, temp, 0) != 0 && rc == RC_OK)
-		rc = fail(e, RC_IO, "cannot replace", name, errno);
+		rc = file_error(e, errno, "cannot replace %s", name);
+	return rc;
+}
+
+enum rc file_clock_at(int dirfd, const char *name, time_t *ret, struct err *e)
+{
+	char temp[NAME_MAX + 1];
+	struct stat st;
+
+	enum rc rc = temp_name(name, temp, sizeof(temp), e);
+	if (rc != RC_OK)
+		return rc;
+	int fd = openat(dirfd, temp,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return file_error(e, errno, "cannot write %s", name);
+	if (fstat(fd, &st) == 0)
+		*ret = st.st_mtime;
+	else
+		rc = file_error(e, errno, "cannot look at %s", name);
+	close(fd);
+	unlinkat(dirfd, temp, 0);
 	return rc;
 }
 
@@ -251,7 +305,7 @@ static enum rc make_dir(const char *path, unsigned mode, struct err *e)
 			return RC_OK;
 		error = ENOTDIR;
 	}
-	return fail(e, RC_IO, "cannot make the directory", path, error);
+	return file_error(e, error, "cannot make the directory %s", path);
 }
 
 enum rc file_mkdirs(const char *path, unsigned mode, struct err *e)
@@ -299,7 +353,7 @@ static enum rc write_holder(
 	snprintf(line, sizeof(line), "%.250s\n", holder);
 	size_t len = strlen(line);
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, line, len, 0) != (ssize_t)len)
-		return fail(e, RC_IO, "cannot write", path, errno);
+		return file_error(e, errno, "cannot write %s", path);
 	return RC_OK;
 }
 
@@ -328,7 +382,7 @@ enum rc file_lock(
 		rc = err_set(e, RC_BUSY, "%s is held by %s", path,
 			who[0] ? who : "another process");
 	} else {
-		rc = fail(e, RC_IO, "cannot lock", path, errno);
+		rc = file_error(e, errno, "cannot lock %s", path);
 	}
 	if (rc == RC_OK)
 		*ret_fd = fd;

@@ -5,7 +5,16 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <time.h>
+
 #include "base/buf.h"
+
+/*
+ * What an errno of the file system is: "WHAT: why: what to do". RC_STALE for
+ * ESTALE, which goes when the directory is opened anew; else RC_IO.
+ */
+enum rc file_error(struct err *e, int error, const char *what, ...)
+	PRINTF_LIKE(3, 4);
 
 /* The whole of a regular file into out (out->max is the limit); RC_NOT_FOUND
  * when it does not exist, RC_TOO_LARGE over the limit; the text names it. */
@@ -23,6 +32,10 @@ MUST_CHECK enum rc file_replace_at(int dirfd, const char *name, const void *p,
  * all of it but the rename, and leaves nothing. */
 MUST_CHECK enum rc file_try_at(int dirfd, const char *name, unsigned mode,
 	int64_t uid, int64_t gid, struct err *e);
+/* The time of the file system that dirfd is on, which may be another host's: by
+ * a temporary file of `name` that is made and removed. */
+MUST_CHECK enum rc file_clock_at(
+	int dirfd, const char *name, time_t *ret, struct err *e);
 /* As file_replace_at() by path, owner untouched. */
 MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
 	unsigned mode, struct err *e);
