@@ -37,6 +37,9 @@
 #define LIMIT_REGISTRATION_FILE (4 * MIB)
 /* A hand-off file is under 1 KiB; a stranger's file may be anything. */
 #define LIMIT_HANDOFF_FILE (16 * KIB)
+/* Names in a directory of the hand-off: an agent's has ten, the root a
+ * department each; who can write there can make any number. */
+#define LIMIT_HANDOFF_NAMES 100000
 /* A password or token in a file. */
 #define LIMIT_SECRET_FILE (16 * KIB)
 /* Identifiers: Matrix says 255 bytes with sigil and server. */

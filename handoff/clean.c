@@ -10,13 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
 #include "base/poison.h"
 
 #define KEPT_BACK 2
-#define STALE_MS 60000
+#define STALE_S 60
 #define TEMP_HEX 16 /* the random end of a temporary file's name */
 
 /* ".NAME.RANDOM", as file_replace_at() makes it of one of our names. */
@@ -33,43 +34,67 @@ static bool is_temporary(const char *name)
 		handoff_name_generation(made_of, &kind) > 0;
 }
 
-static bool is_stale(int dirfd, const char *name, int64_t now_ms)
-{
-	struct stat st;
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return false;
-	return now_ms - (int64_t)st.st_mtime * 1000 > STALE_MS;
-}
-
 struct sweep {
-	int64_t generation, now_ms;
+	int64_t generation;
+	bool has_now;
+	time_t now; /* of the file system, asked for by the first that needs it:
+		       its server's clock is not ours */
 	enum rc rc; /* of the first that could not be removed */
 	struct err *e;
 };
 
-static bool has_had_its_day(int dirfd, const char *name, const struct sweep *s)
+static void failed(struct sweep *s, enum rc rc, const struct err *why)
+{
+	if (s->rc == RC_OK)
+		s->rc = err_set(s->e, rc, "%s", why->text);
+}
+
+static bool know_now(int dirfd, struct sweep *s)
+{
+	struct err why = { 0 };
+	enum rc rc = RC_OK;
+	if (!s->has_now)
+		rc = file_clock_at(dirfd, HANDOFF_FILE, &s->now, &why);
+	if (rc != RC_OK)
+		failed(s, rc, &why);
+	else
+		s->has_now = true;
+	return rc == RC_OK;
+}
+
+static bool is_stale(int dirfd, const char *name, struct sweep *s)
+{
+	struct stat st;
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(st.st_mode) && know_now(dirfd, s) &&
+		st.st_mtime < s->now - STALE_S;
+}
+
+static bool has_had_its_day(int dirfd, const char *name, struct sweep *s)
 {
 	struct str kind;
 	int64_t of = handoff_name_generation(str_of(name), &kind);
 	if (of > 0)
 		return of < s->generation - KEPT_BACK;
-	return is_temporary(name) && is_stale(dirfd, name, s->now_ms);
+	return is_temporary(name) && is_stale(dirfd, name, s);
 }
 
 static void sweep(int dirfd, const char *name, void *arg)
 {
 	struct sweep *s = arg;
+	struct err why = { 0 };
 	if (!has_had_its_day(dirfd, name, s))
 		return;
-	if (unlinkat(dirfd, name, 0) != 0 && errno != ENOENT && s->rc == RC_OK)
-		s->rc = err_set(s->e, RC_IO, "%s: cannot be removed: %s", name,
-			strerror(errno));
+	/* A directory is nothing of ours. */
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT || errno == EISDIR)
+		return;
+	enum rc rc = file_error(&why, errno, "%s: cannot be removed", name);
+	failed(s, rc, &why);
 }
 
-enum rc handoff_clean(
-	int dirfd, int64_t generation, int64_t now_ms, struct err *e)
+enum rc handoff_clean(int dirfd, int64_t generation, struct err *e)
 {
-	struct sweep s = { generation, now_ms, RC_OK, e };
+	struct sweep s = { .generation = generation, .e = e };
 	enum rc rc = handoff_each_name(dirfd, sweep, &s, e);
 	return rc == RC_OK ? s.rc : rc;
 }

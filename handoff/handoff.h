@@ -70,17 +70,26 @@ MUST_CHECK enum rc handoff_dir_make(const char *root, const char *department,
 	const char *localpart, int64_t uid, int64_t gid, int *ret_fd,
 	struct err *e);
 /* Opens an existing directory (no symbolic link) for a look; RC_NOT_FOUND. A
- * new descriptor each time is what makes NFS show what is there now. */
+ * new descriptor each time is what makes NFS show what is there now. For who
+ * knows no root: whatever leads to it is followed. */
 MUST_CHECK enum rc handoff_dir_open(
+	const char *path, int *ret_fd, struct err *e);
+/* The same for a path of handoff_path(), of which no part below the root may be
+ * a symbolic link. RC_NOT_FOUND; RC_INVALID; RC_IO also where there is no
+ * root. */
+MUST_CHECK enum rc handoff_dir_find(
 	const char *path, int *ret_fd, struct err *e);
 
 /*
  * Writes the file: refuses (RC_EXISTS) when the one that is there has the same
- * or a newer generation that is not far ahead; temporary file O_EXCL, mode 0600
- * and owner before the content, fsync, rename, directory fsync, read back and
- * compared. An acknowledgement of this generation is removed before: it is of
- * another file that had its number. A damaged file is replaced; one of a newer
- * format is not (RC_VERSION). RC_BUSY: somebody wrote over it.
+ * or a newer generation that is not far ahead, and says who wrote it; temporary
+ * file O_EXCL, mode 0600 and owner before the content, fsync, rename, directory
+ * fsync, read back and compared. An acknowledgement of this generation is
+ * removed before: it is of another file that had its number. A damaged file is
+ * replaced; one of a newer format is not (RC_VERSION). One writer at a time, by a
+ * lock beside it, so that no generation goes back; RC_BUSY: another one has it,
+ * or somebody wrote over ours. RC_STALE: open the directory anew, and try once
+ * more. Whatever fails, the old file stays whole.
  */
 MUST_CHECK enum rc handoff_write(int dirfd, const struct handoff *h,
 	int64_t uid, int64_t gid, struct err *e);
@@ -92,8 +101,9 @@ struct handoff_grave {
 	int64_t revoked_ms; /* from 1 */
 };
 /*
- * Puts a tombstone into the agent's directory, with the same care as
- * handoff_write(), in the place of whatever file is there: only one of a newer
+ * Puts a tombstone into the agent's directory (of handoff_path(), as
+ * handoff_dir_find()), with the same care as handoff_write(), in the place of
+ * whatever file is there, whoever keeps it locked: only one of a newer
  * generation that is not far ahead stays (RC_EXISTS), and one of a newer format
  * (RC_VERSION). Where this generation's tombstone is already, it stays, with
  * its time. RC_OK when there is no directory. RC_INVALID as handoff_set().
@@ -101,8 +111,9 @@ struct handoff_grave {
 MUST_CHECK enum rc handoff_revoke(const char *path,
 	const struct handoff_grave *g, int64_t uid, int64_t gid, struct err *e);
 
-/* The end of a handoff_write() that was cut off after the file was there: its
- * owner and mode are checked, and the directory is synced. */
+/* The end of a handoff_write() that was cut off after the file was there: the
+ * directory is synced. A file whose owner or mode is not as it should be is
+ * written again, as it is, with these. */
 MUST_CHECK enum rc handoff_settle(
 	int dirfd, int64_t uid, int64_t gid, struct err *e);
 
@@ -126,9 +137,11 @@ MUST_CHECK enum rc handoff_writable(
 
 /*
  * Reads and verifies the file: RC_NOT_FOUND; RC_CORRUPT (torn, not JSON, a
- * field missing or of the wrong type, digest wrong; no regular file); RC_VERSION
- * (made by a newer format); RC_TOO_LARGE; RC_REVOKED (a tombstone); RC_IO. The
- * text says which, never the token. *ret is overwritten; handoff_fini() it.
+ * field missing or of the wrong type, digest wrong; no regular file; one that
+ * has another name as well, or belongs neither to us nor to root nor to the
+ * directory's owner: it may be somebody else's); RC_VERSION (made by a newer
+ * format); RC_TOO_LARGE; RC_REVOKED (a tombstone); RC_IO. The text says which,
+ * never the token. *ret is overwritten; handoff_fini() it.
  */
 MUST_CHECK enum rc handoff_read(int dirfd, struct handoff *ret, struct err *e);
 /* As handoff_read(), and a tombstone is RC_OK, too: for who goes on after its
@@ -195,9 +208,9 @@ MUST_CHECK enum rc handoff_newest(
 
 /*
  * Removes what belongs to generations more than two back (ack, rotate,
- * paused), and our own temporary files older than a minute.
+ * paused), and our own temporary files that are older than a minute by the
+ * clock of their file system.
  */
-MUST_CHECK enum rc handoff_clean(
-	int dirfd, int64_t generation, int64_t now_ms, struct err *e);
+MUST_CHECK enum rc handoff_clean(int dirfd, int64_t generation, struct err *e);
 
 #endif

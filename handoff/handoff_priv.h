@@ -28,8 +28,25 @@ void handoff_name(
  * other name. */
 int64_t handoff_name_generation(struct str name, struct str *kind);
 
+/* What may be the name of a directory below the root, or RC_INVALID. */
+MUST_CHECK enum rc handoff_name_ok(
+	const char *what, const char *name, struct err *e);
+MUST_CHECK enum rc handoff_root_open(
+	const char *root, int *ret_fd, struct err *e);
+/* As handoff_dir_find(), and the root (unless ret_root is NULL). */
+MUST_CHECK enum rc handoff_find(
+	const char *path, int *ret_root, int *ret_fd, struct err *e);
+
+/*
+ * One writer at a time: a lock that ends with its holder, waited for a short
+ * time (RC_BUSY). *ret_fd is -1 where the file system has no locks. close() it.
+ */
+#define HANDOFF_LOCK ".matrix.json.lock"
+MUST_CHECK enum rc handoff_lock(int dirfd, int *ret_fd, struct err *e);
+
 typedef void handoff_visit(int dirfd, const char *name, void *arg);
-/* Visits each name in the directory, in no order. */
+/* Visits each name in the directory, in no order. RC_TOO_LARGE: there are more
+ * than anybody but a stranger makes. */
 MUST_CHECK enum rc handoff_each_name(
 	int dirfd, handoff_visit *visit, void *arg, struct err *e);
 

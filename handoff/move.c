@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
@@ -27,9 +28,13 @@ static void remove_file(int dirfd, struct mover *m)
 	bool ours = handoff_look(dirfd, &h, NULL) == RC_OK &&
 		text_eq(h.user_id, m->user_id);
 	handoff_fini(&h);
-	if (ours && unlinkat(dirfd, HANDOFF_FILE, 0) != 0 && m->rc == RC_OK)
-		m->rc = err_set(
-			m->e, RC_IO, HANDOFF_FILE ": %s", strerror(errno));
+	if (!ours)
+		return;
+	if ((unlinkat(dirfd, HANDOFF_FILE, 0) != 0 ||
+		    (fsync(dirfd) != 0 && errno != EINVAL)) &&
+		m->rc == RC_OK)
+		m->rc = file_error(
+			m->e, errno, HANDOFF_FILE ": cannot be removed");
 }
 
 /* One name in the root: a department, perhaps. */
@@ -57,10 +62,13 @@ enum rc handoff_remove_elsewhere(const char *root, const char *department,
 		.user_id = user_id,
 		.rc = RC_OK,
 		.e = e };
-	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, RC_IO, "%s: %s", root, strerror(errno));
-	enum rc rc = handoff_each_name(fd, look_into, &m, e);
+	int fd = -1;
+	enum rc rc = handoff_name_ok("the agent", localpart, e);
+	if (rc == RC_OK)
+		rc = handoff_root_open(root, &fd, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = handoff_each_name(fd, look_into, &m, e);
 	close(fd);
 	return rc == RC_OK ? m.rc : rc;
 }

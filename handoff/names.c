@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
@@ -42,14 +43,18 @@ int64_t handoff_name_generation(struct str name, struct str *kind)
 static enum rc read_names(
 	DIR *dir, handoff_visit *visit, void *arg, struct err *e)
 {
-	for (;;) {
+	for (size_t n = 0; n < LIMIT_HANDOFF_NAMES; n++) {
 		errno = 0;
 		const struct dirent *entry = readdir(dir);
 		if (!entry)
-			break;
+			return errno ? file_error(e, errno, "its names")
+				     : RC_OK;
 		visit(dirfd(dir), entry->d_name, arg);
 	}
-	return errno ? err_set(e, RC_IO, "%s", strerror(errno)) : RC_OK;
+	return err_set(e, RC_TOO_LARGE,
+		"there are more than %d names in it: remove those that are "
+		"not ours",
+		LIMIT_HANDOFF_NAMES);
 }
 
 enum rc handoff_each_name(
@@ -63,7 +68,7 @@ enum rc handoff_each_name(
 		int why = errno;
 		if (fd >= 0)
 			close(fd);
-		return err_set(e, RC_IO, "%s", strerror(why));
+		return file_error(e, why, "its names");
 	}
 	enum rc rc = read_names(dir, visit, arg, e);
 	closedir(dir);

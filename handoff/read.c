@@ -11,41 +11,79 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
 #include "base/poison.h"
 
-static enum rc not_readable(int dirfd, const char *name, struct err *e)
+static const char *kind_of(mode_t mode)
 {
-	struct stat st;
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return err_set(e, RC_IO, "%s: %s", name, strerror(EACCES));
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "a directory";
+	case S_IFIFO:
+		return "a pipe";
+	case S_IFLNK:
+		return "a symbolic link";
+	case S_IFSOCK:
+		return "a socket";
+	default:
+		return "a device";
+	}
+}
+
+static bool is_trusted(int dirfd, uid_t uid)
+{
+	struct stat dir;
+	return uid == 0 || uid == geteuid() ||
+		(fstat(dirfd, &dir) == 0 && uid == dir.st_uid);
+}
+
+/* It is a file that one of us can have written, and nobody else's under a
+ * second name. */
+static enum rc check_file(
+	int dirfd, const char *name, const struct stat *st, struct err *e)
+{
+	if (!S_ISREG(st->st_mode))
+		return err_set(e, RC_CORRUPT,
+			"%s: is %s, expected a regular file", name,
+			kind_of(st->st_mode));
+	if (st->st_nlink > 1)
+		return err_set(e, RC_CORRUPT,
+			"%s: has %lu names (hard links), so that it may be "
+			"another's: it is not taken for ours",
+			name, (unsigned long)st->st_nlink);
+	if (!is_trusted(dirfd, st->st_uid))
+		return err_set(e, RC_CORRUPT,
+			"%s: belongs to uid %lu, who is neither we, nor root, "
+			"nor the owner of its directory: it is not taken for "
+			"ours",
+			name, (unsigned long)st->st_uid);
+	return RC_OK;
+}
+
+static enum rc not_readable(
+	const char *name, const struct stat *st, struct err *e)
+{
 	return err_set(e, RC_IO,
 		"%s: belongs to uid %lu, mode %03o, and we are uid %lu: run "
 		"the service and the agent as one user, or set handoff.owner "
 		"(the service then needs CAP_CHOWN and CAP_DAC_OVERRIDE)",
-		name, (unsigned long)st.st_uid, (unsigned)st.st_mode & 0777u,
+		name, (unsigned long)st->st_uid, (unsigned)st->st_mode & 0777u,
 		(unsigned long)geteuid());
 }
 
-static enum rc not_opened(int dirfd, const char *name, struct err *e)
+/* A name that was looked at, and is another now or cannot be opened. */
+static enum rc not_opened(const char *name, int error, struct err *e)
 {
-	switch (errno) {
-	case ENOENT:
+	if (error == ENOENT)
 		return err_set(e, RC_NOT_FOUND, "%s: is not there", name);
-	case ELOOP:
+	if (error == ELOOP || error == ENXIO)
 		return err_set(e, RC_CORRUPT,
-			"%s: is a symbolic link, expected a regular file",
-			name);
-	case ENXIO:
-		return err_set(e, RC_CORRUPT,
-			"%s: is a socket, expected a regular file", name);
-	case EACCES:
-		return not_readable(dirfd, name, e);
-	default:
-		return err_set(e, RC_IO, "%s: %s", name, strerror(errno));
-	}
+			"%s: is a %s, expected a regular file", name,
+			error == ELOOP ? "symbolic link" : "socket");
+	return file_error(e, error, "%s", name);
 }
 
 static enum rc read_all(
@@ -57,8 +95,7 @@ static enum rc read_all(
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set(
-				e, RC_IO, "%s: %s", name, strerror(errno));
+			return file_error(e, errno, "%s", name);
 		if (n == 0)
 			break;
 		buf_addn(out, piece, (size_t)n);
@@ -73,30 +110,29 @@ static enum rc read_all(
 	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
 }
 
-static const char *kind_of(mode_t mode)
-{
-	if (S_ISDIR(mode))
-		return "a directory";
-	return S_ISFIFO(mode) ? "a pipe" : "a device";
-}
-
 static enum rc read_regular(
 	int dirfd, const char *name, struct buf *out, struct err *e)
 {
+	struct stat st;
+	/* Before it is opened: that alone has an effect on some devices. */
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return not_opened(name, errno, e);
+	enum rc rc = check_file(dirfd, name, &st, e);
+	if (rc != RC_OK)
+		return rc;
 	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
 	int fd = openat(dirfd, name,
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES)
+		return not_readable(name, &st, e);
 	if (fd < 0)
-		return not_opened(dirfd, name, e);
-	enum rc rc;
-	struct stat st;
+		return not_opened(name, errno, e);
+	/* Again: it may be another one by now. */
 	if (fstat(fd, &st) != 0)
-		rc = err_set(e, RC_IO, "%s: %s", name, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		rc = err_set(e, RC_CORRUPT,
-			"%s: is %s, expected a regular file", name,
-			kind_of(st.st_mode));
+		rc = file_error(e, errno, "%s", name);
 	else
+		rc = check_file(dirfd, name, &st, e);
+	if (rc == RC_OK)
 		rc = read_all(fd, name, out, e);
 	close(fd);
 	return rc;
@@ -108,6 +144,10 @@ enum rc handoff_load(
 	struct buf text;
 	buf_init(&text, LIMIT_HANDOFF_FILE);
 	enum rc rc = read_regular(dirfd, name, &text, e);
+	if (rc == RC_STALE) { /* replaced on another host while it was read */
+		buf_clear(&text);
+		rc = read_regular(dirfd, name, &text, e);
+	}
 	if (rc == RC_OK && text.n == 0)
 		rc = err_set(e, RC_CORRUPT, "%s: is empty", name);
 	if (rc == RC_OK) {

@@ -15,6 +15,8 @@
 
 #include "base/poison.h"
 
+#define TRIES 8 /* newer names that hold no request */
+
 static bool why_ok(const char *why)
 {
 	return !*why || handoff_value_ok(why, HANDOFF_WHY_MAX);
@@ -126,32 +128,41 @@ enum rc handoff_request_write(int dirfd, const struct handoff_request *q,
 }
 
 struct asked {
-	int64_t known, generation;
+	int64_t known, below, generation;
 };
 
-/* What holds no request is passed over, or a stranger's name would hide the one
- * that there is. */
 static void note_asked(int dirfd, const char *name, void *arg)
 {
+	(void)dirfd;
 	struct asked *a = arg;
-	struct handoff_request q;
 	struct str kind;
 	int64_t of = handoff_name_generation(str_of(name), &kind);
-	if (of <= a->known || of <= a->generation ||
-		!str_eq(kind, HANDOFF_ROTATE) || handoff_is_far(of, a->known))
-		return;
-	if (!handoff_is_none(handoff_request_read(dirfd, of, &q, NULL)))
+	if (str_eq(kind, HANDOFF_ROTATE) && of > a->known && of < a->below &&
+		of > a->generation && !handoff_is_far(of, a->known))
 		a->generation = of;
 }
 
+/* What holds no request is passed over, or a stranger's name would hide the one
+ * that there is; not any number of such, as this is asked every second. */
 enum rc handoff_request_newest(
 	int dirfd, int64_t known, int64_t *ret, struct err *e)
 {
-	struct asked a = { .known = known };
-	enum rc rc = handoff_each_name(dirfd, note_asked, &a, e);
-	if (rc == RC_OK)
-		*ret = a.generation;
-	return rc;
+	struct asked a = { .known = known, .below = INT64_MAX };
+	struct handoff_request q;
+	for (int i = 0; i < TRIES; i++) {
+		a.generation = 0;
+		enum rc rc = handoff_each_name(dirfd, note_asked, &a, e);
+		if (rc != RC_OK)
+			return rc;
+		if (a.generation == 0 ||
+			!handoff_is_none(handoff_request_read(
+				dirfd, a.generation, &q, NULL)))
+			break;
+		a.below = a.generation;
+		a.generation = 0;
+	}
+	*ret = a.generation;
+	return RC_OK;
 }
 
 enum rc handoff_remove(
@@ -162,8 +173,7 @@ enum rc handoff_remove(
 	/* A directory of that name says nothing. */
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT || errno == EISDIR)
 		return RC_OK;
-	return err_set(
-		e, RC_IO, "%s: cannot be removed: %s", name, strerror(errno));
+	return file_error(e, errno, "%s: cannot be removed", name);
 }
 
 enum rc handoff_request_remove(int dirfd, int64_t generation, struct err *e)

@@ -332,7 +332,7 @@ static void remove_old_place(struct work *w)
 			LS("agent", p->user_id), LS("error", e.text));
 }
 
-static enum rc write_file(struct work *w, int64_t *generation,
+static enum rc write_file_once(struct work *w, int64_t *generation,
 	const struct secret *token, struct err *e)
 {
 	int fd = -1;
@@ -343,8 +343,18 @@ static enum rc write_file(struct work *w, int64_t *generation,
 	if (rc == RC_EXISTS)
 		rc = overtake(w, fd, generation, token, e);
 	if (rc == RC_OK) /* leftovers are a matter of tidiness only */
-		(void)!handoff_clean(fd, *generation, clock_wall_ms(), NULL);
+		(void)!handoff_clean(fd, *generation, NULL);
 	close(fd);
+	return rc;
+}
+
+static enum rc write_file(struct work *w, int64_t *generation,
+	const struct secret *token, struct err *e)
+{
+	enum rc rc = write_file_once(w, generation, token, e);
+	/* The directory went away under us on its server. */
+	if (rc == RC_STALE)
+		rc = write_file_once(w, generation, token, e);
 	if (rc == RC_OK)
 		remove_old_place(w);
 	return rc;

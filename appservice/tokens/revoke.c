@@ -62,7 +62,7 @@ static enum rc bury_newer(const struct app *app, const char *path,
 	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
 	struct handoff there = { 0 };
 	int fd = -1;
-	enum rc rc = handoff_dir_open(path, &fd, e);
+	enum rc rc = handoff_dir_find(path, &fd, e);
 	if (rc == RC_OK)
 		rc = handoff_look(fd, &there, e);
 	if (fd >= 0)

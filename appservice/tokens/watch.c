@@ -23,7 +23,7 @@ enum rc tokens_open_dir(
 			e, RC_NOT_FOUND, "%s is not in the fleet", user_id);
 	char *path = handoff_path(config_text(&app->config, SET_HANDOFF_ROOT),
 		p->department, p->localpart);
-	enum rc rc = path ? handoff_dir_open(path, fd, e) : err_nomem(e);
+	enum rc rc = path ? handoff_dir_find(path, fd, e) : err_nomem(e);
 	free(path);
 	return rc;
 }

@@ -203,12 +203,12 @@ def assert_accounts(hs, muster):
 
 
 def assert_tokens(hs, muster, crashed=False):
-    """Every agent's file is whole, private, alone (a writer that was killed
-    may leave its half), and its token good."""
+    """Every agent's file is whole, private, alone but for the writers' lock (a
+    writer that was killed may leave its half), and its token good."""
     for localpart in agents_of(muster):
         folder = muster.path("runtime", DEPARTMENT, localpart)
         for name in os.listdir(folder):
-            assert name == "matrix.json" or (
+            assert name in ("matrix.json", ".matrix.json.lock") or (
                 crashed and name.startswith(".matrix.json."))
             mode = os.stat(os.path.join(folder, name)).st_mode
             assert stat.S_IMODE(mode) == 0o600

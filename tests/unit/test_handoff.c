@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "handoff/handoff.h"
@@ -103,14 +104,20 @@ static bool exists(int dirfd_, const char *name)
 	return fstatat(dirfd_, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Names in the directory but "." and "..". */
+static void age(struct place *p, const char *name, time_t at)
+{
+	struct timespec t[2] = { { .tv_sec = at }, { .tv_sec = at } };
+	assert_int_equal(utimensat(p->fd, name, t, 0), 0);
+}
+
+/* Names in the directory but "." and ".." and the writers' lock. */
 static int count(const char *path)
 {
 	int n = -2;
 	DIR *dir = opendir(path);
 	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
+	for (struct dirent *d; (d = readdir(dir));)
+		n += strcmp(d->d_name, ".matrix.json.lock") != 0;
 	closedir(dir);
 	return n;
 }
@@ -270,8 +277,14 @@ static void generations_never_go_back(void **state)
 	assert_rc(handoff_write(p->fd, &h, -1, -1, &e), RC_EXISTS);
 	assert_null(strstr(e.text, "other"));
 	make(&h, 6, "other");
+	age(p, HANDOFF_FILE, 1772000000);
 	assert_rc(handoff_write(p->fd, &h, -1, -1, &e), RC_EXISTS);
-	assert_non_null(strstr(e.text, "generation 7"));
+	char who[100];
+	snprintf(who, sizeof(who),
+		"generation 7 (written 2026-02-25T06:13:20.000Z, uid %lu)",
+		(unsigned long)geteuid());
+	if (!strstr(e.text, who))
+		fail_msg("\"%s\" does not say \"%s\"", e.text, who);
 	make(&h, 8, "other");
 	assert_ok(handoff_write(p->fd, &h, -1, -1, &e), e);
 	assert_int_equal(generation_there(p), 8);
@@ -350,7 +363,8 @@ static void failed_write_leaves_nothing_behind(void **state)
 		assert_int_equal(fchmod(p->fd, 0700), 0);
 		assert_int_equal(generation_there(p), 1);
 	} else {
-		/* Root may give files away. */
+		/* Root may give files away, with their directory. */
+		assert_int_equal(fchown(p->fd, 12345, 54321), 0);
 		assert_ok(handoff_write(p->fd, &h, 12345, 54321, &e), e);
 		struct stat st;
 		assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &st, 0), 0);
@@ -741,15 +755,56 @@ static void a_cut_off_write_is_finished(void **state)
 {
 	struct place *p = *state;
 	struct err e = { 0 };
+	struct stat before, after;
 
-	assert_rc(handoff_settle(p->fd, -1, -1, &e), RC_IO);
+	assert_rc(handoff_settle(p->fd, -1, -1, &e), RC_NOT_FOUND);
 	write_generation(p, 3);
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &before, 0), 0);
 	assert_ok(handoff_settle(p->fd, -1, -1, &e), e);
 	assert_ok(handoff_settle(p->fd, geteuid(), getegid(), &e), e);
-	assert_rc(handoff_settle(p->fd, 54321, -1, &e), RC_IO);
-	assert_non_null(strstr(e.text, "expected mode 600 and owner 54321"));
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &after, 0), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	put_file(p, "{");
 	assert_int_equal(fchmodat(p->fd, HANDOFF_FILE, 0644, 0), 0);
-	assert_rc(handoff_settle(p->fd, -1, -1, &e), RC_IO);
+	assert_rc(handoff_settle(p->fd, -1, -1, &e), RC_CORRUPT);
+	assert_int_equal(count(p->path), 1);
+}
+
+/* Not the old file: somebody may have it open. */
+static void a_file_that_others_can_read_is_written_again(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	struct stat st;
+	char text[1024] = "";
+
+	write_generation(p, 3);
+	assert_int_equal(fchmodat(p->fd, HANDOFF_FILE, 0644, 0), 0);
+	int old = openat(p->fd, HANDOFF_FILE, O_RDONLY);
+	assert_ok(handoff_settle(p->fd, -1, -1, &e), e);
+	assert_int_equal(generation_there(p), 3);
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(fstat(old, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_true(read(old, text, sizeof(text) - 1) > 0);
+	close(old);
+	assert_int_equal(count(p->path), 1);
+
+	enum rc rc = handoff_settle(p->fd, 54321, -1, &e);
+	if (geteuid() != 0) {
+		assert_rc(rc, RC_IO);
+		return;
+	}
+	/* Root, in a directory that is not that user's: nobody would know
+	 * whose it is. */
+	assert_rc(rc, RC_CORRUPT);
+	write_generation(p, 3);
+	assert_int_equal(fchown(p->fd, 54321, 54321), 0);
+	assert_ok(handoff_settle(p->fd, 54321, -1, &e), e);
+	assert_int_equal(fstatat(p->fd, HANDOFF_FILE, &st, 0), 0);
+	assert_int_equal(st.st_uid, 54321);
+	assert_int_equal(generation_there(p), 3);
 }
 
 static void directory_is_the_agents_own(void **state)
@@ -1181,12 +1236,6 @@ static void paused_is_an_answer_of_its_own(void **state)
 	assert_string_equal(got.agent, "host/3");
 }
 
-static void age(struct place *p, const char *name, time_t at)
-{
-	struct timespec t[2] = { { .tv_sec = at }, { .tv_sec = at } };
-	assert_int_equal(utimensat(p->fd, name, t, 0), 0);
-}
-
 static void clean_takes_only_what_is_ours_and_over(void **state)
 {
 	struct place *p = *state;
@@ -1195,22 +1244,26 @@ static void clean_takes_only_what_is_ours_and_over(void **state)
 		"ack.x.json", "ack.-1.json", "notes.1.json", "ack.1.json.bak",
 		".matrix.json.0123456789abcdef", /* fresh */
 		".matrix.json.0123456789abcdeX", ".bashrc.0123456789abcdef",
-		".matrix.json.0123", ".nfs00000000000000010000001a" };
+		".matrix.json.0123", ".nfs00000000000000010000001a",
+		".matrix.json.lock" };
 	static const char *const go[] = { "ack.7.json", "ack.1.json",
 		"paused.7.json", "rotate.2.json",
 		".matrix.json.00000000deadbeef",
-		".ack.10.json.00000000deadbeef" };
+		".ack.10.json.00000000deadbeef",
+		".rotate.11.json.00000000deadbeef",
+		".paused.11.json.00000000deadbeef" };
+	const time_t now = time(NULL);
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++) {
 		put(p->fd, stay[i], "x", 1);
 		age(p, stay[i], 1000);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(go); i++) {
 		put(p->fd, go[i], "x", 1);
-		age(p, go[i], 1000);
+		age(p, go[i], now - 62);
 	}
-	age(p, ".matrix.json.0123456789abcdef", 1940);
+	age(p, ".matrix.json.0123456789abcdef", now - 50);
 	struct err e = { 0 };
-	assert_ok(handoff_clean(p->fd, 10, 2000000, &e), e);
+	assert_ok(handoff_clean(p->fd, 10, &e), e);
 	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
 		if (!exists(p->fd, stay[i]))
 			fail_msg("%s is gone", stay[i]);
@@ -1218,8 +1271,11 @@ static void clean_takes_only_what_is_ours_and_over(void **state)
 		if (exists(p->fd, go[i]))
 			fail_msg("%s is still there", go[i]);
 	/* The second time it reads the same directory anew. */
-	assert_ok(handoff_clean(p->fd, 10, 2000001, &e), e);
+	age(p, ".matrix.json.0123456789abcdef", now - 62);
+	assert_ok(handoff_clean(p->fd, 10, &e), e);
 	assert_false(exists(p->fd, ".matrix.json.0123456789abcdef"));
+	/* All it made itself is gone. */
+	assert_int_equal(count(p->path), ARRAY_LEN(stay) - 2);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -1254,6 +1310,7 @@ int main(void)
 		CASE(fields_of_later_versions_are_ignored),
 		CASE(directory_is_made_with_its_department),
 		CASE(a_cut_off_write_is_finished),
+		CASE(a_file_that_others_can_read_is_written_again),
 		CASE(directory_is_the_agents_own),
 		CASE(who_moves_leaves_nothing_behind),
 		CASE(directory_is_never_elsewhere),

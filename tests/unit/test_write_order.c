@@ -20,9 +20,10 @@
 #include "base/poison.h"
 
 #define NAME "matrix.json"
+#define LOCK ".matrix.json.lock"
 #define REPLACED "create chmod write fsync close rename fsync-dir"
 #define HANDED                                                                 \
-	"open unlink-ack create chmod chown write fsync close rename "         \
+	"lock unlink-ack create chmod chown write fsync close rename "         \
 	"fsync-dir open read"
 
 /* --- what was called ------------------------------------------------------ */
@@ -116,6 +117,9 @@ int __wrap_openat(int dirfd_, const char *name, int flags, ...)
 			return -1;
 		return __real_openat(dirfd_, name, flags);
 	}
+	if (strcmp(name, LOCK) == 0)
+		return call("lock") ? -1
+				    : __real_openat(dirfd_, name, flags, mode);
 	bool right = (flags & O_EXCL) && mode == 0600 && calls.temp < 0 &&
 		name[0] == '.' && strcmp(name, NAME) != 0;
 	if (call(right ? "create" : "create-wrong"))
@@ -251,6 +255,7 @@ static int tear_down(void **state)
 	struct place *p = *state;
 	calls.on = false;
 	unlinkat(p->fd, NAME, 0);
+	unlinkat(p->fd, LOCK, 0);
 	close(p->fd);
 	rmdir(p->path);
 	handoff_fini(&p->first);
@@ -280,7 +285,8 @@ static void assert_only(const struct place *p, const struct handoff *want)
 	DIR *dir = opendir(p->path);
 	assert_non_null(dir);
 	for (struct dirent *d; (d = readdir(dir));)
-		if (d->d_name[0] != '.' || strlen(d->d_name) > 2)
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, "..") &&
+			strcmp(d->d_name, LOCK))
 			assert_string_equal(d->d_name, NAME);
 	closedir(dir);
 }
@@ -306,8 +312,8 @@ static void test_handed_over_again(void **state)
 	assert_ok(handoff_write(p->fd, &p->second, getuid(), getgid(), &e), e);
 	/* It looks first whether what is there may be replaced. */
 	assert_string_equal(calls.said,
-		"open read unlink-ack create chmod chown write fsync close "
-		"rename fsync-dir open read");
+		"lock open read unlink-ack create chmod chown write fsync "
+		"close rename fsync-dir open read");
 	assert_only(p, &p->second);
 }
 
@@ -321,12 +327,12 @@ static void test_revoked(void **state)
 	record();
 	assert_ok(handoff_revoke(p->path, &g, getuid(), getgid(), &e), e);
 	assert_string_equal(calls.said,
-		"open read create chmod chown write fsync close rename "
-		"fsync-dir open read");
+		"open lock open read create chmod chown write fsync close "
+		"rename fsync-dir open read");
 	/* Once more: it is there, and lasts. */
 	record();
 	assert_ok(handoff_revoke(p->path, &g, getuid(), getgid(), &e), e);
-	assert_string_equal(calls.said, "open read fsync-dir");
+	assert_string_equal(calls.said, "open lock open read fsync-dir");
 	calls.on = false;
 }
 
@@ -358,8 +364,8 @@ static void test_private_under_any_umask(void **state)
 	umask(before);
 	assert_ok(rc, e);
 	assert_string_equal(calls.said,
-		"open read unlink-ack create chmod write fsync close rename "
-		"fsync-dir open read");
+		"lock open read unlink-ack create chmod write fsync close "
+		"rename fsync-dir open read");
 }
 
 /* --- one of them fails ---------------------------------------------------- */
@@ -392,7 +398,7 @@ static void test_one_fails(void **state)
 		/* In the end it looks whether it was done all the same. */
 		char said[256];
 		snprintf(said, sizeof(said),
-			"open read unlink-ack create%s open read",
+			"lock open read unlink-ack create%s open read",
 			failures[i].said);
 		assert_string_equal(calls.said, said);
 		assert_only(p, &p->first);
@@ -420,11 +426,13 @@ static void test_directory_cannot_be_synced(void **state)
 
 /* --- somebody comes between ----------------------------------------------- */
 
+/* One who does not heed our lock. */
 static void write_second(void *arg)
 {
 	const struct place *p = arg;
 	struct err e = { 0 };
 	calls.then = NULL;
+	assert_int_equal(unlinkat(p->fd, LOCK, 0), 0);
 	assert_ok(handoff_write(p->fd, &p->second, -1, -1, &e), e);
 }
 
