@@ -213,4 +213,49 @@ MUST_CHECK enum rc handoff_newest(
  */
 MUST_CHECK enum rc handoff_clean(int dirfd, int64_t generation, struct err *e);
 
+/* --- what is wrong with it -------------------------------------------------- */
+
+/* X(name, words): what can be wrong with a hand-off as it lies there. */
+#define HANDOFF_FINDING_TABLE(X)                                               \
+	X(DIR_DEVICE,                                                          \
+		"its directory is on another device than handoff.root: "       \
+		"unmount what is mounted there")                               \
+	X(DIR_WRITABLE,                                                        \
+		"its directory, the department's or handoff.root can be "      \
+		"written by others than its owner: chmod go-w")                \
+	X(DIR_OWNER,                                                           \
+		"its directory is not the agent's, which cannot answer "       \
+		"there: chown it to handoff.owner")                            \
+	X(FILE_MISSING, "there is no " HANDOFF_FILE)                           \
+	X(FILE_KIND, HANDOFF_FILE " is no regular file: remove it")            \
+	X(FILE_VISIBLE,                                                        \
+		HANDOFF_FILE " can be read by others than its owner, who may " \
+			     "have done so: rotate the token")                 \
+	X(FILE_UNREADABLE,                                                     \
+		HANDOFF_FILE " cannot be read by its owner: rotate the token") \
+	X(FILE_OWNER,                                                          \
+		HANDOFF_FILE " belongs to another user than the agent, which " \
+			     "cannot read it: rotate the token")               \
+	X(FILE_LINKED,                                                         \
+		HANDOFF_FILE " has another name as well (a hard link), by "    \
+			     "which it can be read: rotate the token")
+
+enum handoff_finding {
+#define X(name, words) HANDOFF_##name,
+	HANDOFF_FINDING_TABLE(X)
+#undef X
+		HANDOFF_FINDINGS
+};
+const char *handoff_finding_words(enum handoff_finding finding);
+
+/*
+ * What is wrong with the hand-off in the directory of handoff_path(), whose owner
+ * should be uid:gid (-1: file and directory of one owner): *ret has bit 1 << f
+ * for each finding f, 0 when all is well. Only looks at owners and modes, so
+ * that the token is read by nobody. As handoff_dir_find(): RC_NOT_FOUND when
+ * there is no directory, RC_IO also for a symbolic link in its place.
+ */
+MUST_CHECK enum rc handoff_inspect(const char *path, int64_t uid, int64_t gid,
+	uint32_t *ret, struct err *e);
+
 #endif
