@@ -64,9 +64,7 @@ static enum rc look(int root, int dirfd, struct seen *s, struct err *e)
 
 static uint32_t inspect_dir(const struct seen *s, int64_t uid, int64_t gid)
 {
-	return when(s->dir.st_dev != s->root.st_dev ||
-			       s->department.st_dev != s->root.st_dev,
-		       HANDOFF_DIR_DEVICE) |
+	return when(s->dir.st_dev != s->root.st_dev, HANDOFF_DIR_DEVICE) |
 		when(writable_by_others(&s->dir) ||
 				writable_by_others(&s->department) ||
 				open_to_all(&s->root),
