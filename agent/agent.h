@@ -26,14 +26,24 @@ enum {
 };
 
 /* How the program wants its token. */
-enum agent_for { FOR_ENV, FOR_FILE };
+enum agent_for { FOR_ENV, FOR_FILE, FOR_TEMPLATE, FOR_OPENCLAW };
+/* How it comes to a new one: it looks by itself, is started again, is told. */
+enum agent_reload { RELOAD_NONE, RELOAD_RESTART, RELOAD_SIGNAL };
 
 struct options {
 	enum agent_for how;
 	const char *runtime;
-	const char *output;     /* NULL: a private temporary file */
-	const char *homeserver; /* NULL: the one of the file */
+	const char *output;         /* NULL: what the way has */
+	const char *template;       /* what FOR_TEMPLATE fills */
+	const char *pause, *resume; /* commands; both NULL: what the way has */
+	enum agent_reload reload;
+	bool reload_said;
+	int reload_signal;             /* of RELOAD_SIGNAL */
+	const char *workspace, *merge; /* of FOR_OPENCLAW; NULL: not said */
+	const char *homeserver;        /* NULL: the one of the file */
+	const char *user; /* whose token it must be; NULL: anybody's */
 	int64_t deadline_ms;
+	int64_t check_ms; /* how often we ask who we are */
 	bool once;
 	bool help;
 	char **program; /* NULL-terminated, empty with `once` */
@@ -99,13 +109,17 @@ const char *agent_homeserver(const struct agent *a, const struct handoff *h);
 
 /* --- deliver.c -------------------------------------------------------- */
 
-/* Decides where the token file lies, and makes the private directory. */
+/* Decides where the token lies, and makes the private directory. */
 MUST_CHECK enum rc deliver_prepare(struct agent *a, struct err *e);
-/* Writes the token of h into the token file, by rename. */
+/* Writes what the way wants of h, by rename. */
 MUST_CHECK enum rc deliver_file(
 	const struct agent *a, const struct handoff *h, struct err *e);
 /* Removes the private file and directory, if any. */
 void deliver_remove(const struct agent *a);
+/* What pauses a program of this way and lets it go on, for sh -c, where the
+ * options do not say it; NULL: the way has none. Borrowed from a. */
+const char *deliver_pause_command(const struct agent *a);
+const char *deliver_resume_command(const struct agent *a);
 /* The program's environment: ours, with the MATRIX_ variables that it was
  * promised and no others of them. */
 MUST_CHECK char **deliver_env(const struct agent *a);

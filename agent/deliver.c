@@ -51,8 +51,12 @@ static char *absolute(const char *path)
 
 enum rc deliver_prepare(struct agent *a, struct err *e)
 {
-	if (a->o.how != FOR_FILE)
+	if (a->o.how == FOR_ENV)
 		return RC_OK;
+	if (a->o.how != FOR_FILE)
+		return err_set(e, RC_UNSUPPORTED,
+			"--for template and --for openclaw are not in this "
+			"version: say --for file or --for env");
 	if (a->o.output) {
 		a->token_file = absolute(a->o.output);
 		return a->token_file ? RC_OK : err_nomem(e);
@@ -71,6 +75,8 @@ enum rc deliver_prepare(struct agent *a, struct err *e)
 enum rc deliver_file(
 	const struct agent *a, const struct handoff *h, struct err *e)
 {
+	if (a->o.how == FOR_ENV)
+		return RC_OK;
 	struct buf text;
 	buf_init(&text, LIMIT_HANDOFF_FILE);
 	buf_addn(&text, h->access_token.bytes, h->access_token.n);
@@ -91,6 +97,18 @@ void deliver_remove(const struct agent *a)
 	if (a->token_file)
 		unlink(a->token_file);
 	rmdir(a->private_dir);
+}
+
+const char *deliver_pause_command(const struct agent *a)
+{
+	(void)a;
+	return NULL;
+}
+
+const char *deliver_resume_command(const struct agent *a)
+{
+	(void)a;
+	return NULL;
 }
 
 static bool is_ours(const char *variable)

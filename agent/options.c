@@ -3,6 +3,7 @@
  * explained.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +14,22 @@
 #include "base/poison.h"
 
 #define DEADLINE_MAX_MS (INT64_C(24) * 3600 * 1000)
+#define CHECK_MIN_MS 1000
+#define CHECK_MAX_MS (INT64_C(3600) * 1000)
 
 enum option_id {
 	OPT_RUNTIME = 1,
 	OPT_FOR,
 	OPT_OUTPUT,
+	OPT_TEMPLATE,
+	OPT_RELOAD,
+	OPT_PAUSE,
+	OPT_RESUME,
+	OPT_WORKSPACE,
+	OPT_MERGE,
 	OPT_ONCE,
 	OPT_DEADLINE,
+	OPT_CHECK,
 	OPT_HOMESERVER,
 	OPT_HELP,
 };
@@ -32,20 +42,53 @@ static const struct {
 } table[] = {
 	{ OPT_RUNTIME, "runtime", "DIR",
 		"where the hand-off lies (default: $RUNTIME_PATH)" },
-	{ OPT_FOR, "for", "env|file",
-		"how PROGRAM wants its token (default: env)" },
+	{ OPT_FOR, "for", "WAY",
+		"how PROGRAM wants its token: env, file, template, openclaw "
+		"(default: env)" },
 	{ OPT_OUTPUT, "output", "FILE",
-		"with --for file: where (default: a private temporary file)" },
-	{ OPT_ONCE, "once", NULL,
-		"with --output: deliver, acknowledge and exit; no PROGRAM" },
+		"where the token goes (--for file: default a private temporary "
+		"file)" },
+	{ OPT_TEMPLATE, "template", "FILE",
+		"with --for template: what is filled" },
+	{ OPT_RELOAD, "reload", "HOW",
+		"how PROGRAM comes to a new token: none, restart, signal:HUP "
+		"(default: restart with --for env, else none)" },
+	{ OPT_PAUSE, "pause", "CMD",
+		"what pauses PROGRAM before its token is replaced" },
+	{ OPT_RESUME, "resume", "CMD", "and what lets it go on" },
+	{ OPT_WORKSPACE, "workspace", "DIR",
+		"with --for openclaw: the workspace (default: "
+		"$WORKSPACE_PATH)" },
+	{ OPT_MERGE, "merge", "FILE",
+		"with --for openclaw: the fleet's openclaw.json" },
+	{ OPT_ONCE, "once", NULL, "deliver, acknowledge and exit; no PROGRAM" },
 	{ OPT_DEADLINE, "deadline", "DURATION",
 		"how long to wait for the hand-off (default: 120s)" },
+	{ OPT_CHECK, "check", "DURATION",
+		"how often to ask whether the token still works (default: "
+		"60s)" },
 	{ OPT_HOMESERVER, "homeserver", "URL",
-		"instead of the one that the hand-off names" },
+		"instead of the one that the hand-off names (default: "
+		"$MATRIX_HOMESERVER)" },
 	{ OPT_HELP, "help", NULL, "this text" },
 };
 
-static const char *const ways[] = { [FOR_ENV] = "env", [FOR_FILE] = "file" };
+static const char *const ways[] = { [FOR_ENV] = "env",
+	[FOR_FILE] = "file",
+	[FOR_TEMPLATE] = "template",
+	[FOR_OPENCLAW] = "openclaw" };
+
+static const struct {
+	const char *name;
+	int number;
+} reload_signals[] = {
+	{ "HUP", SIGHUP },
+	{ "INT", SIGINT },
+	{ "QUIT", SIGQUIT },
+	{ "USR1", SIGUSR1 },
+	{ "USR2", SIGUSR2 },
+	{ "WINCH", SIGWINCH },
+};
 
 void options_print(void)
 {
@@ -80,13 +123,60 @@ static enum rc set_way(const char *value, struct options *o, struct err *e)
 		}
 	}
 	return err_set(e, RC_INVALID,
-		"--for %.100s: this version knows --for env and --for file",
+		"--for %.100s: there are env, file, template and openclaw",
 		value);
+}
+
+static enum rc set_reload(const char *value, struct options *o, struct err *e)
+{
+	static const char prefix[] = "signal:";
+	o->reload_said = true;
+	if (text_eq(value, "none")) {
+		o->reload = RELOAD_NONE;
+		return RC_OK;
+	}
+	if (text_eq(value, "restart")) {
+		o->reload = RELOAD_RESTART;
+		return RC_OK;
+	}
+	if (!text_starts(value, prefix))
+		return err_set(e, RC_INVALID,
+			"--reload %.100s: there are none, restart and "
+			"signal:NAME",
+			value);
+	const char *name = value + strlen(prefix);
+	name += text_starts(name, "SIG") ? 3 : 0;
+	o->reload = RELOAD_SIGNAL;
+	for (size_t i = 0; i < ARRAY_LEN(reload_signals); i++) {
+		if (text_eq(name, reload_signals[i].name)) {
+			o->reload_signal = reload_signals[i].number;
+			return RC_OK;
+		}
+	}
+	return err_set(e, RC_INVALID,
+		"--reload %.100s: the signal is one of HUP, INT, QUIT, USR1, "
+		"USR2 and WINCH (what ends PROGRAM is --reload restart)",
+		value);
+}
+
+static enum rc set_duration(const char *value, const char *name, int64_t min,
+	int64_t max, int64_t *ret, struct err *e)
+{
+	int64_t ms;
+	if (str_duration(str_of(value), max, &ms) && ms >= min) {
+		*ret = ms;
+		return RC_OK;
+	}
+	return err_set(e, RC_INVALID,
+		"--%s %.100s: expected a duration such as 500ms, 120s or 5m, "
+		"from %g s to %g s",
+		name, value, (double)min / 1000, (double)max / 1000);
 }
 
 /* The URL as it is handed on, without slashes at its end; they go from the
  * argument itself. */
-static enum rc set_homeserver(char *value, struct options *o, struct err *e)
+static enum rc set_homeserver(
+	char *value, const char *what, struct options *o, struct err *e)
 {
 	size_t scheme = text_starts(value, "https://") ? 8
 		: text_starts(value, "http://")        ? 7
@@ -96,43 +186,65 @@ static enum rc set_homeserver(char *value, struct options *o, struct err *e)
 		n--;
 	if (scheme == 0 || n == scheme)
 		return err_set(e, RC_INVALID,
-			"--homeserver %.100s: expected a URL with http:// or "
-			"https://",
-			value);
+			"%s %.100s: expected a URL with http:// or https://",
+			what, value);
 	value[n] = '\0';
 	o->homeserver = value;
 	return RC_OK;
 }
 
-static enum rc set_option(int id, char *value, struct options *o, struct err *e)
+/* An option whose value is kept as it is; NULL: another one. */
+static const char **plain(int id, struct options *o)
 {
 	switch ((enum option_id)id) {
 	case OPT_RUNTIME:
-		o->runtime = value;
+		return &o->runtime;
+	case OPT_OUTPUT:
+		return &o->output;
+	case OPT_TEMPLATE:
+		return &o->template;
+	case OPT_PAUSE:
+		return &o->pause;
+	case OPT_RESUME:
+		return &o->resume;
+	case OPT_WORKSPACE:
+		return &o->workspace;
+	case OPT_MERGE:
+		return &o->merge;
+	default:
+		return NULL;
+	}
+}
+
+static enum rc set_option(int id, char *value, struct options *o, struct err *e)
+{
+	const char **kept = plain(id, o);
+	if (kept) {
+		*kept = value;
 		return RC_OK;
+	}
+	switch ((enum option_id)id) {
 	case OPT_FOR:
 		return set_way(value, o, e);
-	case OPT_OUTPUT:
-		o->output = value;
-		return RC_OK;
+	case OPT_RELOAD:
+		return set_reload(value, o, e);
+	case OPT_DEADLINE:
+		return set_duration(value, "deadline", 0, DEADLINE_MAX_MS,
+			&o->deadline_ms, e);
+	case OPT_CHECK:
+		return set_duration(value, "check", CHECK_MIN_MS, CHECK_MAX_MS,
+			&o->check_ms, e);
+	case OPT_HOMESERVER:
+		return set_homeserver(value, "--homeserver", o, e);
 	case OPT_ONCE:
 		o->once = true;
 		return RC_OK;
-	case OPT_DEADLINE:
-		if (str_duration(
-			    str_of(value), DEADLINE_MAX_MS, &o->deadline_ms))
-			return RC_OK;
-		return err_set(e, RC_INVALID,
-			"--deadline %.100s: expected a duration such as 500ms, "
-			"120s or 5m, at most 24h",
-			value);
-	case OPT_HOMESERVER:
-		return set_homeserver(value, o, e);
 	case OPT_HELP:
 		o->help = true;
 		return RC_OK;
+	default:
+		return RC_INVALID;
 	}
-	return RC_INVALID;
 }
 
 static const char *option_name(int id)
@@ -153,31 +265,128 @@ static enum rc bad_option(int found, const char *word, struct err *e)
 		found == ':' ? "needs a value" : "takes no value");
 }
 
-static enum rc check(struct options *o, struct err *e)
+/* What goes with nothing, in words. */
+struct rule {
+	bool broken;
+	const char *words;
+};
+
+static enum rc check_rules(const struct rule *rules, size_t n, struct err *e)
 {
-	bool program = o->program[0];
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].broken)
+			return err_set(e, RC_INVALID, "%s", rules[i].words);
+	return RC_OK;
+}
+
+static bool is_empty(const char *value)
+{
+	return value && !*value;
+}
+
+static enum rc check_way(const struct options *o, struct err *e)
+{
+	const bool env = o->how == FOR_ENV, file = o->how == FOR_FILE,
+		   filled = o->how == FOR_TEMPLATE,
+		   claw = o->how == FOR_OPENCLAW;
+	const struct rule rules[] = {
+		{ (o->output && env) || is_empty(o->output),
+			"--output needs --for file, --for template or --for "
+			"openclaw, and a file's name" },
+		{ (o->template && !filled) || is_empty(o->template),
+			"--template needs --for template, and a file's name" },
+		{ filled && !o->template,
+			"--for template needs --template FILE: what is "
+			"filled" },
+		{ filled && !o->output,
+			"--for template needs --output FILE: where the filled "
+			"template goes" },
+		{ (o->workspace && !claw) || is_empty(o->workspace),
+			"--workspace needs --for openclaw, and a directory's "
+			"name" },
+		{ (o->merge && !claw) || is_empty(o->merge),
+			"--merge needs --for openclaw, and a file's name" },
+		{ o->once && (env || (file && !o->output)),
+			"--once needs --for file and --output FILE, --for "
+			"template or --for openclaw: nothing else outlives "
+			"it" },
+	};
+	return check_rules(rules, ARRAY_LEN(rules), e);
+}
+
+static enum rc check_reload(const struct options *o, struct err *e)
+{
+	const bool env = o->how == FOR_ENV, none = o->reload == RELOAD_NONE;
+	const struct rule rules[] = {
+		{ o->once && (o->pause || o->resume || o->reload_said),
+			"--once runs no program: leave out --pause, --resume "
+			"and --reload" },
+		{ is_empty(o->pause) || is_empty(o->resume),
+			"--pause and --resume need a command" },
+		{ !o->pause != !o->resume,
+			"--pause and --resume belong together: what was paused "
+			"has to go on, also with the token that it has" },
+		{ env && o->reload == RELOAD_SIGNAL,
+			"--reload signal: nobody can change the environment of "
+			"a program that runs: say --reload restart, or --for "
+			"file" },
+		{ env && none && o->pause,
+			"--pause: a program with its token in its environment "
+			"and --reload none takes no other one, so there is "
+			"nothing to pause it for" },
+	};
+	return check_rules(rules, ARRAY_LEN(rules), e);
+}
+
+/* What the environment says where the options do not; as it is in the fleet
+ * that we are for. */
+static enum rc take_environment(struct options *o, struct err *e)
+{
+	static char url[1024];
 	if (!o->runtime)
 		o->runtime = getenv("RUNTIME_PATH");
+	const char *workspace = getenv("WORKSPACE_PATH");
+	if (o->how == FOR_OPENCLAW && !o->workspace && workspace && *workspace)
+		o->workspace = workspace;
+	const char *user = getenv("AGENT_MATRIX_ID");
+	if (user && *user)
+		o->user = user;
+	const char *homeserver = getenv("MATRIX_HOMESERVER");
+	if (o->homeserver || !homeserver || !*homeserver)
+		return RC_OK;
+	snprintf(url, sizeof(url), "%s", homeserver);
+	return set_homeserver(url, "MATRIX_HOMESERVER", o, e);
+}
+
+static enum rc check_program(const struct options *o, struct err *e)
+{
 	if (!o->runtime || !*o->runtime)
 		return err_set(e, RC_INVALID,
 			"where is the hand-off? say --runtime DIR, or set "
 			"RUNTIME_PATH");
-	if (o->output && (o->how != FOR_FILE || !*o->output))
-		return err_set(e, RC_INVALID,
-			"--output needs --for file, and a file's name");
-	if (o->once && (o->how != FOR_FILE || !o->output))
-		return err_set(e, RC_INVALID,
-			"--once needs --for file and --output FILE: nothing "
-			"else outlives it");
-	if (o->once && program)
+	if (o->once && o->program[0])
 		return err_set(e, RC_INVALID,
 			"--once runs no program: leave out %.100s",
 			o->program[0]);
-	if (!o->once && !program)
+	if (!o->once && !o->program[0])
 		return err_set(e, RC_INVALID,
 			"which program? muster-agent run [options] -- PROGRAM "
 			"[ARG…]");
 	return RC_OK;
+}
+
+static enum rc check(struct options *o, struct err *e)
+{
+	if (!o->reload_said)
+		o->reload = o->how == FOR_ENV ? RELOAD_RESTART : RELOAD_NONE;
+	enum rc rc = take_environment(o, e);
+	if (rc == RC_OK)
+		rc = check_way(o, e);
+	if (rc == RC_OK)
+		rc = check_reload(o, e);
+	if (rc == RC_OK)
+		rc = check_program(o, e);
+	return rc;
 }
 
 enum rc options_read(int argc, char **argv, struct options *ret, struct err *e)
@@ -188,7 +397,9 @@ enum rc options_read(int argc, char **argv, struct options *ret, struct err *e)
 			.has_arg = table[i].value ? required_argument
 						  : no_argument,
 			.val = (int)table[i].id };
-	struct options o = { .how = FOR_ENV, .deadline_ms = 120000 };
+	struct options o = {
+		.how = FOR_ENV, .deadline_ms = 120000, .check_ms = 60000
+	};
 	opterr = 0;
 	for (;;) {
 		int at = optind;

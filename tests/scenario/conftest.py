@@ -1,12 +1,15 @@
 """Scenarios: the program against the scripted homeserver."""
 
+import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
 pytest.register_assert_rewrite("support.small")
 
-from support import small  # noqa: E402
+from support import agent, small  # noqa: E402
 
 
 @pytest.fixture
@@ -79,3 +82,36 @@ def strace():
         subprocess.run(["strace", "-o", "/dev/null", "true"], check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no strace here, or it may trace nobody")
+
+
+# --- muster-agent -----------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path):
+    w = agent.World(tmp_path)
+    yield w
+    w.end()
+
+
+@pytest.fixture
+def up(world):
+    """A homeserver that runs and a hand-off that is there."""
+    world.hs.start()
+    world.hand_off()
+    return world
+
+
+@pytest.fixture
+def humble():
+    # Not tmp_path, whose parents others may not enter.
+    tmp = pathlib.Path(tempfile.mkdtemp())
+    tmp.chmod(0o777)
+    w = agent.Humble(tmp)
+    w.hs.start()
+    w.hand_off()
+    yield w
+    try:
+        w.end()
+    finally:
+        shutil.rmtree(tmp)

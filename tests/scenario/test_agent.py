@@ -1,14 +1,7 @@
-"""muster-agent run, as a container runs it: the real program, a runtime
-directory, and a homeserver that knows one call, whoami.
-
-The program comes from MUSTER_AGENT_BIN (default: build/muster-agent). The
-hand-off files are made here, by the description of their format and not by the
-code that is tested.
-"""
+"""muster-agent run: what the program gets, when it is started, how it ends and
+how it comes to a newer token."""
 
 import ctypes
-import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -17,290 +10,12 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
-import threading
 import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-AGENT = os.environ.get("MUSTER_AGENT_BIN", str(ROOT / "build/muster-agent"))
-USER = "@aaron.phillips:anycompany.corp"
-TOKEN = "syt_first_0123456789abcdef"
-TOKEN2 = "syt_second_fedcba9876543210"
-BOUND = 20  # seconds; a condition that takes longer never comes
-
-
-def until(condition, what="the condition"):
-    """Waits until condition() is true, and gives what it returned."""
-    end = time.monotonic() + BOUND
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not come within {BOUND} s")
-
-
-class Homeserver:
-    """Answers whoami for the tokens it knows."""
-
-    def __init__(self):
-        self.tokens = {TOKEN: (USER, "MUSTER"), TOKEN2: (USER, "MUSTER")}
-        self.asked = []
-        self.retry_after = "0"
-        self.awake = threading.Event()  # cleared: no answer until it is set
-        self.awake.set()
-        homeserver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                token = self.headers.get("Authorization", "")[7:]
-                homeserver.asked.append((self.path, token))
-                homeserver.awake.wait(BOUND)
-                who = homeserver.tokens.get(token)
-                if who is None:
-                    self.answer(401, {"errcode": "M_UNKNOWN_TOKEN",
-                                      "error": "Unknown access token."})
-                elif isinstance(who, int):
-                    self.answer(who, {"errcode": "M_UNKNOWN",
-                                      "error": "scripted"})
-                else:
-                    body = {"user_id": who[0]}
-                    if who[1] is not None:
-                        body["device_id"] = who[1]
-                    self.answer(200, body)
-
-            def answer(self, status, body):
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", homeserver.retry_after)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), Handler, bind_and_activate=False)
-        self.server.daemon_threads = True
-        self.server.server_bind()
-        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
-        self.thread = None
-
-    def start(self):
-        """Until now connections are refused."""
-        self.server.server_activate()
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-
-    def stop(self):
-        self.awake.set()
-        if self.thread:
-            self.server.shutdown()
-            self.thread.join()
-        self.server.server_close()
-
-
-def document(url, generation=1, token=TOKEN, user=USER, device="MUSTER",
-             **more):
-    lines = [str(generation), user, device, url, token]
-    digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
-    return json.dumps({
-        "muster": 1, "generation": generation, "user_id": user,
-        "device_id": device, "homeserver": url, "access_token": token,
-        "issued_ms": 1772000000000, "sha256": digest.hexdigest(), **more})
-
-
-def tombstone(url, generation=1, revoked_ms=1772000000001):
-    lines = [str(generation), USER, "MUSTER", url, str(revoked_ms)]
-    digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
-    return json.dumps({
-        "muster": 1, "generation": generation, "user_id": USER,
-        "device_id": "MUSTER", "homeserver": url, "revoked_ms": revoked_ms,
-        "sha256": digest.hexdigest()})
-
-
-REVOKED = "the token was revoked at 2026-02-25T06:13:20.001Z (generation 1)"
-
-
-class Run:
-    """One muster-agent and what it said."""
-
-    def __init__(self, world, args, env, **popen):
-        world.runs += 1
-        self.out = world.tmp / f"out.{world.runs}"
-        self.err = world.tmp / f"err.{world.runs}"
-        with open(self.out, "wb") as out, open(self.err, "wb") as err:
-            self.process = subprocess.Popen(
-                [popen.pop("binary", AGENT), *args], stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err, env=env, **popen)
-        self.pid = self.process.pid
-
-    def stderr(self):
-        return self.err.read_text()
-
-    def says(self, words):
-        until(lambda: words in self.stderr(), f"{words!r} in {self.err}")
-
-    def ends(self):
-        return self.process.wait(BOUND)
-
-    def send(self, sig):
-        self.process.send_signal(sig)
-
-    def children(self):
-        """(pid, state) of the processes whose parent we are."""
-        found = []
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                text = pathlib.Path("/proc", entry, "stat").read_text()
-            except OSError:
-                continue
-            state, parent = text.rpartition(")")[2].split()[:2]
-            if int(parent) == self.pid:
-                found.append((int(entry), state))
-        return found
-
-
-class World:
-    def __init__(self, tmp):
-        self.tmp = tmp
-        self.runtime = tmp / "runtime" / "Research" / "aaron.phillips"
-        self.scratch = tmp / "scratch"  # $TMPDIR of the agent
-        self.scratch.mkdir()
-        self.hs = Homeserver()
-        self.runs = 0
-        self.live = []
-
-    def hand_off(self, text=None, **fields):
-        """Replaces the file, as the service does."""
-        self.runtime.mkdir(parents=True, exist_ok=True)
-        new = self.runtime / ".new"
-        new.write_text(text if text is not None
-                       else document(fields.pop("url", self.hs.url), **fields))
-        new.chmod(0o600)
-        new.rename(self.runtime / "matrix.json")
-
-    def run(self, *args, env=None, popen=None):
-        full = {"PATH": os.environ["PATH"], "TMPDIR": str(self.scratch),
-                "RUNTIME_PATH": str(self.runtime), "T": str(self.tmp),
-                **(env or {})}
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
-            if name in os.environ:
-                full[name] = os.environ[name]
-        run = Run(self, ["run", *args], full, **(popen or {}))
-        self.live.append(run)
-        return run
-
-    def ack(self, generation=1):
-        path = self.runtime / f"ack.{generation}.json"
-        return json.loads(path.read_text()) if path.is_file() else None
-
-    def wait_looked_at(self):
-        """Until the file that is there was read, and what follows is done:
-        the second look begins when the first is over."""
-        libc, in_close_nowrite = ctypes.CDLL(None), 0x10
-        with open(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC),
-                  "rb", buffering=0) as events:
-            path = os.fsencode(self.runtime / "matrix.json")
-            assert libc.inotify_add_watch(
-                events.fileno(), path, in_close_nowrite) >= 0
-            size, seen = 16, bytearray()  # of an event without a name
-
-            def twice():
-                seen.extend(events.read(64 * size) or b"")
-                return len(seen) >= 2 * size
-            until(twice, "two looks")
-
-    def read(self, name):
-        """A file that the program made (whole, by rename)."""
-        return until(lambda: (self.tmp / name).is_file(), name) and (
-            self.tmp / name).read_text()
-
-    def end(self):
-        try:
-            for run in self.live:
-                assert TOKEN not in run.stderr() + run.out.read_text()
-                assert TOKEN2 not in run.stderr() + run.out.read_text()
-            assert all("?" not in path for path, _ in self.hs.asked)
-        finally:
-            for run in self.live:
-                if run.process.poll() is None:
-                    for pid, _ in run.children():
-                        os.kill(pid, signal.SIGKILL)
-                    run.process.kill()
-                    run.process.wait()
-            self.hs.stop()
-
-
-@pytest.fixture
-def world(tmp_path):
-    w = World(tmp_path)
-    yield w
-    w.end()
-
-
-@pytest.fixture
-def up(world):
-    """A homeserver that runs and a hand-off that is there."""
-    world.hs.start()
-    world.hand_off()
-    return world
-
-
-class Humble(World):
-    """A world whose agent is not root, also where the tests are."""
-
-    def __init__(self, tmp):
-        super().__init__(tmp)
-        self.uid = os.geteuid() or 65534
-        self.binary = tmp / "muster-agent"
-        shutil.copy(AGENT, self.binary)
-
-    def run(self, *args, env=None, popen=None):
-        popen = {"binary": str(self.binary)}
-        if os.geteuid() == 0:
-            popen.update(user=self.uid, group=self.uid, extra_groups=[])
-            for path in [self.tmp, *self.tmp.rglob("*")]:
-                os.chown(path, self.uid, self.uid)
-        return super().run(*args, env=env, popen=popen)
-
-
-@pytest.fixture
-def humble():
-    # Not tmp_path, whose parents others may not enter.
-    tmp = pathlib.Path(tempfile.mkdtemp())
-    tmp.chmod(0o777)
-    w = Humble(tmp)
-    w.hs.start()
-    w.hand_off()
-    yield w
-    try:
-        w.end()
-    finally:
-        shutil.rmtree(tmp)
-
-
-# Programs for /bin/sh; $T is the test's directory.
-ENV = 'env > "$T/env.new" && mv "$T/env.new" "$T/env"'
-STAY = 'echo > "$T/up.new" && mv "$T/up.new" "$T/up"; ' \
-       'while [ ! -e "$T/go" ]; do sleep 0.05; done'
-
-
-def shell(script):
-    return ["--", "/bin/sh", "-c", script]
-
-
-def variables(text):
-    return dict(line.split("=", 1) for line in text.splitlines()
-                if line.startswith("MATRIX_"))
+from support.agent import (AGENT, BOUND, ENV, REVOKED, STAY, TOKEN, TOKEN2,
+                           USER, document, shell, tombstone, until, variables)
 
 
 # --- what the program gets --------------------------------------------------
@@ -362,6 +77,18 @@ def test_homeserver_overruled(world):
         assert run.ends() == 0
         assert variables(
             world.read("env"))["MATRIX_HOMESERVER"] == world.hs.url
+
+
+def test_homeserver_of_the_environment(world):
+    """The fleet's own variable, which says how the agent reaches it."""
+    world.hs.start()
+    world.hand_off(url="http://127.0.0.1:1")
+    run = world.run(*shell(ENV), env={"MATRIX_HOMESERVER": world.hs.url + "/"})
+    assert run.ends() == 0
+    assert variables(world.read("env"))["MATRIX_HOMESERVER"] == world.hs.url
+    run = world.run("--homeserver", world.hs.url, *shell(ENV),
+                    env={"MATRIX_HOMESERVER": "http://127.0.0.1:1"})
+    assert run.ends() == 0
 
 
 def test_program_starts_as_if_alone(up):
@@ -459,16 +186,40 @@ def test_output_that_cannot_be_written(up):
 
 @pytest.mark.parametrize("args, words", [
     ([], "which program?"),
-    (["--for", "openclaw", "--", "true"], "--for env and --for file"),
-    (["--pause", "x", "--", "true"], "--pause: not an option"),
-    (["--reload=none", "--", "true"], "--reload: not an option"),
+    (["--for", "openssl", "--", "true"],
+     "there are env, file, template and openclaw"),
+    (["--paws", "x", "--", "true"], "--paws: not an option"),
+    (["--paws=x", "--", "true"], "--paws: not an option"),
+    (["--reload", "now", "--", "true"], "none, restart and signal:NAME"),
+    (["--for", "file", "--reload", "signal:TERM", "--", "true"],
+     "is one of HUP, INT, QUIT, USR1, USR2 and WINCH"),
+    (["--reload", "signal:HUP", "--", "true"], "say --reload restart"),
+    (["--for", "file", "--pause", "x", "--", "true"], "belong together"),
+    (["--for", "file", "--resume", "x", "--", "true"], "belong together"),
+    (["--for", "file", "--pause", "", "--resume", "x", "--", "true"],
+     "need a command"),
+    (["--reload", "none", "--pause", "x", "--resume", "x", "--", "true"],
+     "takes no other one"),
+    (["--output", "x", "--", "true"], "--output needs"),
+    (["--for", "file", "--template", "x", "--", "true"],
+     "--template needs --for template"),
+    (["--for", "template", "--output", "x", "--", "true"],
+     "--for template needs --template"),
+    (["--for", "template", "--template", "x", "--", "true"],
+     "--for template needs --output"),
+    (["--for", "file", "--workspace", "x", "--", "true"],
+     "--workspace needs --for openclaw"),
+    (["--for", "file", "--merge", "x", "--", "true"],
+     "--merge needs --for openclaw"),
+    (["--once", "--for", "file", "--output", "x", "--reload", "none"],
+     "leave out --pause, --resume and --reload"),
+    (["--check", "500ms", "--", "true"], "from 1 s to 3600 s"),
     (["-q", "--", "true"], "-q: not an option"),
     (["--deadline", "10", "--", "true"], "--deadline 10: expected"),
     (["--deadline"], "--deadline: needs a value"),
     (["--runtime", "", "--", "true"], "--runtime"),
     (["--homeserver", "conduit:6167", "--", "true"], "http://"),
     (["--homeserver", "http:///", "--", "true"], "--homeserver http:///: "),
-    (["--output", "x", "--", "true"], "--for file"),
     (["--once", "--for", "file"], "--output"),
     (["--once", "--for", "env"], "--for file"),
     (["--once", "--for", "file", "--output", "x", "--", "true"],
@@ -480,6 +231,12 @@ def test_wrong_use(up, args, words):
     assert words in run.stderr()
     assert run.stderr().count("\n") == 1
     assert up.hs.asked == []
+
+
+def test_homeserver_of_the_environment_that_is_none(up):
+    run = up.run("--", "true", env={"MATRIX_HOMESERVER": "conduit:6167"})
+    assert run.ends() == 125
+    assert "MATRIX_HOMESERVER conduit:6167: expected a URL" in run.stderr()
 
 
 def test_without_a_directory_to_look_in(up):
