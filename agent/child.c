@@ -1,10 +1,11 @@
 /*
- * The program as our child: started so that "not found" and "cannot be run"
- * are told apart, given our signals, and its end made ours.
+ * A child: started so that "not found" and "cannot be run" are told apart.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,13 +28,30 @@ static bool exec_pipe(int fds[2])
 	return false;
 }
 
-__attribute__((noreturn)) static void become(
-	char **program, char **env, int report)
+/* Nothing to read; and what a hook prints is not the program's output. */
+static bool redirect(void)
 {
+	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 &&
+		dup2(STDERR_FILENO, STDOUT_FILENO) >= 0;
+}
+
+/* In the child: only what is safe after a fork beside another thread. */
+__attribute__((noreturn)) static void become(
+	const struct child *c, pid_t parent, int report)
+{
+	if (c->group)
+		setpgid(0, 0);
+	/* Killed, we cannot tell it to end, and two of it are one too many. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(EXIT_SIGNAL + SIGTERM);
 	/* A signal that comes from here on is the program's own. */
 	signals_restore();
-	environ = env;
-	execvp(program[0], program);
+	if (!c->hook || redirect()) {
+		environ = c->env;
+		execvp(c->argv[0], c->argv);
+	}
 	int why = errno;
 	ssize_t done = write(report, &why, sizeof(why));
 	(void)done;
@@ -51,21 +69,32 @@ static int exec_result(int fd)
 	return n == (ssize_t)sizeof(why) ? why : 0;
 }
 
-int child_start(char **program, char **env, pid_t *ret)
+static int not_started(const char *name, int why)
+{
+	if (why == ENOENT) {
+		say("%s: not found", name);
+		return EXIT_NO_PROGRAM;
+	}
+	say("%s: could not be started: %s", name, strerror(why));
+	return EXIT_NO_START;
+}
+
+int child_start(const struct child *c, pid_t *ret)
 {
 	int fds[2];
 	if (!exec_pipe(fds)) {
-		say("%s: no pipe: %s", program[0], strerror(errno));
+		say("%s: no pipe: %s", c->argv[0], strerror(errno));
 		return EXIT_OURS;
 	}
+	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid == 0)
-		become(program, env, fds[1]);
+		become(c, parent, fds[1]);
 	int why = errno;
 	close(fds[1]);
 	if (pid < 0) {
 		close(fds[0]);
-		say("%s: no process: %s", program[0], strerror(why));
+		say("%s: no process: %s", c->argv[0], strerror(why));
 		return EXIT_OURS;
 	}
 	why = exec_result(fds[0]);
@@ -76,45 +105,11 @@ int child_start(char **program, char **env, pid_t *ret)
 	}
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (why == ENOENT) {
-		say("%s: not found", program[0]);
-		return EXIT_NO_PROGRAM;
-	}
-	say("%s: could not be started: %s", program[0], strerror(why));
-	return EXIT_NO_START;
+	return not_started(c->argv[0], why);
 }
 
-/* Buries every dead child (as process 1 we inherit strangers); true when the
- * program is among them. */
-static bool reap(pid_t pid, int *ret_status)
+int child_status(int status)
 {
-	bool ended = false;
-	for (;;) {
-		int status;
-		pid_t who = waitpid(-1, &status, WNOHANG);
-		if (who < 0 && errno == EINTR)
-			continue;
-		if (who <= 0)
-			return ended;
-		if (who != pid)
-			continue;
-		ended = true;
-		*ret_status = WIFSIGNALED(status)
-			? EXIT_SIGNAL + WTERMSIG(status)
-			: WEXITSTATUS(status);
-	}
-}
-
-int child_wait(pid_t pid)
-{
-	for (;;) {
-		int status = EXIT_OURS;
-		int sig = signals_next();
-		if (sig == SIGCHLD) {
-			if (reap(pid, &status))
-				return status;
-		} else if (sig != 0) {
-			kill(pid, sig);
-		}
-	}
+	return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status)
+				   : WEXITSTATUS(status);
 }

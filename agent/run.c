@@ -44,7 +44,8 @@ static enum rc agent_init(
 	if (rc != RC_OK)
 		return rc;
 	a->gate = hs_gate_new();
-	return a->gate ? deliver_prepare(a, e) : err_nomem(e);
+	a->watch = watch_new();
+	return a->gate && a->watch ? deliver_prepare(a, e) : err_nomem(e);
 }
 
 static void agent_fini(struct agent *a)
@@ -53,6 +54,7 @@ static void agent_fini(struct agent *a)
 	free(a->private_dir);
 	handoff_fini(&a->now);
 	hs_gate_free(a->gate);
+	watch_free(a->watch);
 	http_global_fini();
 }
 
@@ -64,8 +66,8 @@ static int run_program(struct agent *a)
 		say("%s", rc_words(RC_NOMEM));
 		return EXIT_OURS;
 	}
-	pid_t pid = 0;
-	int status = child_start(a->o.program, env, &pid);
+	struct supervise *s = NULL;
+	int status = supervise_begin(a, env, &s);
 	deliver_env_free(env);
 	if (status != 0)
 		return status;
@@ -74,15 +76,16 @@ static int run_program(struct agent *a)
 
 	struct follow *f = NULL;
 	struct err e = { 0 };
-	if (follow_start(a, &f, &e) != RC_OK)
+	if (follow_start(a, s, &f, &e) != RC_OK)
 		say("%s: the program runs, but nobody acknowledges, and a new "
 		    "token will not be seen",
 			e.text);
-	status = child_wait(pid);
+	status = supervise_loop(s);
 	if (!follow_stop(f)) {
 		deliver_remove(a);
 		_exit(status);
 	}
+	supervise_free(s);
 	return status;
 }
 
@@ -104,15 +107,12 @@ static int wait_and_run(struct agent *a)
 	if (status != 0)
 		return status;
 	struct err e = { 0 };
-	if (a->o.how == FOR_FILE && deliver_file(a, &a->now, &e) != RC_OK) {
+	if (deliver_file(a, &a->now, &e) != RC_OK) {
 		say("%s", e.text);
 		return EXIT_OURS;
 	}
 	if (a->o.once)
 		return run_once(a);
-	signals_hold();
-	if (signals_caught())
-		return EXIT_SIGNAL + signals_caught();
 	return run_program(a);
 }
 

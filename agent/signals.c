@@ -1,10 +1,12 @@
 /*
  * Signals in two phases. While we wait for the hand-off, those that end a
  * process raise the stop flag and the others stay pending. Once the program is
- * to start, all are blocked, in every thread, and are taken one by one.
+ * to start, all are blocked, in every thread, and are read one by one.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 
@@ -60,26 +62,34 @@ int signals_caught(void)
 	return atomic_load(&caught);
 }
 
-void signals_hold(void)
+bool signals_hold(int *ret_fd)
 {
 	sigset_t held;
 	held_set(&held, true);
 	pthread_sigmask(SIG_BLOCK, &held, NULL);
+	int fd = signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return false;
+	*ret_fd = fd;
+	return true;
 }
 
-int signals_next(void)
+int signals_next(int fd, bool *from_terminal)
 {
-	sigset_t held;
-	held_set(&held, true);
-	siginfo_t info;
-	int sig = sigwaitinfo(&held, &info);
-	if (sig < 0)
+	struct signalfd_siginfo info;
+	ssize_t n;
+	do
+		n = read(fd, &info, sizeof(info));
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(info))
 		return 0;
-	/* What a terminal sends (^C, its size) it sends to the whole group:
-	 * the program has it already. */
-	if (sig != SIGCHLD && info.si_code == SI_KERNEL)
-		return 0;
-	return sig;
+	*from_terminal = info.ssi_code == SI_KERNEL;
+	return (int)info.ssi_signo;
+}
+
+bool signals_is_end(int sig)
+{
+	return sig == SIGTERM || sig == SIGINT || sig == SIGQUIT;
 }
 
 void signals_restore(void)

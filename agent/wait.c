@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -17,8 +18,14 @@
 #define TELL_EVERY_MS 10000
 #define WHOAMI_MS 5000 /* a homeserver that is up answers in a few ms */
 
+/* How far back an acknowledgement is looked for: older ones are removed. */
+#define ACKS 3
+
 struct wait {
 	const struct agent *a;
+	struct rotation r;
+	bool good;     /* what is there, but it is about to be replaced */
+	int64_t acked; /* newer than what is there; 0: none */
 	int64_t start_ms, told_ms;
 	char told[512]; /* the last words, so that a change is told at once */
 };
@@ -26,17 +33,6 @@ struct wait {
 const char *agent_homeserver(const struct agent *a, const struct handoff *h)
 {
 	return a->o.homeserver ? a->o.homeserver : h->homeserver;
-}
-
-enum rc agent_read(const struct agent *a, struct handoff *ret, struct err *e)
-{
-	int fd = -1;
-	enum rc rc = handoff_dir_open(a->o.runtime, &fd, e);
-	if (rc == RC_OK)
-		rc = handoff_read(fd, ret, e);
-	if (fd >= 0)
-		close(fd);
-	return rc;
 }
 
 static enum rc judge(
@@ -119,17 +115,92 @@ static void tell(struct wait *w, enum rc rc, const char *what)
 		rc == RC_REVOKED ? ": waiting for a new one" : "");
 }
 
-/* One look: RC_OK when *h is good. */
-static enum rc look(
-	struct agent *a, int64_t left_ms, struct handoff *h, struct err *e)
+/* The newest generation after h that was acknowledged here as h would be; 0:
+ * none. */
+static int64_t newest_ack(int dirfd, const struct handoff *h)
 {
-	enum rc rc = agent_read(a, h, e);
+	int64_t newest = 0;
+	struct handoff_ack ack;
+	if (handoff_newest(dirfd, h->generation, &newest, NULL) != RC_OK)
+		return 0;
+	for (int64_t g = newest; g > h->generation && newest - g < ACKS; g--)
+		if (handoff_ack_read(dirfd, g, &ack, NULL) == RC_OK &&
+			text_eq(ack.user_id, h->user_id))
+			return g;
+	return 0;
+}
+
+static enum rc read_dir(
+	struct wait *w, int fd, struct handoff *h, struct err *e)
+{
+	const struct options *o = &w->a->o;
+	struct stat st;
+	if (fstat(fd, &st) == 0)
+		watch_on(w->a->watch, o->runtime, st.st_dev, st.st_ino);
+	enum rc rc = handoff_read(fd, h, e);
 	if (rc == RC_CORRUPT) /* damaged: somebody may still replace it */
 		return RC_PENDING;
 	if (rc != RC_OK)
 		return rc;
+	if (o->user && !text_eq(h->user_id, o->user))
+		return err_set(e, RC_PENDING,
+			HANDOFF_FILE ": is for %s, and AGENT_MATRIX_ID says "
+				     "that we are %s: is %s the right "
+				     "directory?",
+			h->user_id, o->user, o->runtime);
+	w->acked = newest_ack(fd, h);
+	return RC_OK;
+}
+
+/* What the homeserver says of a file that is older than another one was. */
+static enum rc older(const struct wait *w, const struct handoff *h, enum rc rc,
+	struct err *e)
+{
+	if (w->acked == 0 || (rc != RC_OK && rc != RC_UNAUTHORIZED))
+		return rc;
+	if (rc != RC_OK)
+		return err_set(e, rc,
+			HANDOFF_FILE ": generation %" PRId64
+				     " is older than generation %" PRId64
+				     ", which was acknowledged here, and the "
+				     "homeserver does not know its token: an "
+				     "old copy?",
+			h->generation, w->acked);
+	say("generation %" PRId64 " is older than generation %" PRId64
+	    ", which was acknowledged here, but the homeserver knows its "
+	    "token: taken",
+		h->generation, w->acked);
+	return RC_OK;
+}
+
+static enum rc look_inside(struct wait *w, int fd, int64_t left_ms,
+	struct handoff *h, struct err *e)
+{
 	int64_t ms = left_ms < 1000 ? 1000 : left_ms;
-	return agent_verify(a, h, ms < WHOAMI_MS ? (int)ms : WHOAMI_MS, e);
+	enum rc rc = read_dir(w, fd, h, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = agent_verify(w->a, h, ms < WHOAMI_MS ? (int)ms : WHOAMI_MS, e);
+	rc = older(w, h, rc, e);
+	if (rc != RC_OK || left_ms <= 0)
+		return rc;
+	rc = rotation_before(&w->r, w->a, h, fd, e);
+	w->good = rc == RC_PENDING;
+	return rc;
+}
+
+/* One look: RC_OK when *h is good. */
+static enum rc look(
+	struct wait *w, int64_t left_ms, struct handoff *h, struct err *e)
+{
+	int fd = -1;
+	w->good = false;
+	enum rc rc = handoff_dir_open(w->a->o.runtime, &fd, e);
+	if (rc == RC_OK)
+		rc = look_inside(w, fd, left_ms, h, e);
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }
 
 static int too_late(const struct agent *a, const char *why)
@@ -148,7 +219,7 @@ int agent_wait(struct agent *a)
 		struct handoff h = { 0 };
 		struct err e = { 0 };
 		int64_t left = w.start_ms + a->o.deadline_ms - clock_mono_ms();
-		enum rc rc = look(a, left, &h, &e);
+		enum rc rc = look(&w, left, &h, &e);
 		if (rc == RC_OK) {
 			a->now = h;
 			return 0;
@@ -162,10 +233,10 @@ int agent_wait(struct agent *a)
 			return EXIT_OURS;
 		}
 		left = w.start_ms + a->o.deadline_ms - clock_mono_ms();
-		if (left <= 0)
+		if (left <= 0 && !w.good)
 			return too_late(a, why);
 		tell(&w, rc, why);
 		int64_t nap = 800 + (int64_t)random_below(400);
-		clock_sleep_ms(nap < left ? nap : left);
+		watch_nap(a->watch, nap < left ? nap : left);
 	}
 }

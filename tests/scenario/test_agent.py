@@ -1,5 +1,6 @@
 """muster-agent run: what the program gets, when it is started, how it ends and
-how it comes to a newer token."""
+how it comes to a newer token. Rotations are in test_agent_rotation.py, what is
+done to processes in test_agent_processes.py."""
 
 import ctypes
 import json
@@ -464,6 +465,36 @@ def test_token_of_somebody_else(up, who):
     assert up.ack() is None
 
 
+def test_file_of_somebody_else(up):
+    """As the environment says who we are, no other token is tried."""
+    other = "@b:anycompany.corp"
+    up.hand_off(user=other)
+    run = up.run(*shell("exit 3"), env={"AGENT_MATRIX_ID": USER})
+    run.says(f"is for {other}, and AGENT_MATRIX_ID says that we are {USER}")
+    assert up.hs.asked == []
+    up.hand_off()
+    assert run.ends() == 3
+
+
+def test_file_that_is_older_than_what_was_acknowledged(up):
+    """Put back out of a backup: in words, and by whether its token works."""
+    (up.runtime / "ack.3.json").write_text(json.dumps({
+        "generation": 3, "user_id": USER, "device_id": "MUSTER", "at_ms": 1,
+        "agent": "x"}))
+    (up.runtime / "rotate.4.json").write_text("{}")
+    del up.hs.tokens[TOKEN]
+    run = up.run(*shell("exit 3"))
+    run.says("generation 1 is older than generation 3, which was acknowledged "
+             "here, and the homeserver does not know its token")
+    up.hs.tokens[TOKEN] = (USER, "MUSTER")
+    run.says("but the homeserver knows its token: taken")
+    assert run.ends() == 3
+    up.hand_off(generation=3)
+    run = up.run(*shell("exit 3"))
+    assert run.ends() == 3
+    assert "is older than" not in run.stderr()
+
+
 def test_token_that_is_not_known_then_a_newer_one(up):
     del up.hs.tokens[TOKEN]
     run = up.run(*shell(ENV))
@@ -615,6 +646,7 @@ def test_older_file_is_not_taken(world):
     until(lambda: world.ack(7), "the first acknowledgement")
     asked = len(world.hs.asked)
     world.hand_off(generation=6, token=TOKEN2)  # out of a backup
+    run.says("generation 6 is older than generation 7")
     world.wait_looked_at()
     world.hand_off(generation=6, issued_ms=LATER)
     world.wait_looked_at()
@@ -631,8 +663,8 @@ def test_older_file_is_not_taken(world):
     assert run.ends() == 0
 
 
-def test_new_generation_is_not_for_an_environment(up):
-    run = up.run(*shell(STAY))
+def test_new_generation_is_not_for_an_environment_that_stays(up):
+    run = up.run("--reload", "none", *shell(STAY))
     up.read("up")
     up.hand_off(generation=2, token=TOKEN2)
     run.says("generation 2 is there")
@@ -685,6 +717,87 @@ def test_token_is_revoked_while_the_program_runs(up):
     until(lambda: up.ack(2), "the acknowledgement")
     (up.tmp / "go").touch()
     assert run.ends() == 0
+
+
+# --- does the token still work? ---------------------------------------------
+
+
+def test_idle(up):
+    """A look at the directory, and at nothing in it; no request."""
+    run = up.run("--for", "file", *shell(STAY))
+    up.read("up")
+    until(up.ack, "the acknowledgement")
+    up.wait_idle()
+    assert len(up.hs.asked) == 1
+    up.hand_off(generation=2, token=TOKEN2)
+    until(lambda: up.ack(2), "the acknowledgement of the newer one")
+    up.wait_idle()
+    assert len(up.hs.asked) == 2
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+def test_token_is_asked_for_now_and_then(up):
+    run = up.run("--check", "1s", "--for", "file", *shell(STAY))
+    until(lambda: len(up.hs.asked) >= 4, "questions")
+    assert {token for _, token in up.hs.asked} == {TOKEN}
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+def test_token_that_dies_is_asked_for_more_often(up):
+    """And told of once; and once more when it comes back."""
+    run = up.run("--check", "4s", "--for", "file", *shell(STAY))
+    up.read("up")
+    until(lambda: len(up.hs.asked) >= 1, "the first question")
+    del up.hs.tokens[TOKEN]
+    until(lambda: len(up.hs.at) >= 6, "questions")
+    gaps = [b - a for a, b in zip(up.hs.at, up.hs.at[1:])]
+    assert gaps[3] < gaps[0] and gaps[4] < gaps[0]
+    assert run.stderr().count("does not know the token") == 1
+    up.hand_off(generation=2, token=TOKEN2)
+    until(lambda: up.ack(2), "the acknowledgement")
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+def test_revoked_token_is_asked_for_no_more_often(up):
+    run = up.run("--check", "1s", "--for", "file", *shell(STAY))
+    up.read("up")
+    del up.hs.tokens[TOKEN]
+    up.hand_off(tombstone(up.hs.url))
+    run.says(REVOKED)
+    asked = len(up.hs.at)
+    until(lambda: len(up.hs.at) >= asked + 4, "questions")
+    gaps = [b - a for a, b in zip(up.hs.at[asked:], up.hs.at[asked + 1:])]
+    assert min(gaps) > 0.5  # not the twelfth of a second
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+def test_homeserver_that_fails_says_nothing_of_the_token(up):
+    run = up.run("--check", "1s", "--for", "file", *shell(STAY))
+    up.read("up")
+    up.hs.tokens[TOKEN] = 502
+    run.says("502")
+    up.hs.tokens[TOKEN] = (USER, "MUSTER")
+    asked = len(up.hs.asked)
+    until(lambda: len(up.hs.asked) >= asked + 2, "questions")
+    assert "does not know" not in run.stderr()
+    assert run.process.poll() is None
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
+def test_libraries():
+    """Those that the agent needs, and the compiler's own."""
+    listed = subprocess.run(["readelf", "-d", AGENT], capture_output=True,
+                            text=True, check=True, timeout=BOUND).stdout
+    needed = {line.split("[")[1].split(".so")[0]
+              for line in listed.splitlines() if "(NEEDED)" in line}
+    compilers = {"libasan", "libubsan", "libtsan", "libgcc_s", "libc", "libm",
+                 "libpthread", "libdl", "ld-linux-x86-64", "ld-linux-aarch64"}
+    assert needed - compilers == {"libcurl", "libjson-c", "libcrypto"}
 
 
 def test_damage_while_the_program_runs(up):
