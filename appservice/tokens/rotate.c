@@ -244,9 +244,15 @@ static enum rc stop_run(
 static enum rc mind_issued(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
+	const int64_t waited = tokens_asked_ms(
+		r->app->tokens, row->user_id, row->rotation.generation);
 	r->flying++;
-	const int64_t waited = clock_wall_ms() - row->rotation.state_ms;
-	if (waited >= 0 && waited <= r->wait_ms)
+	/* The service has started since: from now on, then. */
+	if (waited < 0 &&
+		tokens_asked(r->app->tokens, row->user_id,
+			row->rotation.generation) != RC_OK)
+		return err_nomem(e);
+	if (waited <= 2 * r->wait_ms)
 		return RC_OK;
 	enum rc rc = move(r, row, ROTATION_UNACKNOWLEDGED,
 		"its new token is in its file, and it has not acknowledged it",
@@ -276,7 +282,11 @@ static enum rc mind(struct rotation_round *r, const struct store_agent *row,
 	const struct person *p = fleet_person(&r->app->fleet, row->user_id);
 	if ((row->rotation.state == ROTATION_WAITING) != waiting)
 		return RC_OK;
-	if (!p || p->human || row->state == AGENT_BLOCKED || row->revoke_ms)
+	const bool able = p && !p->human && row->state != AGENT_BLOCKED &&
+		!row->revoke_ms;
+	if (!able && row->rotation.state == ROTATION_ASKED)
+		take_back(r, row);
+	if (!able)
 		return move(r, row, ROTATION_FAILED,
 			"it is no agent of the fleet that could have one", e);
 	switch (row->rotation.state) {
