@@ -80,6 +80,10 @@ $(B)/tests/test_%: $(B)/tests/unit/test_%.o $(HELPERS) $(ARCHIVES)
 # It stands between the code and these, to see their order.
 $(B)/tests/test_write_order: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
     openat fchmod fchown write read fsync close renameat unlinkat)
+# The same, to make each of them fail.
+$(B)/tests/test_handoff_faults: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
+    open openat mkdirat fstat fstatat fchmod fchown flock write read fsync \
+    close renameat unlinkat readdir clock_mono_ms)
 comma := ,
 
 $(B)/tests/test_fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o \

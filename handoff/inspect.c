@@ -103,16 +103,24 @@ static enum rc inspect(int root, int dirfd, int64_t uid, int64_t gid,
 	return RC_OK;
 }
 
-enum rc handoff_inspect(const char *path, int64_t uid, int64_t gid,
+static enum rc inspect_once(const char *path, int64_t uid, int64_t gid,
 	uint32_t *ret, struct err *e)
 {
 	int root = -1, dirfd = -1;
 	enum rc rc = handoff_find(path, &root, &dirfd, e);
-	if (rc == RC_OK)
-		rc = inspect(root, dirfd, uid, gid, ret, e);
-	if (dirfd >= 0)
-		close(dirfd);
-	if (root >= 0)
-		close(root);
+	if (rc != RC_OK)
+		return rc;
+	rc = inspect(root, dirfd, uid, gid, ret, e);
+	close(dirfd);
+	close(root);
+	return rc;
+}
+
+enum rc handoff_inspect(const char *path, int64_t uid, int64_t gid,
+	uint32_t *ret, struct err *e)
+{
+	enum rc rc = inspect_once(path, uid, gid, ret, e);
+	if (rc == RC_STALE)
+		rc = inspect_once(path, uid, gid, ret, e);
 	return rc;
 }

@@ -42,12 +42,16 @@ static enum rc open_lock(int dirfd, int *ret_fd, struct err *e)
 	if (fd < 0)
 		return file_error(e, errno,
 			"cannot write " HANDOFF_FILE ": " HANDOFF_LOCK);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+	enum rc rc = RC_OK;
+	if (fstat(fd, &st) != 0)
+		rc = file_error(e, errno, HANDOFF_LOCK);
+	else if (!S_ISREG(st.st_mode))
+		rc = in_the_way(e);
+	if (rc == RC_OK)
+		*ret_fd = fd;
+	else
 		close(fd);
-		return in_the_way(e);
-	}
-	*ret_fd = fd;
-	return RC_OK;
+	return rc;
 }
 
 /* Waiting by looking again: who holds it may never let go. */
