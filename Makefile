@@ -84,7 +84,7 @@ $(B)/tests/test_write_order: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
 $(B)/tests/test_handoff_faults: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
     open openat mkdirat fstat fstatat fchmod fchown flock write read fsync \
     close renameat unlinkat readdir clock_mono_ms)
-$(B)/tests/test_handoff_kill: LDFLAGS += -Wl,--wrap=fsync
+$(B)/tests/test_handoff_kill $(B)/tests/test_handoff_race: LDFLAGS += -Wl,--wrap=fsync
 comma := ,
 
 $(B)/tests/test_fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o \
