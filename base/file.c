@@ -89,16 +89,13 @@ static enum rc read_all(
 	return rc;
 }
 
-enum rc file_read(const char *path, struct buf *out, struct err *e)
+/* The whole of what is open, which is closed. */
+static enum rc read_open(
+	int fd, const char *path, struct buf *out, struct err *e)
 {
 	struct stat st;
 	enum rc rc = RC_OK;
 
-	buf_clear(out);
-	/* Not waiting for the other end, should it be a named pipe. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return fail_open(e, path, errno);
 	if (fstat(fd, &st) != 0) {
 		rc = file_error(e, errno, "cannot read %s", path);
 		goto out;
@@ -117,6 +114,30 @@ enum rc file_read(const char *path, struct buf *out, struct err *e)
 out:
 	close(fd);
 	return rc;
+}
+
+/* Not waiting for the other end, should it be a named pipe. */
+#define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+
+enum rc file_read(const char *path, struct buf *out, struct err *e)
+{
+	buf_clear(out);
+	int fd = open(path, READ_FLAGS);
+	if (fd < 0)
+		return fail_open(e, path, errno);
+	return read_open(fd, path, out, e);
+}
+
+enum rc file_read_at(
+	int dirfd, const char *name, struct buf *out, struct err *e)
+{
+	buf_clear(out);
+	int fd = openat(dirfd, name, READ_FLAGS | O_NOFOLLOW);
+	if (fd < 0 && errno == ELOOP)
+		return err_set(e, RC_INVALID, "%s is a symbolic link", name);
+	if (fd < 0)
+		return fail_open(e, name, errno);
+	return read_open(fd, name, out, e);
 }
 
 static enum rc write_all(

@@ -19,6 +19,10 @@ enum rc file_error(struct err *e, int error, const char *what, ...)
 /* The whole of a regular file into out (out->max is the limit); RC_NOT_FOUND
  * when it does not exist, RC_TOO_LARGE over the limit; the text names it. */
 MUST_CHECK enum rc file_read(const char *path, struct buf *out, struct err *e);
+/* The same of `name` in an open directory, when it is no symbolic link
+ * (RC_INVALID). */
+MUST_CHECK enum rc file_read_at(
+	int dirfd, const char *name, struct buf *out, struct err *e);
 
 /*
  * Replaces `name` in the open directory dirfd: an O_EXCL temporary file in the
