@@ -34,10 +34,9 @@ LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS)
 LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -pthread
 
 # The order is the layering: each archive may use only those to its right.
-LAYERS   := appservice registration handoff store matrix base
+LAYERS   := appservice agent registration handoff store matrix base
 layer     = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
 ARCHIVES := $(LAYERS:%=$(B)/lib%.a)
-AGENT    := $(patsubst %.c,$(B)/%.o,$(wildcard agent/*.c))
 UNITS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 HELPERS  := $(patsubst tests/unit/%.c,$(B)/tests/unit/%.o,\
             $(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
@@ -51,7 +50,8 @@ all: $(B)/muster $(B)/muster-agent
 $(B)/muster: $(B)/appservice/main.o $(ARCHIVES)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/muster-agent: $(AGENT) $(B)/libhandoff.a $(B)/libmatrix.a $(B)/libbase.a
+$(B)/muster-agent: $(B)/agent/main.o $(B)/libagent.a $(B)/libhandoff.a \
+    $(B)/libmatrix.a $(B)/libbase.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 define archive

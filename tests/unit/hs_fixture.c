@@ -59,7 +59,7 @@ int hs_teardown(void **state)
 	return leaked;
 }
 
-void say(struct fixture *f, int status, const char *body)
+void hs_says(struct fixture *f, int status, const char *body)
 {
 	script_say(f->server, status, "", body);
 }

@@ -34,7 +34,7 @@ int hs_teardown(void **state);
 struct hs *make_client(struct fixture *f);
 
 /* The next answer. */
-void say(struct fixture *f, int status, const char *body);
+void hs_says(struct fixture *f, int status, const char *body);
 /* A connection that was kept is replaced once: two have to break. */
 void break_connections(struct fixture *f);
 /* The last request was this. */

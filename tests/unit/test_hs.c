@@ -49,7 +49,7 @@ static void every_status_has_its_result(void **state)
 		snprintf(want, sizeof(want),
 			"POST " V3 "/rooms/%%21r/join: %d %s: some words",
 			cases[i].status, cases[i].errcode);
-		say(f, cases[i].status, body);
+		hs_says(f, cases[i].status, body);
 		assert_rc(hs_join(f->hs, AGENT, "!r", &f->e), cases[i].rc);
 		assert_string_equal(f->e.text, want);
 		const struct hs_failure *failure = hs_failure(f->hs);
@@ -64,7 +64,7 @@ static void every_status_has_its_result(void **state)
 static void expect_failure(
 	struct fixture *f, int status, const char *body, const char *text)
 {
-	say(f, status, body);
+	hs_says(f, status, body);
 	assert_rc(hs_logout(f->hs, &f->e), RC_REMOTE);
 	char want[512];
 	snprintf(want, sizeof(want), "POST " V3 "/logout: %s", text);
@@ -91,12 +91,12 @@ static void odd_answers_in_words(void **state)
 	expect_failure(f, 200, "<html>",
 		"200, but the answer is not a JSON object (1:1: found '<', "
 		"expected a value): is a homeserver behind this URL?");
-	say(f, 200, "[]");
+	hs_says(f, 200, "[]");
 	assert_rc(hs_logout(f->hs, &f->e), RC_REMOTE);
 	assert_non_null(strstr(f->e.text, "not a JSON object"));
-	say(f, 200, "");
+	hs_says(f, 200, "");
 	assert_rc(hs_logout(f->hs, &f->e), RC_REMOTE);
-	say(f, 201, "{}");
+	hs_says(f, 201, "{}");
 	assert_ok(hs_logout(f->hs, &f->e), f->e);
 }
 
@@ -108,13 +108,13 @@ static void words_are_cut_at_200_bytes(void **state)
 	memset(body, 'w', sizeof(body));
 	memcpy(body + 199, "\xc3\xa9", 2);
 	body[599] = '\0';
-	say(f, 500, body);
+	hs_says(f, 500, body);
 	assert_rc(hs_logout(f->hs, &f->e), RC_REMOTE);
 	const char *words = strstr(f->e.text, "500: ") + 5;
 	assert_int_equal(strlen(words), 199);
 	assert_int_equal(strspn(words, "w"), 199);
 	memset(body, 'w', 599);
-	say(f, 500, body);
+	hs_says(f, 500, body);
 	assert_rc(hs_logout(f->hs, &f->e), RC_REMOTE);
 	assert_int_equal(strlen(strstr(f->e.text, "500: ") + 5), 200);
 }
@@ -126,7 +126,7 @@ static void long_paths_are_cut_in_words_only(void **state)
 	memset(id, 'x', sizeof(id));
 	id[0] = '!';
 	id[255] = '\0';
-	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\",\"error\":\"no\"}");
+	hs_says(f, 403, "{\"errcode\":\"M_FORBIDDEN\",\"error\":\"no\"}");
 	assert_rc(hs_join(f->hs, AGENT, id, &f->e), RC_FORBIDDEN);
 	assert_non_null(strstr(f->e.text, "xxx\xe2\x80\xa6: 403 M_FORBIDDEN"));
 	assert_true(strlen(f->e.text) < 220);
@@ -136,7 +136,7 @@ static void long_paths_are_cut_in_words_only(void **state)
 static void the_token_is_in_no_error_text(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 401,
+	hs_says(f, 401,
 		"{\"errcode\":\"M_UNKNOWN_TOKEN\",\"error\":\"Unknown " TOKEN
 		" and " TOKEN "\"}");
 	assert_rc(hs_logout(f->hs, &f->e), RC_UNAUTHORIZED);
@@ -147,7 +147,7 @@ static void the_token_is_in_no_error_text(void **state)
 	char body[512];
 	memset(body, 'w', 195);
 	snprintf(body + 195, sizeof(body) - 195, "%s", TOKEN);
-	say(f, 500, body);
+	hs_says(f, 500, body);
 	assert_rc(hs_logout(f->hs, &f->e), RC_REMOTE);
 	assert_non_null(strstr(f->e.text, "www***"));
 	assert_null(strstr(f->e.text, "as-"));
@@ -206,7 +206,7 @@ static void a_base_may_have_a_path_and_a_slash(void **state)
 	struct hs_options o = { .url = url }; /* no gate, no token */
 	struct hs *hs = NULL;
 	assert_ok(hs_new(&o, &hs, &f->e), f->e);
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_logout(hs, &f->e), f->e);
 	expect_sent(f, "POST /prefix" V3 "/logout", "{}");
 	assert_false(sent_any_token(f));
@@ -219,7 +219,7 @@ static void one_connection_for_many_calls(void **state)
 	script_otherwise(f->server, 200, "{}");
 	for (int i = 0; i < 10; i++)
 		assert_ok(hs_join(f->hs, AGENT, "!r", &f->e), f->e);
-	say(f, 500, "");
+	hs_says(f, 500, "");
 	assert_rc(hs_join(f->hs, AGENT, "!r", &f->e), RC_REMOTE);
 	assert_ok(hs_join(f->hs, AGENT, "!r", &f->e), f->e);
 	assert_int_equal(script_connections(f->server), 1);
@@ -243,7 +243,7 @@ static void retry_after_header_comes_first(void **state)
 {
 	struct fixture *f = *state;
 	script_say(f->server, 429, "Retry-After: 1\r\n", LIMITED(59000));
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	int64_t took = timed_logout(f);
 	assert_true(took >= 990 && took < 4000);
 	assert_int_equal(script_requests(f->server), 2);
@@ -257,9 +257,9 @@ static void retry_after_header_comes_first(void **state)
 static void then_the_body(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 429, LIMITED(150));
+	hs_says(f, 429, LIMITED(150));
 	script_say(f->server, 429, "Retry-After: 0\r\n", LIMITED(100));
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	int64_t took = timed_logout(f);
 	assert_true(took >= 240 && took < 900);
 	assert_int_equal(script_requests(f->server), 3);
@@ -269,8 +269,8 @@ static void then_the_body(void **state)
 static void then_our_own_back_off(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 429, "");
-	say(f, 200, "{}");
+	hs_says(f, 429, "");
+	hs_says(f, 200, "{}");
 	int64_t took = timed_logout(f);
 	assert_true(took >= 490 && took < 3000);
 }
@@ -304,7 +304,7 @@ static void many_short_pauses_add_up(void **state)
 	struct fixture *f = *state;
 	f->hs->spend_max_ms = 250;
 	for (int i = 0; i < 10; i++)
-		say(f, 429, LIMITED(100));
+		hs_says(f, 429, LIMITED(100));
 	assert_rc(hs_logout(f->hs, &f->e), RC_LIMITED);
 	assert_int_equal(script_requests(f->server), 3);
 }
@@ -315,7 +315,7 @@ static void a_pause_holds_everybody_back(void **state)
 	struct hs *patient = make_client(f), *hasty = make_client(f);
 	f->hs->pause_max_ms = hasty->pause_max_ms = 100;
 	script_otherwise(f->server, 200, "{}");
-	say(f, 429, LIMITED(400));
+	hs_says(f, 429, LIMITED(400));
 
 	int64_t start = clock_mono_ms();
 	assert_rc(hs_logout(f->hs, &f->e), RC_LIMITED);
@@ -341,7 +341,7 @@ static void stopping_ends_a_pause(void **state)
 {
 	struct fixture *f = *state;
 	pthread_t t;
-	say(f, 429, LIMITED(30000));
+	hs_says(f, 429, LIMITED(30000));
 	pthread_create(&t, NULL, raise_flag, &f->stop);
 	int64_t start = clock_mono_ms();
 	assert_rc(hs_logout(f->hs, &f->e), RC_STOPPING);
@@ -399,7 +399,7 @@ static void many_threads_share_a_gate(void **state)
 	struct worker workers[4] = { 0 };
 	script_otherwise(f->server, 200, "{}");
 	for (int i = 0; i < 5; i++)
-		say(f, 429, LIMITED(60));
+		hs_says(f, 429, LIMITED(60));
 	for (size_t i = 0; i < ARRAY_LEN(workers); i++) {
 		workers[i].hs = make_client(f);
 		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
@@ -420,7 +420,7 @@ static void reads_are_no_writes(void **state)
 	script_otherwise(f->server, 200, "{\"versions\":[]}");
 	assert_ok(hs_versions(f->hs, NULL, &f->e), f->e);
 	assert_ok(hs_join(f->hs, NULL, "!r", &f->e), f->e);
-	say(f, 200, "{\"duration_ms\":1}");
+	hs_says(f, 200, "{\"duration_ms\":1}");
 	int64_t ms = 0;
 	assert_ok(hs_ping(f->hs, "muster", "t", &ms, &f->e), f->e);
 	assert_int_equal(hs_gate_requests(f->gate), 3);

@@ -24,10 +24,10 @@ static void versions(void **state)
 	expect_sent(f, "GET /_matrix/client/versions", "");
 	assert_false(sent_any_token(f));
 
-	say(f, 200, "{\"versions\":[]}");
+	hs_says(f, 200, "{\"versions\":[]}");
 	assert_ok(hs_versions(f->hs, NULL, &f->e), f->e);
 
-	say(f, 200, "{\"ok\":true}");
+	hs_says(f, 200, "{\"ok\":true}");
 	assert_rc(hs_versions(f->hs, server, &f->e), RC_REMOTE);
 	assert_string_equal(server, "Synapse/1.100");
 }
@@ -55,32 +55,32 @@ static void detects_by_header(void **state)
 static void detects_by_greeting(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 200, "{\"versions\":[]}");
-	say(f, 200, "Hello from Conduit!");
+	hs_says(f, 200, "{\"versions\":[]}");
+	hs_says(f, 200, "Hello from Conduit!");
 	assert_int_equal(detect(f), HS_CONDUIT);
 	expect_sent(f, "GET /", "");
 
-	say(f, 200, "{\"versions\":[]}");
-	say(f, 200, "hewwo from tuwunel woof!");
+	hs_says(f, 200, "{\"versions\":[]}");
+	hs_says(f, 200, "hewwo from tuwunel woof!");
 	assert_int_equal(detect(f), HS_TUWUNEL);
 }
 
 static void detects_by_name(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 200, "{\"versions\":[]}");
-	say(f, 404, "<html>");
-	say(f, 200, "{\"name\":\"Tuwunel\",\"version\":\"1.9.0\"}");
+	hs_says(f, 200, "{\"versions\":[]}");
+	hs_says(f, 404, "<html>");
+	hs_says(f, 200, "{\"name\":\"Tuwunel\",\"version\":\"1.9.0\"}");
 	assert_int_equal(detect(f), HS_TUWUNEL);
 	expect_sent(f, "GET /_tuwunel/server_version", "");
 
-	say(f, 200, "{\"versions\":[]}");
-	say(f, 200, "hewwo from conduwuit woof!");
-	say(f, 404, "{\"errcode\":\"M_UNRECOGNIZED\"}");
+	hs_says(f, 200, "{\"versions\":[]}");
+	hs_says(f, 200, "hewwo from conduwuit woof!");
+	hs_says(f, 404, "{\"errcode\":\"M_UNRECOGNIZED\"}");
 	assert_int_equal(detect(f), HS_UNKNOWN);
 
 	enum hs_kind kind = HS_SYNAPSE;
-	say(f, 200, "{\"versions\":[]}");
+	hs_says(f, 200, "{\"versions\":[]}");
 	break_connections(f);
 	assert_rc(hs_detect(f->hs, &kind, &f->e), RC_NETWORK);
 	assert_int_equal(kind, HS_SYNAPSE);
@@ -100,13 +100,13 @@ static void default_room_version(void **state)
 {
 	struct fixture *f = *state;
 	char version[32];
-	say(f, 200,
+	hs_says(f, 200,
 		"{\"capabilities\":{\"m.room_versions\":{\"default\":\"12\"}}"
 		"}");
 	assert_ok(hs_default_room_version(f->hs, AGENT, version, &f->e), f->e);
 	assert_string_equal(version, "12");
 	expect_sent(f, "GET " V3 "/capabilities" AS_AGENT, "");
-	say(f, 200, "{\"capabilities\":{}}");
+	hs_says(f, 200, "{\"capabilities\":{}}");
 	assert_ok(hs_default_room_version(f->hs, NULL, version, &f->e), f->e);
 	assert_string_equal(version, "");
 }
@@ -115,7 +115,7 @@ static void whoami(void **state)
 {
 	struct fixture *f = *state;
 	struct hs_whoami who;
-	say(f, 200,
+	hs_says(f, 200,
 		"{\"user_id\":\"@a:hs\",\"device_id\":\"D\",\"is_guest\":"
 		"true}");
 	assert_ok(hs_whoami(f->hs, AGENT, &who, &f->e), f->e);
@@ -125,14 +125,14 @@ static void whoami(void **state)
 	expect_sent(f, "GET " V3 "/account/whoami" AS_AGENT, "");
 	assert_true(sent_token(f));
 
-	say(f, 200, "{\"user_id\":\"@bot:hs\"}");
+	hs_says(f, 200, "{\"user_id\":\"@bot:hs\"}");
 	assert_ok(hs_whoami(f->hs, NULL, &who, &f->e), f->e);
 	assert_string_equal(who.user_id, "@bot:hs");
 	assert_string_equal(who.device_id, "");
 	assert_false(who.guest);
 	expect_sent(f, "GET " V3 "/account/whoami", "");
 
-	say(f, 200, "{\"user_id\":7}");
+	hs_says(f, 200, "{\"user_id\":7}");
 	assert_rc(hs_whoami(f->hs, NULL, &who, &f->e), RC_REMOTE);
 	assert_non_null(strstr(f->e.text, "user_id"));
 	assert_string_equal(who.user_id, "@bot:hs");
@@ -143,13 +143,13 @@ static void ping(void **state)
 {
 	struct fixture *f = *state;
 	int64_t ms = -1;
-	say(f, 200, "{\"duration_ms\":12}");
+	hs_says(f, 200, "{\"duration_ms\":12}");
 	assert_ok(hs_ping(f->hs, "muster 1", "t1", &ms, &f->e), f->e);
 	assert_int_equal(ms, 12);
 	expect_sent(f, "POST /_matrix/client/v1/appservice/muster%201/ping",
 		"{\"transaction_id\":\"t1\"}");
 
-	say(f, 502,
+	hs_says(f, 502,
 		"{\"errcode\":\"M_CONNECTION_FAILED\","
 		"\"error\":\"M_CONNECTION_FAILED: refused\"}");
 	assert_rc(hs_ping(f->hs, "m", "t2", &ms, &f->e), RC_REMOTE);
@@ -168,23 +168,23 @@ static void registering(void **state)
 	struct secret password = { 0 };
 	assert_rc(secret_set(&password, "pa\"ss", 5), RC_OK);
 
-	say(f, 200, "{\"user_id\":\"@agent-7:hs\",\"device_id\":null}");
+	hs_says(f, 200, "{\"user_id\":\"@agent-7:hs\",\"device_id\":null}");
 	assert_ok(hs_register(f->hs, "agent-7", NULL, &f->e), f->e);
 	expect_sent(f, "POST " V3 "/register",
 		"{\"type\":\"m.login.application_service\","
 		"\"username\":\"agent-7\",\"inhibit_login\":true}");
 	assert_true(sent_token(f));
 
-	say(f, 200, "{\"user_id\":\"@agent-7:hs\"}");
+	hs_says(f, 200, "{\"user_id\":\"@agent-7:hs\"}");
 	assert_ok(hs_register(f->hs, "agent-7", &password, &f->e), f->e);
 	expect_sent(f, "POST " V3 "/register",
 		"{\"type\":\"m.login.application_service\","
 		"\"username\":\"agent-7\",\"inhibit_login\":true,"
 		"\"password\":\"pa\\\"ss\"}");
 
-	say(f, 200, "{\"user_id\":\"@agent-8:hs\"}");
+	hs_says(f, 200, "{\"user_id\":\"@agent-8:hs\"}");
 	assert_rc(hs_register(f->hs, "agent-7", NULL, &f->e), RC_REMOTE);
-	say(f, 400, "{\"errcode\":\"M_USER_IN_USE\",\"error\":\"taken\"}");
+	hs_says(f, 400, "{\"errcode\":\"M_USER_IN_USE\",\"error\":\"taken\"}");
 	assert_rc(hs_register(f->hs, "agent-7", NULL, &f->e), RC_EXISTS);
 	secret_fini(&password);
 }
@@ -194,7 +194,7 @@ static void logging_in(void **state)
 {
 	struct fixture *f = *state;
 	struct hs_session s = { 0 };
-	say(f, 200,
+	hs_says(f, 200,
 		"{\"user_id\":\"@a:hs\",\"access_token\":\"tok\","
 		"\"device_id\":\"MUSTER\"}");
 	assert_ok(
@@ -245,7 +245,7 @@ static void logins_that_are_refused(void **state)
 	};
 	struct hs_session s = { 0 };
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		say(f, cases[i].status, cases[i].answer);
+		hs_says(f, cases[i].status, cases[i].answer);
 		assert_rc(hs_login(f->hs, "@a:hs", NULL, NULL, &s, &f->e),
 			cases[i].rc);
 		if (cases[i].rc == RC_UNSUPPORTED)
@@ -283,7 +283,7 @@ static void logins_that_are_offered(void **state)
 		{ 200, "hello", RC_REMOTE },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		say(f, cases[i].status, cases[i].answer);
+		hs_says(f, cases[i].status, cases[i].answer);
 		assert_rc(hs_login_offered(f->hs, &f->e), cases[i].rc);
 		expect_sent(f, "GET " V3 "/login", "");
 		assert_false(sent_any_token(f));
@@ -305,7 +305,7 @@ static void a_login_answer_must_be_whole(void **state)
 		"{\"user_id\":\"@a:hs\",\"access_token\":\"tok\"",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		say(f, 200, bad[i]);
+		hs_says(f, 200, bad[i]);
 		assert_rc(hs_login(f->hs, "@a:hs", NULL, NULL, &s, &f->e),
 			RC_REMOTE);
 		assert_null(strstr(f->e.text, "tok\""));
@@ -320,7 +320,7 @@ static void logging_in_by_password(void **state)
 	struct hs_session s = { 0 };
 	struct secret password = { 0 };
 	assert_rc(secret_set(&password, "pw", 2), RC_OK);
-	say(f, 200,
+	hs_says(f, 200,
 		"{\"user_id\":\"@admin:hs\",\"access_token\":\"tok\","
 		"\"device_id\":\"D\"}");
 	assert_ok(
@@ -335,7 +335,7 @@ static void logging_in_by_password(void **state)
 
 	/* The token is used from now on. */
 	assert_rc(hs_use_token(f->hs, &s.token), RC_OK);
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_logout(f->hs, &f->e), f->e);
 	expect_sent(f, "POST " V3 "/logout", "{}");
 	assert_non_null(strstr(script_text(f->server, 1),
@@ -348,11 +348,11 @@ static void logging_in_by_password(void **state)
 static void ending_all_tokens_of_a_user(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_logout_all(f->hs, AGENT, &f->e), f->e);
 	expect_sent(f, "POST " V3 "/logout/all" AS_AGENT, "{}");
 	assert_true(sent_token(f));
-	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\"}");
+	hs_says(f, 403, "{\"errcode\":\"M_FORBIDDEN\"}");
 	assert_rc(hs_logout_all(f->hs, AGENT, &f->e), RC_FORBIDDEN);
 
 	script_otherwise(f->server, 200, "{}");
@@ -372,7 +372,7 @@ static void registering_a_human(void **state)
 	assert_rc(secret_set(&password, "pw", 2), RC_OK);
 	assert_rc(secret_set(&ticket, "let-me-in", 9), RC_OK);
 
-	say(f, 200, SESSION);
+	hs_says(f, 200, SESSION);
 	assert_ok(hs_register_password(f->hs, "h", &password, NULL, &s, &f->e),
 		f->e);
 	assert_string_equal(s.user_id, "@h:hs");
@@ -384,10 +384,10 @@ static void registering_a_human(void **state)
 	secret_fini(&s.token);
 
 	/* Conduit needs the token alone, Synapse the dummy stage after it. */
-	say(f, 401,
+	hs_says(f, 401,
 		"{\"flows\":[],\"session\":\"S\","
 		"\"completed\":[\"m.login.registration_token\"]}");
-	say(f, 200, SESSION);
+	hs_says(f, 200, SESSION);
 	assert_ok(
 		hs_register_password(f->hs, "h", &password, &ticket, &s, &f->e),
 		f->e);
@@ -403,12 +403,12 @@ static void registering_a_human(void **state)
 	secret_fini(&s.token);
 
 	/* A wrong token is not tried again. */
-	say(f, 401, "{\"flows\":[],\"session\":\"S\",\"completed\":[]}");
+	hs_says(f, 401, "{\"flows\":[],\"session\":\"S\",\"completed\":[]}");
 	assert_rc(
 		hs_register_password(f->hs, "h", &password, &ticket, &s, &f->e),
 		RC_UNAUTHORIZED);
 	assert_int_equal(script_requests(f->server), 4);
-	say(f, 400, "{\"errcode\":\"M_USER_IN_USE\"}");
+	hs_says(f, 400, "{\"errcode\":\"M_USER_IN_USE\"}");
 	assert_rc(hs_register_password(f->hs, "h", &password, NULL, &s, &f->e),
 		RC_EXISTS);
 	secret_fini(&password);
@@ -423,15 +423,15 @@ static void devices(void **state)
 	size_t n = 0;
 	const char *two = "{\"devices\":[{\"device_id\":\"A\"},"
 			  "{\"device_id\":\"MUSTER\"}]}";
-	say(f, 200, two);
+	hs_says(f, 200, two);
 	assert_ok(hs_device(f->hs, AGENT, "MUSTER", &has, &n, &f->e), f->e);
 	assert_true(has);
 	assert_int_equal(n, 2);
 	expect_sent(f, "GET " V3 "/devices" AS_AGENT, "");
-	say(f, 200, two);
+	hs_says(f, 200, two);
 	assert_ok(hs_device(f->hs, AGENT, "muster", &has, &n, &f->e), f->e);
 	assert_false(has);
-	say(f, 200, "{\"devices\":{}}");
+	hs_says(f, 200, "{\"devices\":{}}");
 	assert_rc(hs_device(f->hs, AGENT, "A", &has, &n, &f->e), RC_REMOTE);
 	assert_int_equal(n, 2);
 }
@@ -441,7 +441,7 @@ static void display_names(void **state)
 {
 	struct fixture *f = *state;
 	const char *name = "x";
-	say(f, 200, "{\"displayname\":\"Ada\"}");
+	hs_says(f, 200, "{\"displayname\":\"Ada\"}");
 	assert_ok(hs_display_name(f->hs, AGENT, &f->arena, &name, &f->e), f->e);
 	assert_string_equal(name, "Ada");
 	expect_sent(f,
@@ -451,19 +451,19 @@ static void display_names(void **state)
 	const char *none[] = { "{}", "{\"displayname\":null}",
 		"{\"displayname\":\"\"}" };
 	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
-		say(f, 200, none[i]);
+		hs_says(f, 200, none[i]);
 		name = "x";
 		assert_ok(
 			hs_display_name(f->hs, AGENT, &f->arena, &name, &f->e),
 			f->e);
 		assert_null(name);
 	}
-	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	hs_says(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
 	name = "x";
 	assert_ok(hs_display_name(f->hs, AGENT, &f->arena, &name, &f->e), f->e);
 	assert_null(name);
 
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_set_display_name(
 			  f->hs, "@a:hs", "@a:hs", "A \"B\" \xc3\xa9", &f->e),
 		f->e);
@@ -475,7 +475,7 @@ static void display_names(void **state)
 static void account_data(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 200, "{ \"@b:hs\" : [ \"!r/x\" ] }");
+	hs_says(f, 200, "{ \"@b:hs\" : [ \"!r/x\" ] }");
 	assert_ok(hs_account_data(f->hs, "@a:hs", "m.direct", &f->text, &f->e),
 		f->e);
 	assert_string_equal(buf_str(&f->text), "{\"@b:hs\":[\"!r/x\"]}");
@@ -483,12 +483,12 @@ static void account_data(void **state)
 		"GET " V3 "/user/%40a%3Ahs/account_data/m.direct"
 		"?user_id=%40a%3Ahs",
 		"");
-	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	hs_says(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
 	assert_rc(hs_account_data(f->hs, "@a:hs", "m.x", &f->text, &f->e),
 		RC_NOT_FOUND);
 	assert_string_equal(buf_str(&f->text), "{\"@b:hs\":[\"!r/x\"]}");
 
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_set_account_data(
 			  f->hs, "@a:hs", "m.direct", "{\"x\":[]}", &f->e),
 		f->e);
@@ -501,9 +501,9 @@ static void account_data(void **state)
 static void the_own_user_is_asked_once(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 200, "{\"user_id\":\"@own:hs\"}");
-	say(f, 200, "{}");
-	say(f, 200, "{}");
+	hs_says(f, 200, "{\"user_id\":\"@own:hs\"}");
+	hs_says(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
 	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
 	assert_int_equal(script_requests(f->server), 3);
@@ -511,23 +511,23 @@ static void the_own_user_is_asked_once(void **state)
 
 	/* Or is told. */
 	struct hs_whoami who = { 0 };
-	say(f, 200, "{\"user_id\":\"@renamed:hs\"}");
-	say(f, 200, "{}");
+	hs_says(f, 200, "{\"user_id\":\"@renamed:hs\"}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_whoami(f->hs, NULL, &who, &f->e), f->e);
 	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
 	assert_int_equal(script_requests(f->server), 5);
 	expect_sent(f, "GET " V3 "/user/%40renamed%3Ahs/account_data/m.x", "");
 	/* Whom we stand for is somebody else. */
-	say(f, 200, "{\"user_id\":\"@a:hs\"}");
-	say(f, 200, "{}");
+	hs_says(f, 200, "{\"user_id\":\"@a:hs\"}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_whoami(f->hs, "@a:hs", &who, &f->e), f->e);
 	assert_ok(hs_account_data(f->hs, NULL, "m.x", &f->text, &f->e), f->e);
 	expect_sent(f, "GET " V3 "/user/%40renamed%3Ahs/account_data/m.x", "");
 
 	/* Another token is another user. */
 	assert_rc(hs_use_token(f->hs, &f->token), RC_OK);
-	say(f, 200, "{\"user_id\":\"@other:hs\"}");
-	say(f, 200, "{}");
+	hs_says(f, 200, "{\"user_id\":\"@other:hs\"}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_set_account_data(f->hs, NULL, "m.x", "{}", &f->e), f->e);
 	expect_sent(f, "PUT " V3 "/user/%40other%3Ahs/account_data/m.x", "{}");
 }
@@ -539,41 +539,41 @@ static void making_and_finding_rooms(void **state)
 {
 	struct fixture *f = *state;
 	const char *id = NULL;
-	say(f, 200, "{\"room_id\":\"!abc\"}");
+	hs_says(f, 200, "{\"room_id\":\"!abc\"}");
 	assert_ok(hs_create_room(f->hs, AGENT, "{\"name\":\"x\"}", &f->arena,
 			  &id, &f->e),
 		f->e);
 	assert_string_equal(id, "!abc");
 	expect_sent(f, "POST " V3 "/createRoom" AS_AGENT, "{\"name\":\"x\"}");
-	say(f, 200, "{\"room_id\":\"abc\"}");
+	hs_says(f, 200, "{\"room_id\":\"abc\"}");
 	assert_rc(hs_create_room(f->hs, NULL, "{}", &f->arena, &id, &f->e),
 		RC_REMOTE);
-	say(f, 400, "{\"errcode\":\"M_ROOM_IN_USE\"}");
+	hs_says(f, 400, "{\"errcode\":\"M_ROOM_IN_USE\"}");
 	assert_rc(hs_create_room(f->hs, NULL, "{}", &f->arena, &id, &f->e),
 		RC_EXISTS);
 	assert_string_equal(id, "!abc");
 
-	say(f, 200, "{\"room_id\":\"!r:hs\",\"servers\":[]}");
+	hs_says(f, 200, "{\"room_id\":\"!r:hs\",\"servers\":[]}");
 	assert_ok(hs_resolve_alias(f->hs, "#a/b c:hs", &f->arena, &id, &f->e),
 		f->e);
 	assert_string_equal(id, "!r:hs");
 	expect_sent(f, "GET " V3 "/directory/room/%23a%2Fb%20c%3Ahs", "");
 	assert_false(sent_any_token(f));
 
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_set_alias(f->hs, "#a:hs", "!r:hs", &f->e), f->e);
 	expect_sent(f, "PUT " V3 "/directory/room/%23a%3Ahs",
 		"{\"room_id\":\"!r:hs\"}");
-	say(f, 409, "{\"errcode\":\"M_UNKNOWN\"}");
+	hs_says(f, 409, "{\"errcode\":\"M_UNKNOWN\"}");
 	assert_rc(hs_set_alias(f->hs, "#a:hs", "!r:hs", &f->e), RC_EXISTS);
 
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_delete_alias(f->hs, "#a/b:hs", &f->e), f->e);
 	expect_sent(f, "DELETE " V3 "/directory/room/%23a%2Fb%3Ahs", "");
 	assert_true(sent_token(f));
-	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	hs_says(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
 	assert_rc(hs_delete_alias(f->hs, "#a:hs", &f->e), RC_NOT_FOUND);
-	say(f, 400, "{\"errcode\":\"M_EXCLUSIVE\"}");
+	hs_says(f, 400, "{\"errcode\":\"M_EXCLUSIVE\"}");
 	assert_rc(hs_delete_alias(f->hs, "#a:hs", &f->e), RC_EXCLUSIVE);
 	assert_rc(hs_delete_alias(f->hs, "", &f->e), RC_INVALID);
 	assert_int_equal(hs_gate_writes(f->gate), 8);
@@ -583,7 +583,7 @@ static void what_must_not_be_done_twice(void **state)
 {
 	struct fixture *f = *state;
 	const char *id = NULL;
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_ok(hs_join(f->hs, NULL, "!r", &f->e), f->e);
 	script_reset(f->server);
 	assert_rc(hs_create_room(f->hs, NULL, "{}", &f->arena, &id, &f->e),
@@ -617,16 +617,16 @@ static void coming_and_going(void **state)
 static void joining_no_room(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 500,
+	hs_says(f, 500,
 		"{\"errcode\":\"M_UNKNOWN\",\"error\":"
 		"\"No server available to assist in joining.\"}");
 	assert_rc(hs_join(f->hs, NULL, "!none:hs", &f->e), RC_NOT_FOUND);
 	assert_non_null(strstr(f->e.text, "No server available"));
-	say(f, 500,
+	hs_says(f, 500,
 		"{\"errcode\":\"M_UNKNOWN\",\"error\":"
 		"\"Federation is disabled.\"}");
 	assert_rc(hs_join(f->hs, NULL, "!r:away", &f->e), RC_NOT_FOUND);
-	say(f, 500,
+	hs_says(f, 500,
 		"{\"errcode\":\"M_UNKNOWN\",\"error\":\"Database error.\"}");
 	assert_rc(hs_join(f->hs, NULL, "!r:hs", &f->e), RC_REMOTE);
 }
@@ -635,17 +635,17 @@ static void joining_no_room(void **state)
 static void taking_back_no_ban(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 403,
+	hs_says(f, 403,
 		"{\"errcode\":\"M_BAD_STATE\",\"error\":\"Cannot unban "
 		"user who was not banned (membership=leave)\"}");
 	assert_ok(hs_unban(f->hs, NULL, "!r:hs", "@a:hs", &f->e), f->e);
 	expect_sent(f, "POST " V3 "/rooms/%21r%3Ahs/unban",
 		"{\"user_id\":\"@a:hs\"}");
-	say(f, 400,
+	hs_says(f, 400,
 		"{\"errcode\":\"M_BAD_STATE\",\"error\":\"M_BAD_STATE: "
 		"Cannot unban a user who is not banned.\"}");
 	assert_ok(hs_unban(f->hs, NULL, "!r:hs", "@a:hs", &f->e), f->e);
-	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\",\"error\":\"No.\"}");
+	hs_says(f, 403, "{\"errcode\":\"M_FORBIDDEN\",\"error\":\"No.\"}");
 	assert_rc(hs_unban(f->hs, NULL, "!r:hs", "@a:hs", &f->e), RC_FORBIDDEN);
 	assert_non_null(strstr(f->e.text, "No."));
 }
@@ -682,7 +682,7 @@ static void a_kick_that_is_refused(void **state)
 		{ 500, "", RC_REMOTE },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		say(f, cases[i].status, cases[i].answer);
+		hs_says(f, cases[i].status, cases[i].answer);
 		assert_rc(hs_kick(f->hs, NULL, "!r", "@a:hs", NULL, &f->e),
 			cases[i].rc);
 		assert_non_null(strstr(f->e.text, "/kick: "));
@@ -696,18 +696,18 @@ static void joined(void **state)
 {
 	struct fixture *f = *state;
 	struct hs_ids ids = { 0 };
-	say(f, 200, "{\"joined_rooms\":[\"!a\",\"!b:hs\"]}");
+	hs_says(f, 200, "{\"joined_rooms\":[\"!a\",\"!b:hs\"]}");
 	assert_ok(hs_joined_rooms(f->hs, AGENT, &f->arena, &ids, &f->e), f->e);
 	assert_int_equal(ids.n, 2);
 	assert_string_equal(ids.ids[0], "!a");
 	assert_string_equal(ids.ids[1], "!b:hs");
 	expect_sent(f, "GET " V3 "/joined_rooms" AS_AGENT, "");
-	say(f, 200, "{\"joined_rooms\":\"!a\"}");
+	hs_says(f, 200, "{\"joined_rooms\":\"!a\"}");
 	assert_rc(hs_joined_rooms(f->hs, NULL, &f->arena, &ids, &f->e),
 		RC_REMOTE);
 	assert_int_equal(ids.n, 2);
 
-	say(f, 200,
+	hs_says(f, 200,
 		"{\"joined\":{\"@a:hs\":{\"display_name\":null},"
 		"\"@:hs\":{\"display_name\":\"a\\u0000b\"}}}");
 	assert_ok(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
@@ -716,11 +716,11 @@ static void joined(void **state)
 	assert_string_equal(ids.ids[0], "@a:hs");
 	assert_string_equal(ids.ids[1], "@:hs");
 	expect_sent(f, "GET " V3 "/rooms/%21r/joined_members", "");
-	say(f, 200, "{\"joined\":{}}");
+	hs_says(f, 200, "{\"joined\":{}}");
 	assert_ok(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
 		f->e);
 	assert_int_equal(ids.n, 0);
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_rc(hs_joined_members(f->hs, NULL, "!r", &f->arena, &ids, &f->e),
 		RC_REMOTE);
 }
@@ -729,20 +729,20 @@ static void joined(void **state)
 static void room_state(void **state)
 {
 	struct fixture *f = *state;
-	say(f, 200, "{\"name\":\"x/y\"}");
+	hs_says(f, 200, "{\"name\":\"x/y\"}");
 	assert_ok(
 		hs_state(f->hs, NULL, "!r", "m.room.name", "", &f->text, &f->e),
 		f->e);
 	assert_string_equal(buf_str(&f->text), "{\"name\":\"x/y\"}");
 	expect_sent(f, "GET " V3 "/rooms/%21r/state/m.room.name", "");
-	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	hs_says(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
 	assert_rc(hs_state(f->hs, AGENT, "!r", "m.room.member", "@a:hs",
 			  &f->text, &f->e),
 		RC_NOT_FOUND);
 	expect_sent(f,
 		"GET " V3 "/rooms/%21r/state/m.room.member/%40a%3Ahs" AS_AGENT,
 		"");
-	say(f, 200, "{\"event_id\":\"$1\"}");
+	hs_says(f, 200, "{\"event_id\":\"$1\"}");
 	assert_ok(hs_set_state(f->hs, NULL, "!r", "m.room.topic", "",
 			  "{\"topic\":\"t\"}", &f->e),
 		f->e);
@@ -821,7 +821,7 @@ static void all_state_of_a_room(void **state)
 							     "\"content\":{"
 							     "\"membership\":"
 							     "\"ban\"}}]";
-	say(f, 200, answer);
+	hs_says(f, 200, answer);
 	assert_ok(hs_room_state(
 			  f->hs, AGENT, "!r:hs", wanted, &f->arena, &s, &f->e),
 		f->e);
@@ -840,12 +840,12 @@ static void all_state_of_a_room(void **state)
 	assert_string_equal(s.items[1].sender, "@c:hs");
 	assert_int_equal(s.items[1].origin_ts, 0);
 
-	say(f, 200, answer);
+	hs_says(f, 200, answer);
 	assert_ok(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s, &f->e),
 		f->e);
 	assert_int_equal(s.n, 3);
 	assert_string_equal(s.items[1].content, "{}");
-	say(f, 200, answer);
+	hs_says(f, 200, answer);
 	assert_ok(hs_room_state(f->hs, NULL, "!r",
 			  (const char *const[]){ NULL }, &f->arena, &s, &f->e),
 		f->e);
@@ -859,16 +859,16 @@ static void a_state_that_is_no_list(void **state)
 	static const char *const bad[] = { "{}", "\"[]\"", "[", "[]]", "null",
 		"" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		say(f, 200, bad[i]);
+		hs_says(f, 200, bad[i]);
 		assert_rc(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s,
 				  &f->e),
 			RC_REMOTE);
 		assert_non_null(strstr(f->e.text, "not a JSON array"));
 	}
-	say(f, 403, "{\"errcode\":\"M_FORBIDDEN\"}");
+	hs_says(f, 403, "{\"errcode\":\"M_FORBIDDEN\"}");
 	assert_rc(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s, &f->e),
 		RC_FORBIDDEN);
-	say(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
+	hs_says(f, 404, "{\"errcode\":\"M_NOT_FOUND\"}");
 	assert_rc(hs_room_state(f->hs, NULL, "!r", NULL, &f->arena, &s, &f->e),
 		RC_NOT_FOUND);
 	assert_int_equal(s.n, 9);
@@ -894,14 +894,14 @@ static void state_of_a_large_room(void **state)
 			i, i, i, i);
 	buf_add(&answer, NAME(REST ",\"state_key\":\"\",\"content\":{}") "]");
 	assert_int_equal(buf_rc(&answer), RC_OK);
-	say(f, 200, buf_str(&answer));
+	hs_says(f, 200, buf_str(&answer));
 	assert_ok(hs_room_state(f->hs, NULL, "!r",
 			  (const char *const[]){ "m.room.name", NULL },
 			  &f->arena, &s, &f->e),
 		f->e);
 	assert_int_equal(s.n, 1);
 	assert_true(f->arena.used < 1024);
-	say(f, 200, buf_str(&answer));
+	hs_says(f, 200, buf_str(&answer));
 	assert_ok(hs_room_state(f->hs, NULL, "!r",
 			  (const char *const[]){ "m.room.member", NULL },
 			  &f->arena, &s, &f->e),
@@ -916,7 +916,7 @@ static void what_does_not_fit_is_an_error(void **state)
 	struct buf small;
 	buf_init(&small, 8);
 	buf_add(&small, "before");
-	say(f, 200, "{\"name\":\"longer than eight\"}");
+	hs_says(f, 200, "{\"name\":\"longer than eight\"}");
 	assert_rc(hs_state(f->hs, NULL, "!r", "t", "", &small, &f->e),
 		RC_TOO_LARGE);
 	assert_string_equal(buf_str(&small), "before");
@@ -928,7 +928,7 @@ static void messages(void **state)
 {
 	struct fixture *f = *state;
 	const char *id = NULL;
-	say(f, 200, "{\"event_id\":\"$e\"}");
+	hs_says(f, 200, "{\"event_id\":\"$e\"}");
 	assert_ok(hs_send_text(f->hs, AGENT, "!r", "muster-1", "a\nb",
 			  &f->arena, &id, &f->e),
 		f->e);
@@ -936,12 +936,12 @@ static void messages(void **state)
 	expect_sent(f,
 		"PUT " V3 "/rooms/%21r/send/m.room.message/muster-1" AS_AGENT,
 		"{\"msgtype\":\"m.text\",\"body\":\"a\\nb\"}");
-	say(f, 200, "{}");
+	hs_says(f, 200, "{}");
 	assert_rc(hs_send_text(
 			  f->hs, NULL, "!r", "t", "x", &f->arena, &id, &f->e),
 		RC_REMOTE);
 
-	say(f, 200, "{\"event_id\":\"$x\"}");
+	hs_says(f, 200, "{\"event_id\":\"$x\"}");
 	assert_ok(hs_redact(f->hs, NULL, "!r", "$a/b+c", "t2", "why", &f->e),
 		f->e);
 	expect_sent(f, "PUT " V3 "/rooms/%21r/redact/%24a%2Fb%2Bc/t2",
@@ -952,7 +952,7 @@ static void recent_messages(void **state)
 {
 	struct fixture *f = *state;
 	struct hs_messages m = { 0 };
-	say(f, 200,
+	hs_says(f, 200,
 		"{\"chunk\":["
 		"{\"type\":\"m.room.message\",\"event_id\":\"$2\","
 		"\"sender\":\"@conduit:hs\",\"content\":"
