@@ -58,9 +58,11 @@ struct agent {
 	char name[128]; /* who acknowledges */
 	struct hs_gate *gate;
 	struct watch *watch;
-	struct handoff now; /* what the program has */
-	char *private_dir;  /* ours to remove; NULL: none */
-	char *token_file;   /* where the way writes; NULL: nowhere */
+	struct handoff now;        /* what the program has */
+	char *private_dir;         /* ours to remove; NULL: none */
+	char *token_file;          /* where the way writes; NULL: nowhere */
+	struct template *filled;   /* of FOR_TEMPLATE */
+	struct openclaw *openclaw; /* of FOR_OPENCLAW */
 };
 
 /* --- options.c -------------------------------------------------------- */
@@ -135,6 +137,8 @@ MUST_CHECK enum rc deliver_file(
 	const struct agent *a, const struct handoff *h, struct err *e);
 /* Removes the private file and directory, if any. */
 void deliver_remove(const struct agent *a);
+/* Frees what deliver_prepare() has made for the way. */
+void deliver_free(struct agent *a);
 /* What pauses a program of this way and lets it go on, for sh -c, where the
  * options do not say it; NULL: the way has none. Borrowed from a. */
 const char *deliver_pause_command(const struct agent *a);

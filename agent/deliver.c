@@ -1,6 +1,7 @@
 /*
- * Giving the token to the program: in its environment, or in a file that is
- * replaced by rename.
+ * Giving the token to the program, each program in its way: in its
+ * environment, in a file of its own, in a file of the program's own form, or
+ * as OpenClaw wants it. Files are replaced by rename.
  */
 #include <errno.h>
 #include <limits.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/ways_priv.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -18,10 +19,15 @@
 
 extern char **environ;
 
-/* The variables that are ours; all of them are strings on the heap, which is
- * how deliver_env_free() knows them. */
-static const char *const ours[] = { "MATRIX_HOMESERVER", "MATRIX_USER_ID",
-	"MATRIX_DEVICE_ID", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE" };
+char *path_absolute(const char *path)
+{
+	char here[PATH_MAX];
+	if (*path == '/' || !getcwd(here, sizeof(here)))
+		return strdup(path);
+	return path_join(here, path);
+}
+
+/* --- for file --------------------------------------------------------- */
 
 /* A new directory that only we can enter; memory before disk. */
 static char *private_dir(void)
@@ -40,27 +46,16 @@ static char *private_dir(void)
 	return NULL;
 }
 
-/* The program may change its directory before it opens the file. */
-static char *absolute(const char *path)
+static enum rc set_output(struct agent *a, struct err *e)
 {
-	char here[PATH_MAX];
-	if (*path == '/' || !getcwd(here, sizeof(here)))
-		return strdup(path);
-	return path_join(here, path);
+	a->token_file = path_absolute(a->o.output);
+	return a->token_file ? RC_OK : err_nomem(e);
 }
 
-enum rc deliver_prepare(struct agent *a, struct err *e)
+static enum rc prepare_file(struct agent *a, struct err *e)
 {
-	if (a->o.how == FOR_ENV)
-		return RC_OK;
-	if (a->o.how != FOR_FILE)
-		return err_set(e, RC_UNSUPPORTED,
-			"--for template and --for openclaw are not in this "
-			"version: say --for file or --for env");
-	if (a->o.output) {
-		a->token_file = absolute(a->o.output);
-		return a->token_file ? RC_OK : err_nomem(e);
-	}
+	if (a->o.output)
+		return set_output(a, e);
 	a->private_dir = private_dir();
 	if (!a->private_dir)
 		return err_set(e, RC_IO,
@@ -72,20 +67,84 @@ enum rc deliver_prepare(struct agent *a, struct err *e)
 	return a->token_file ? RC_OK : err_nomem(e);
 }
 
+static enum rc write_token(const struct agent *a, const struct handoff *h,
+	struct buf *text, struct err *e)
+{
+	(void)a;
+	buf_addn(text, h->access_token.bytes, h->access_token.n);
+	buf_addc(text, '\n');
+	return buf_rc(text) == RC_OK ? RC_OK : err_nomem(e);
+}
+
+/* --- for template ----------------------------------------------------- */
+
+static enum rc prepare_template(struct agent *a, struct err *e)
+{
+	struct buf text;
+	enum rc rc = set_output(a, e);
+	if (rc != RC_OK)
+		return rc;
+	buf_init(&text, LIMIT_CONFIG_FILE);
+	rc = file_read(a->o.template, &text, e);
+	if (rc == RC_OK)
+		rc = template_new(buf_str(&text), text.n, a->o.template,
+			template_is_json_name(a->o.output) ||
+				template_is_json_name(a->o.template),
+			&a->filled, e);
+	buf_wipe(&text);
+	return rc;
+}
+
+static enum rc write_template(const struct agent *a, const struct handoff *h,
+	struct buf *text, struct err *e)
+{
+	return template_fill(a->filled, h, agent_homeserver(a, h), text, e);
+}
+
+/* --- for openclaw ----------------------------------------------------- */
+
+static enum rc prepare_openclaw(struct agent *a, struct err *e)
+{
+	enum rc rc = openclaw_new(&a->o, &a->openclaw, e);
+	if (rc != RC_OK)
+		return rc;
+	a->token_file = strdup(openclaw_include(a->openclaw));
+	return a->token_file ? RC_OK : err_nomem(e);
+}
+
+/* --- the table -------------------------------------------------------- */
+
+static const struct {
+	/* NULL: there is nothing to prepare. */
+	enum rc (*prepare)(struct agent *a, struct err *e);
+	/* What is to be in the file; NULL: nothing is. */
+	enum rc (*text)(const struct agent *a, const struct handoff *h,
+		struct buf *text, struct err *e);
+} ways[] = {
+	[FOR_ENV] = { NULL, NULL },
+	[FOR_FILE] = { prepare_file, write_token },
+	[FOR_TEMPLATE] = { prepare_template, write_template },
+	[FOR_OPENCLAW] = { prepare_openclaw, NULL },
+};
+
+enum rc deliver_prepare(struct agent *a, struct err *e)
+{
+	return ways[a->o.how].prepare ? ways[a->o.how].prepare(a, e) : RC_OK;
+}
+
 enum rc deliver_file(
 	const struct agent *a, const struct handoff *h, struct err *e)
 {
-	if (a->o.how == FOR_ENV)
-		return RC_OK;
 	struct buf text;
-	buf_init(&text, LIMIT_HANDOFF_FILE);
-	buf_addn(&text, h->access_token.bytes, h->access_token.n);
-	buf_addc(&text, '\n');
-	enum rc rc = buf_rc(&text);
+	if (a->openclaw)
+		return openclaw_deliver(
+			a->openclaw, h, agent_homeserver(a, h), e);
+	if (!ways[a->o.how].text)
+		return RC_OK;
+	buf_init(&text, 2 * LIMIT_CONFIG_FILE);
+	enum rc rc = ways[a->o.how].text(a, h, &text, e);
 	if (rc == RC_OK)
 		rc = file_replace(a->token_file, text.p, text.n, 0600, e);
-	else
-		rc = err_nomem(e);
 	buf_wipe(&text);
 	return rc;
 }
@@ -99,17 +158,29 @@ void deliver_remove(const struct agent *a)
 	rmdir(a->private_dir);
 }
 
+void deliver_free(struct agent *a)
+{
+	template_free(a->filled);
+	openclaw_free(a->openclaw);
+}
+
 const char *deliver_pause_command(const struct agent *a)
 {
-	(void)a;
-	return NULL;
+	return a->openclaw ? openclaw_pause(a->openclaw) : NULL;
 }
 
 const char *deliver_resume_command(const struct agent *a)
 {
-	(void)a;
-	return NULL;
+	return a->openclaw ? openclaw_resume(a->openclaw) : NULL;
 }
+
+/* --- the program's environment ---------------------------------------- */
+
+/* The variables that are ours; all of them are strings on the heap, which is
+ * how deliver_env_free() knows them. */
+static const char *const ours[] = { "MATRIX_HOMESERVER", "MATRIX_USER_ID",
+	"MATRIX_DEVICE_ID", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE",
+	OPENCLAW_ROOTS };
 
 static bool is_ours(const char *variable)
 {
@@ -119,6 +190,14 @@ static bool is_ours(const char *variable)
 			return true;
 	}
 	return false;
+}
+
+/* What the program finds in our environment stays, but what is ours, and what
+ * would overrule it. */
+static bool is_dropped(const struct agent *a, const char *variable)
+{
+	return is_ours(variable) ||
+		(a->openclaw && openclaw_overrules(variable));
 }
 
 static char *assign(const char *name, const char *value)
@@ -136,7 +215,10 @@ char **deliver_env(const struct agent *a)
 	const char *const values[ARRAY_LEN(ours)] = { agent_homeserver(a, h),
 		h->user_id, h->device_id,
 		a->o.how == FOR_ENV ? secret_bytes(&h->access_token) : NULL,
-		a->o.how == FOR_FILE ? a->token_file : NULL };
+		a->o.how == FOR_FILE ? a->token_file : NULL,
+		/* Where it is not ours to say, as we found it. */
+		a->openclaw ? openclaw_roots(a->openclaw)
+			    : getenv(OPENCLAW_ROOTS) };
 	size_t n = 0;
 	while (environ[n])
 		n++;
@@ -154,7 +236,7 @@ char **deliver_env(const struct agent *a)
 		}
 	}
 	for (size_t i = 0; i < n; i++)
-		if (!is_ours(environ[i]))
+		if (!is_dropped(a, environ[i]))
 			env[used++] = environ[i];
 	return env;
 }

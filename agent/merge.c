@@ -191,14 +191,15 @@ static void put_kept(struct three *t, const char *key)
 	struct js seed = js_get(t->seed, key);
 	struct js own = js_get(t->own, key);
 	bool untouched = js_has(t->base, key) && merge_same(own, base);
+	bool gone = !js_has(t->seed, key);
 
-	if (!js_has(t->seed, key)) {
-		if (untouched) /* and gone from the seed */
-			return;
-		seed = own;
-	}
+	if (gone && untouched)
+		return;
 	begin(t->pen, key);
-	if (js_type(seed) == JS_OBJ && js_type(own) == JS_OBJ)
+	/* Of what is gone, what the agent has put into it stays. */
+	bool inside =
+		js_type(seed) == JS_OBJ || (gone && js_type(base) == JS_OBJ);
+	if (inside && js_type(own) == JS_OBJ)
 		put_three(t->pen, base, seed, own);
 	else
 		put(t->pen, untouched ? seed : own);

@@ -50,6 +50,7 @@ static enum rc agent_init(
 
 static void agent_fini(struct agent *a)
 {
+	deliver_free(a);
 	free(a->token_file);
 	free(a->private_dir);
 	handoff_fini(&a->now);

@@ -143,6 +143,17 @@ static void test_both_change(void **state)
 		"{'a':{'x':1,'y':2}}", "{'a':{'x':1,'y':2,'z':{'q':1}}}");
 }
 
+/* What is gone from the seed goes, and what the agent has put into it stays. */
+static void test_seed_loses(void **state)
+{
+	(void)state;
+	merges("{'a':{'x':1}}", "{}", "{'a':{'x':1,'y':2}}", "{'a':{'y':2}}");
+	merges("{'a':{'x':1}}", "{}", "{'a':{'x':2}}", "{'a':{'x':2}}");
+	merges("{'a':{'x':1}}", "{}", "{'a':7}", "{'a':7}");
+	merges("{'a':7}", "{}", "{'a':{'x':1}}", "{'a':{'x':1}}");
+	merges("{'a':[1]}", "{}", "{'a':[1,2]}", "{'a':[1,2]}");
+}
+
 static void test_kinds_change(void **state)
 {
 	(void)state;
@@ -244,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_one_side_changes),
 		cmocka_unit_test(test_both_change),
+		cmocka_unit_test(test_seed_loses),
 		cmocka_unit_test(test_kinds_change),
 		cmocka_unit_test(test_no_base),
 		cmocka_unit_test(test_written_for_people),
