@@ -411,6 +411,27 @@ static void paths(void **state)
 	}
 }
 
+static void reads_no_links(void **state)
+{
+	struct err e = { 0 };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_true(fd >= 0);
+	assert_ok(file_replace(in_dir("f"), "text", 4, 0600, &e), e);
+	assert_ok(file_read_at(fd, "f", &b, &e), e);
+	assert_string_equal(buf_str(&b), "text");
+	assert_int_equal(symlink("f", in_dir("link")), 0);
+	assert_rc(file_read_at(fd, "link", &b, &e), RC_INVALID);
+	assert_string_equal(e.text, "link is a symbolic link");
+	assert_string_equal(buf_str(&b), "");
+	assert_rc(file_read_at(fd, "none", &b, &e), RC_NOT_FOUND);
+	close(fd);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +458,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(locks_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			locks_between_processes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			reads_no_links, set_up, tear_down),
 		cmocka_unit_test(paths),
 	};
 
