@@ -40,6 +40,8 @@ static struct {
 	int64_t skip_ms;
 } sys;
 
+static int lock_held;
+
 static void quiet(void)
 {
 	memset(&sys, 0, sizeof(sys));
@@ -148,6 +150,7 @@ int __wrap_fchown(int fd, uid_t uid, gid_t gid)
 
 int __wrap_flock(int fd, int how)
 {
+	come_between("locking");
 	return fails("flock") ? -1 : __real_flock(fd, how);
 }
 
@@ -332,6 +335,9 @@ static enum rc sweep(struct spot *s, struct err *e)
 	sys.on = true;
 	enum rc rc = handoff_clean(s->fd, 1, e);
 	sys.on = false;
+	/* What cannot be looked at stays: there is always a next time. */
+	if (rc == RC_OK && strcmp(sys.what, "fstatat") != 0)
+		assert_false(spot_exists(s->fd, half));
 	spot_remove(s->fd, half);
 	return rc;
 }
@@ -651,6 +657,52 @@ static void who_keeps_the_lock_keeps_no_token(void **state)
 	handoff_fini(&h);
 }
 
+static void another_lock(const struct spot *s)
+{
+	assert_int_equal(unlinkat(s->fd, SPOT_LOCK, 0), 0);
+	spot_put(s->fd, SPOT_LOCK, "");
+}
+
+static void another_lock_that_is_held(const struct spot *s)
+{
+	another_lock(s);
+	lock_held = openat(s->fd, SPOT_LOCK, O_RDWR);
+	assert_int_equal(__real_flock(lock_held, LOCK_EX | LOCK_NB), 0);
+}
+
+static void another_lock_each_time(const struct spot *s)
+{
+	another_lock(s);
+	sys.before = another_lock_each_time;
+}
+
+/* The lock of a file that is there no more keeps nobody out. */
+static void the_lock_is_replaced(void **state)
+{
+	struct spot *s = *state;
+	struct handoff h = { 0 };
+	struct err e = { 0 };
+	spot_write(s->fd, 1);
+	spot_make(&h, 2);
+	quiet();
+	sys.spot = s;
+	sys.name = "locking";
+	sys.skip_ms = 300;
+	sys.before = another_lock_that_is_held;
+	assert_rc(handoff_write(s->fd, &h, -1, -1, &e), RC_BUSY);
+	assert_non_null(strstr(e.text, "a second service"));
+	close(lock_held);
+	sys.before = another_lock_each_time;
+	assert_rc(handoff_write(s->fd, &h, -1, -1, &e), RC_BUSY);
+	assert_non_null(strstr(e.text, "all the time"));
+	assert_int_equal(spot_generation(s->fd), 1);
+	sys.before = another_lock;
+	assert_ok(handoff_write(s->fd, &h, -1, -1, &e), e);
+	assert_int_equal(spot_generation(s->fd), 2);
+	handoff_fini(&h);
+	quiet();
+}
+
 static void where_there_are_no_locks(void **state)
 {
 	struct spot *s = *state;
@@ -696,6 +748,7 @@ int main(void)
 		CASE(the_lock_changes_after_the_look),
 		CASE(a_try_waits_for_no_pipe),
 		CASE(who_keeps_the_lock_keeps_no_token),
+		CASE(the_lock_is_replaced),
 		CASE(where_there_are_no_locks),
 		CASE(a_directory_without_end),
 	};
