@@ -2,6 +2,7 @@
  * muster-agent: waits for an agent's hand-off, gives the token to the agent
  * program and runs it. Verbs are a table; usage is printed from it.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 
@@ -72,6 +73,9 @@ int main(int argc, char **argv)
 	/* No core dump, and no other process of our user may look into us.
 	 * The program we start is not bound by it. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* There is one of us beside each agent: two threads that do little
+	 * need no heap each. */
+	mallopt(M_ARENA_MAX, 1);
 	const char *verb = argc > 1 ? argv[1] : "";
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		if (text_eq(verb, verbs[i].name) ||
