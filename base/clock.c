@@ -37,6 +37,11 @@ int64_t clock_mono_us(void)
 	return now_us(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_ms(void)
+{
+	return now_us(CLOCK_BOOTTIME) / 1000;
+}
+
 struct timespec clock_after(int64_t ms)
 {
 	struct timespec t;

@@ -14,6 +14,8 @@ int64_t clock_wall_ms(void);
 /* Milliseconds since some moment; never goes back. */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/* The same, and it goes on while the machine sleeps. */
+int64_t clock_boot_ms(void);
 /* The moment that is ms from now, for a condition that waits by the monotonic
  * clock. */
 struct timespec clock_after(int64_t ms);

@@ -110,6 +110,8 @@ static void keep(struct store *s)
 	struct keeper *k = &s->keeper;
 
 	k->asked = false;
+	if (store_may_act(s, NULL) != RC_OK)
+		return;
 	if (k->used > k->room - ROOM_LEFT)
 		make_room(s);
 	if (k->used >= log_bytes(k, k->next))
@@ -166,6 +168,10 @@ enum rc keeper_start(struct store *s, struct err *e)
 		return rc;
 	k->every = (int)(LOG_BYTES / k->page);
 	k->next = k->every;
+	/* A network file system sends a file's new length with what is
+	 * written. */
+	if (s->lease)
+		k->room = INT64_MAX;
 	if (pthread_cond_init(&k->due, NULL) != 0)
 		return err_set(e, RC_IO, "store %s: no condition", s->path);
 	int failed = pthread_create(&k->thread, NULL, keeper_main, s);

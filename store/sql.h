@@ -33,6 +33,12 @@
 #define SQL_NO_SYNC "PRAGMA synchronous = NORMAL"
 #define SQL_FOREIGN_KEYS "PRAGMA foreign_keys = ON"
 #define SQL_BACKUP "VACUUM INTO ?1"
+/* On a network, and before the first access: nobody else has the file, so the
+ * log's index is not in memory that is shared by way of another file. */
+#define SQL_ALONE "PRAGMA locking_mode = EXCLUSIVE"
+/* A copy is whole; and its log is in it. */
+#define SQL_WHOLE "PRAGMA integrity_check(1)"
+#define SQL_WRITE_BACK "PRAGMA wal_checkpoint(TRUNCATE)"
 /* The migrations of a start stand between these, each with its stamp. */
 #define SQL_MIGRATE "BEGIN IMMEDIATE"
 #define SQL_STAMP "PRAGMA application_id = %d; PRAGMA user_version = %d"

@@ -52,8 +52,9 @@ static struct store *store_new(const char *path)
 	if (!s)
 		return NULL;
 	s->lock_fd = -1;
+	s->name = strdup(path);
 	s->path = strdup(path);
-	if (!s->path || pthread_mutexattr_init(&attr) != 0)
+	if (!s->name || !s->path || pthread_mutexattr_init(&attr) != 0)
 		goto fail;
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
 	int failed = pthread_mutex_init(&s->mutex, &attr);
@@ -62,6 +63,7 @@ static struct store *store_new(const char *path)
 		goto fail;
 	return s;
 fail:
+	free(s->name);
 	free(s->path);
 	free(s);
 	return NULL;
@@ -75,13 +77,15 @@ void store_close(struct store *s)
 	keeper_stop(s);
 	for (size_t i = 0; i < ARRAY_LEN(s->statements); i++)
 		sqlite3_finalize(s->statements[i]);
-	/* The last one to close writes the log back and removes it. */
+	/* The last one to close writes the log back and removes it; on a
+	 * network it stays (epoch.c). */
 	int code = sqlite3_close(s->db);
 	assert(code == SQLITE_OK);
-	if (s->lock_fd >= 0)
-		close(s->lock_fd);
+	place_drop(s);
+	lease_free(s->lease);
 	ids_fini(&s->ids);
 	pthread_mutex_destroy(&s->mutex);
+	free(s->name);
 	free(s->path);
 	free(s);
 }
@@ -101,32 +105,6 @@ static enum rc check_directory(const char *path, struct err *e)
 			path, dir, strerror(errno));
 	free(dir);
 	return rc;
-}
-
-static enum rc take_lock(struct store *s, struct err *e)
-{
-	char host[256] = "an unknown host", now[25], holder[320];
-	struct err why = { 0 };
-	size_t room = strlen(s->path) + sizeof(".lock");
-	char *path = malloc(room);
-
-	if (!path)
-		return err_nomem(e);
-	snprintf(path, room, "%s.lock", s->path);
-	gethostname(host, sizeof(host) - 1);
-	clock_format(clock_wall_ms(), now);
-	snprintf(holder, sizeof(holder), "pid %ld on %s since %s",
-		(long)getpid(), host, now);
-
-	enum rc rc = file_lock(path, holder, &s->lock_fd, &why);
-	free(path);
-	if (rc == RC_BUSY)
-		return err_set(
-			e, rc, "store %s is in use: %s", s->path, why.text);
-	if (rc != RC_OK)
-		return err_set(e, rc == RC_NOMEM ? rc : RC_IO, "store %s: %s",
-			s->path, why.text);
-	return RC_OK;
 }
 
 static enum rc configure(struct store *s, struct err *e)
@@ -149,10 +127,12 @@ static enum rc configure(struct store *s, struct err *e)
 	return RC_OK;
 }
 
-static enum rc open_database(struct store *s, int flags, struct err *e)
+/* `vfs`: how SQLite uses the file system; NULL: as usual. */
+static enum rc open_database(
+	struct store *s, int flags, const char *vfs, struct err *e)
 {
 	int code = sqlite3_open_v2(s->path, &s->db,
-		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 
 	if (!s->db)
 		return err_nomem(e);
@@ -222,19 +202,33 @@ static enum rc remember_place(struct store *s, struct err *e)
 	return RC_OK;
 }
 
-static enum rc open_writable(struct store *s, struct err *e)
+/* On a network nobody else has the file, and nothing is written when it is
+ * closed: whoever takes over may be copying it. */
+static enum rc be_alone(struct store *s, struct err *e)
+{
+	if (sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+		    NULL) != SQLITE_OK)
+		return db_fail(s->db, s->path, e);
+	return exec(s, SQL_ALONE, e);
+}
+
+static enum rc open_writable(
+	struct store *s, const struct store_options *o, struct err *e)
 {
 	int version = 0;
 
-	enum rc rc = check_directory(s->path, e);
+	enum rc rc = check_directory(s->name, e);
 	if (rc == RC_OK)
-		rc = take_lock(s, e);
+		rc = place_take(s, o, e);
+	s->writable = rc == RC_OK;
 	if (rc == RC_OK)
 		rc = private_file(s->path, e);
 	if (rc == RC_OK)
 		rc = remember_place(s, e);
 	if (rc == RC_OK)
-		rc = open_database(s, SQLITE_OPEN_READWRITE, e);
+		rc = open_database(s, SQLITE_OPEN_READWRITE, NULL, e);
+	if (rc == RC_OK && s->lease)
+		rc = be_alone(s, e);
 	if (rc == RC_OK)
 		rc = migrate_identify(
 			s->db, s->path, newest_version(), &version, e);
@@ -247,22 +241,35 @@ static enum rc open_writable(struct store *s, struct err *e)
 		rc = exec(s, SQL_DURABLE, e);
 	if (rc == RC_OK)
 		rc = migrate(
-			s->db, s->path, version, migrations, n_migrations, e);
+			s->db, s->name, version, migrations, n_migrations, e);
 	/* Not before: a migration may rebuild a table others refer to. */
 	if (rc == RC_OK)
 		rc = exec(s, SQL_FOREIGN_KEYS, e);
-	return rc;
+	return rc == RC_OK ? store_may_act(s, e) : rc;
 }
 
-static enum rc open_readonly(struct store *s, struct err *e)
+/* One of a network, that nobody has, is read without locks, which would need the
+ * right to write, and without SQLite's shared memory. */
+static enum rc open_found(struct store *s, bool alone, struct err *e)
 {
-	int version = 0;
 	struct stat st;
 
 	if (stat(s->path, &st) != 0)
 		return err_set(e, errno == ENOENT ? RC_NOT_FOUND : RC_IO,
 			"store %s: %s", s->path, strerror(errno));
-	enum rc rc = open_database(s, SQLITE_OPEN_READONLY, e);
+	enum rc rc = open_database(
+		s, SQLITE_OPEN_READONLY, alone ? "unix-none" : NULL, e);
+	return rc == RC_OK && alone ? be_alone(s, e) : rc;
+}
+
+static enum rc open_readonly(struct store *s, struct err *e)
+{
+	int version = 0;
+	bool alone = false;
+
+	enum rc rc = place_find(s, &alone, e);
+	if (rc == RC_OK)
+		rc = open_found(s, alone, e);
 	if (rc == RC_OK)
 		rc = migrate_identify(
 			s->db, s->path, newest_version(), &version, e);
@@ -289,18 +296,12 @@ static enum rc begin_keeping(struct store *s, struct err *e)
 	return rc == RC_OK ? keeper_start(s, e) : rc;
 }
 
-static enum rc open_with(const char *path,
-	enum rc (*how)(struct store *, struct err *), struct store **ret,
-	struct err *e)
+static enum rc finish(
+	struct store *s, enum rc rc, struct store **ret, struct err *e)
 {
-	struct store *s = store_new(path);
-
-	if (!s)
-		return err_nomem(e);
-	enum rc rc = how(s, e);
 	if (rc == RC_OK)
 		rc = prepare(s, e);
-	if (rc == RC_OK && s->lock_fd >= 0)
+	if (rc == RC_OK && s->writable)
 		rc = begin_keeping(s, e);
 	if (rc == RC_OK)
 		*ret = s;
@@ -309,25 +310,43 @@ static enum rc open_with(const char *path,
 	return rc;
 }
 
+enum rc store_open_with(const char *path, const struct store_options *o,
+	struct store **ret, struct err *e)
+{
+	struct store *s = store_new(path);
+
+	return s ? finish(s, open_writable(s, o, e), ret, e) : err_nomem(e);
+}
+
 enum rc store_open(const char *path, struct store **ret, struct err *e)
 {
-	return open_with(path, open_writable, ret, e);
+	const struct store_options o = { .place = STORE_AUTO };
+
+	return store_open_with(path, &o, ret, e);
 }
 
 enum rc store_open_readonly(const char *path, struct store **ret, struct err *e)
 {
-	return open_with(path, open_readonly, ret, e);
+	struct store *s = store_new(path);
+
+	return s ? finish(s, open_readonly(s, e), ret, e) : err_nomem(e);
+}
+
+enum rc store_may_act(struct store *s, struct err *e)
+{
+	return s->lease ? lease_may_act(s->lease, e) : RC_OK;
 }
 
 /* A file that was removed can be written to for as long as it is open; what is
- * written is gone with us. */
-static enum rc check_place(const struct store *s, struct err *e)
+ * written is gone with us. On a network the heartbeat looks after that. */
+static enum rc check_place(struct store *s, struct err *e)
 {
 	struct stat st;
 
-	if (s->lock_fd < 0 ||
-		(stat(s->path, &st) == 0 && st.st_dev == s->dev &&
-			st.st_ino == s->ino))
+	if (s->lease)
+		return lease_may_act(s->lease, e);
+	if (stat(s->path, &st) == 0 && st.st_dev == s->dev &&
+		st.st_ino == s->ino)
 		return RC_OK;
 	return err_set(e, RC_CORRUPT,
 		"store %s was removed or replaced while the service runs: "
@@ -349,7 +368,7 @@ static enum rc wait_for_disk(struct store *s, bool wait, struct err *e)
 
 static enum rc begin(struct store *s, bool sync, struct err *e)
 {
-	if (s->lock_fd < 0)
+	if (!s->writable)
 		return err_set(e, RC_FORBIDDEN,
 			"store %s: opened for looking only", s->path);
 	store_lock(s);
@@ -422,7 +441,10 @@ enum rc store_commit(struct store *s, struct err *e)
 		if (pages_written(s) != before)
 			s->written_ms = clock_mono_ms();
 		end_writing(s, true);
-		keeper_help(s);
+		/* Not yet lost, so whoever takes over finds it. */
+		rc = store_may_act(s, e);
+		if (rc == RC_OK)
+			keeper_help(s);
 	} else {
 		store_rollback(s);
 	}

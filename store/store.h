@@ -16,30 +16,76 @@
 
 struct store;
 
+/* Where it is: on a network file system other rules hold, see
+ * network_priv.h. */
+enum store_place {
+	STORE_AUTO, /* the file system says it */
+	STORE_NETWORK,
+	STORE_LOCAL,
+};
+
+/* Who has a store of a network file system. */
+struct store_holder {
+	char words[400];
+	int64_t silent_ms;   /* for so long nothing was heard of it */
+	int64_t takeover_ms; /* when it is so long the store is taken over */
+};
+
+/* For how long nothing is heard of a holder before another one takes over, and
+ * the longest. */
+#define STORE_TAKEOVER_MS 60000
+#define STORE_TAKEOVER_MAX_MS 600000
+
+struct store_options {
+	enum store_place place;
+	int64_t takeover_ms; /* 0: STORE_TAKEOVER_MS */
+	/* On a network: somebody has it, and is waited for; asked many times a
+	 * second. False: not any longer. NULL: nobody is waited for. */
+	bool (*waiting)(void *arg, const struct store_holder *h);
+	/* On a network: it is ours no more. By a thread of its own; nothing
+	 * can be written from here on. NULL: nobody wants to know. */
+	void (*lost)(void *arg, const char *why);
+	void *arg;
+};
+
 /*
  * Opens (or makes) the database, brings its schema up to date (a backup by
  * VACUUM INTO beside it before the first migration of an existing one), and
- * takes the lock `<path>.lock` for as long as it is open. RC_BUSY: another
- * service holds it, the text says who; RC_VERSION: a newer version made it;
- * RC_CORRUPT: not our database; RC_IO.
+ * has it alone for as long as it is open: by the lock `<path>.lock`, on a
+ * network by the lease in its directory. RC_BUSY: another service has it, the
+ * text says who; RC_STOPPING: it is not waited for any longer; RC_VERSION: a
+ * newer version made it; RC_CORRUPT: not our database; RC_IO.
  */
+MUST_CHECK enum rc store_open_with(const char *path,
+	const struct store_options *o, struct store **ret, struct err *e);
+/* With all options 0. */
 MUST_CHECK enum rc store_open(
 	const char *path, struct store **ret, struct err *e);
 /* For looking only, without the lock, while a service may be running;
- * RC_NOT_FOUND when there is none. Writes are refused. */
+ * RC_NOT_FOUND when there is none; RC_BUSY when a service has it on a network,
+ * where it cannot be shared. Writes are refused. */
 MUST_CHECK enum rc store_open_readonly(
 	const char *path, struct store **ret, struct err *e);
 /* Checkpoints and closes; NULL is fine. */
 void store_close(struct store *s);
 
+/*
+ * Whether anything may be done outward in its name; asked before each act, by
+ * any thread. RC_STOPPING once it is lost, or may be: on a network, when the
+ * file system has not taken a heartbeat for half the time after which another
+ * service takes over.
+ */
+MUST_CHECK enum rc store_may_act(struct store *s, struct err *e);
+
 /* BEGIN IMMEDIATE, taking the mutex. Every store_…_set/add/… below needs it
  * and is undone with it. RC_CORRUPT: the file was removed or replaced, and what
- * would be written would be lost. */
+ * would be written would be lost; RC_STOPPING as store_may_act(). */
 MUST_CHECK enum rc store_begin(struct store *s, struct err *e);
 /* The same for what nobody would miss after a power cut: its commit does not
  * wait for the disk. The death of the process loses nothing of it, and what is
  * committed after it is on the disk only together with it. */
 MUST_CHECK enum rc store_begin_light(struct store *s, struct err *e);
+/* RC_STOPPING: it was written, but who has taken over may not see it. */
 MUST_CHECK enum rc store_commit(struct store *s, struct err *e);
 /* Undoes it; does nothing when no transaction is open. */
 void store_rollback(struct store *s);

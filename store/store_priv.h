@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 #include <sys/types.h>
 
+#include "store/network_priv.h"
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -58,11 +59,14 @@ struct keeper {
 };
 
 struct store {
-	char *path;
+	char *name; /* as it is configured */
+	char *path; /* of the database; on a network, that of its epoch */
 	sqlite3 *db;
 	sqlite3_stmt *statements[SQL_STATEMENTS];
-	int lock_fd; /* -1: opened for looking only */
-	dev_t dev;   /* which file the database is */
+	bool writable;       /* false: opened for looking only */
+	int lock_fd;         /* -1: none */
+	struct lease *lease; /* on a network; NULL */
+	dev_t dev;           /* which file the database is */
 	ino_t ino;
 	/*
 	 * Recursive: between store_begin() and store_commit() one thread holds
@@ -81,6 +85,17 @@ struct store {
 
 void store_lock(struct store *s);
 void store_unlock(struct store *s);
+
+/* --- place.c: which file it is, and that it is ours ---------------------- */
+
+/* s->path, and the lock or the lease. */
+MUST_CHECK enum rc place_take(
+	struct store *s, const struct store_options *o, struct err *e);
+/* The lock; the lease goes with lease_free(). */
+void place_drop(struct store *s);
+/* s->path for one who looks; *alone: it is that of a network. RC_BUSY: somebody
+ * has it there. */
+MUST_CHECK enum rc place_find(struct store *s, bool *alone, struct err *e);
 
 /* --- stmt.c: statements, their arguments and rows ------------------------- */
 
