@@ -85,6 +85,9 @@ $(B)/tests/test_handoff_faults: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
     open openat mkdirat fstat fstatat fchmod fchown flock write read fsync \
     close renameat unlinkat readdir clock_mono_ms)
 $(B)/tests/test_handoff_kill $(B)/tests/test_handoff_race: LDFLAGS += -Wl,--wrap=fsync
+$(B)/tests/test_lease: LDFLAGS += -Wl$(comma)--wrap=fsync
+$(B)/tests/test_epoch: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,\
+    open pwrite write fsync ftruncate rename unlink)
 comma := ,
 
 $(B)/tests/test_fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/fuzz.o \

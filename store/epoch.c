@@ -381,27 +381,34 @@ struct sweep {
 	const char *dir;
 	int64_t below; /* every file of an older epoch */
 	int64_t parts; /* what is not whole, of an older one than this */
+	int why;       /* errno of what could not be removed */
 };
 
 static void sweep_one(
 	int64_t epoch, const char *name, const char *rest, void *arg)
 {
-	const struct sweep *s = arg;
+	struct sweep *s = arg;
 
 	if (epoch >= s->below && !(epoch < s->parts && text_starts(rest, PART)))
 		return;
 	char *path = path_join(s->dir, name);
-	if (path)
-		unlink(path);
+	if (!path)
+		s->why = ENOMEM;
+	else if (unlink(path) != 0 && errno != ENOENT)
+		s->why = errno;
 	free(path);
 }
 
-/* Whatever stays is removed by the next one. */
-static void sweep(const char *dir, int64_t below, int64_t parts)
+static enum rc sweep(
+	const char *dir, int64_t below, int64_t parts, struct err *e)
 {
-	struct sweep s = { dir, below, parts };
+	struct sweep s = { dir, below, parts, 0 };
 
-	(void)!each_file(dir, sweep_one, &s, NULL);
+	enum rc rc = each_file(dir, sweep_one, &s, e);
+	if (rc == RC_OK && s.why)
+		rc = err_set(e, RC_IO, "%s: an old file cannot be removed: %s",
+			dir, strerror(s.why));
+	return rc;
 }
 
 /* The local one, which does not count any more, must not be taken for the
@@ -438,7 +445,8 @@ enum rc epoch_begin(
 		rc = sync_path(dir, O_RDONLY | O_DIRECTORY, e);
 	if (rc == RC_OK) {
 		set_aside(path);
-		sweep(dir, m.files.newest, epoch);
+		/* What stays is removed by the next one. */
+		(void)!sweep(dir, m.files.newest, epoch, NULL);
 	}
 	making_fini(&m);
 	free(to);
@@ -474,14 +482,21 @@ enum rc epoch_bring_home(
 	enum rc rc = make(&m, e);
 	if (rc == RC_OK && m.files.newest)
 		rc = put_home(&m, e);
+	/* The newest is removed last: as long as it is there, it counts, and
+	 * all of this is done again. An older one must not count instead. */
+	if (rc == RC_OK && m.files.newest)
+		rc = sweep(dir, m.files.newest, lease_epoch(l) + 1, e);
 	if (rc == RC_OK && m.files.newest) {
-		/* The newest is removed last: as long as it is there, it
-		 * counts, and all of this is done again. */
-		sweep(dir, m.files.newest, lease_epoch(l) + 1);
 		if (unlink(m.from) != 0 && errno != ENOENT)
 			rc = fail(m.from, e);
-		unlink(m.from_log);
+		else
+			unlink(m.from_log);
 	}
 	making_fini(&m);
 	return rc;
+}
+
+void epoch_tidy(const char *dir)
+{
+	(void)!sweep(dir, LEASE_EPOCH_MAX + 1, 0, NULL);
 }

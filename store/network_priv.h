@@ -109,8 +109,10 @@ MUST_CHECK char *epoch_path(const char *dir, int64_t epoch, const char *suffix);
  */
 MUST_CHECK enum rc epoch_begin(
 	const char *dir, const char *path, struct lease *l, struct err *e);
-/* Back to the file at `path`, of which nothing else is left afterwards. */
+/* Back to the file at `path`; nothing else is left afterwards. */
 MUST_CHECK enum rc epoch_bring_home(
 	const char *dir, const char *path, struct lease *l, struct err *e);
+/* What is left of epochs of which none is whole, while nobody makes one. */
+void epoch_tidy(const char *dir);
 
 #endif

@@ -54,17 +54,17 @@ static const char *name_of(const struct store *s)
 	return slash ? slash + 1 : s->name;
 }
 
-/* The newest epoch of this store; 0: there is none. */
-static enum rc find_newest(
-	const struct store *s, const char *dir, int64_t *ret, struct err *e)
+/* Of this store, and not of another one of its directory. */
+static enum rc find_epochs(const struct store *s, const char *dir,
+	struct epochs *ret, struct err *e)
 {
-	struct epochs files;
 	bool foreign = false;
 
-	enum rc rc = epochs_look(dir, &files, e);
-	if (rc == RC_OK && files.newest)
+	enum rc rc = epochs_look(dir, ret, e);
+	if (rc == RC_OK && ret->top)
 		rc = lease_is_foreign(dir, name_of(s), &foreign, e);
-	*ret = rc == RC_OK && !foreign ? files.newest : 0;
+	if (rc != RC_OK || foreign)
+		*ret = (struct epochs){ 0 };
 	return rc;
 }
 
@@ -85,10 +85,10 @@ static enum rc use_epoch(
  * use. */
 static enum rc begin_epoch(struct store *s, const char *dir, struct err *e)
 {
-	int64_t newest = 0;
+	struct epochs files;
 
-	enum rc rc = find_newest(s, dir, &newest, e);
-	if (rc == RC_OK && !newest)
+	enum rc rc = find_epochs(s, dir, &files, e);
+	if (rc == RC_OK && !files.newest)
 		rc = take_lock(s, e);
 	if (rc == RC_OK)
 		rc = epoch_begin(dir, s->name, s->lease, e);
@@ -101,11 +101,13 @@ static enum rc begin_epoch(struct store *s, const char *dir, struct err *e)
 static enum rc come_home(struct store *s, const char *dir,
 	const struct store_options *o, struct err *e)
 {
-	int64_t newest = 0;
+	struct epochs files;
 	struct lease *lease = NULL;
 
-	enum rc rc = find_newest(s, dir, &newest, e);
-	if (rc != RC_OK || !newest)
+	enum rc rc = find_epochs(s, dir, &files, e);
+	if (files.top && !files.newest)
+		epoch_tidy(dir);
+	if (rc != RC_OK || !files.newest)
 		return rc;
 	rc = lease_take(dir, name_of(s), o, &lease, e);
 	if (rc == RC_OK)
@@ -139,7 +141,7 @@ enum rc place_take(
  * this file again: who begins makes another one. */
 enum rc place_find(struct store *s, bool *alone, struct err *e)
 {
-	int64_t newest = 0;
+	struct epochs files = { 0 };
 	struct store_holder holder;
 	bool held = false;
 	char *dir = path_dir(s->name);
@@ -147,8 +149,8 @@ enum rc place_find(struct store *s, bool *alone, struct err *e)
 	enum rc rc = dir ? RC_OK : err_nomem(e);
 	/* No directory, no store. */
 	if (rc == RC_OK && access(dir, F_OK) == 0)
-		rc = find_newest(s, dir, &newest, e);
-	*alone = newest > 0;
+		rc = find_epochs(s, dir, &files, e);
+	*alone = files.newest > 0;
 	if (rc == RC_OK && *alone)
 		rc = lease_is_held(dir, &held, &holder, e);
 	if (rc == RC_OK && held)
@@ -157,7 +159,7 @@ enum rc place_find(struct store *s, bool *alone, struct err *e)
 			"%s: ask that service, by its socket, on that host",
 			s->name, holder.words);
 	if (rc == RC_OK && *alone)
-		rc = use_epoch(s, dir, newest, e);
+		rc = use_epoch(s, dir, files.newest, e);
 	free(dir);
 	return rc;
 }
