@@ -102,14 +102,46 @@ static enum rc bury(
 	return rc;
 }
 
+/* The tombstone only says what has happened: where none can be put, the agent
+ * has made a directory of its file perhaps, that is told, and is no reason to
+ * go on ending tokens. */
+static enum rc bury_or_tell(struct work *w, const struct store_agent *row,
+	const char **left, struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = bury(w, row, &why);
+	if (rc == RC_OK)
+		return RC_OK;
+	log_warn("no tombstone could be put in the place of a hand-off file",
+		LS("agent", row->user_id), LS("error", why.text));
+	if (!*left)
+		*left = arena_printf(&w->a,
+			"its tokens were ended, but its file could not be "
+			"replaced by a tombstone: %s",
+			why.text);
+	return *left ? RC_OK : err_nomem(e);
+}
+
 /* An operator wants it, and it is of the fleet still. */
 static bool is_blocking(const struct store_agent *row)
 {
 	return row->revoke_ms > 0 && row->declared;
 }
 
-static enum rc record(
-	struct work *w, const struct store_agent *row, struct err *e)
+/* Why a blocked agent has no token; `left`: what could not be done besides. */
+static const char *why_blocked(
+	struct work *w, const struct store_agent *row, const char *left)
+{
+	return arena_printf(&w->a,
+		"its tokens were taken away%s%s: `muster rotate` or `muster "
+		"retry` with its name gives it a new one%s%s",
+		row->revoke_why ? " because: " : "",
+		row->revoke_why ? row->revoke_why : "", left ? "; " : "",
+		left ? left : "");
+}
+
+static enum rc record(struct work *w, const struct store_agent *row,
+	const char *left, struct err *e)
 {
 	struct store *s = w->app->store;
 	const bool blocking = is_blocking(row);
@@ -121,17 +153,13 @@ static enum rc record(
 		.detail = blocking
 			? "its tokens were ended, and no device is left"
 			: "declared no longer: its tokens were ended" };
-	const char *why = arena_printf(&w->a,
-		"its tokens were taken away%s%s: `muster rotate` or `muster "
-		"retry` with its name gives it a new one",
-		row->revoke_why ? " because: " : "",
-		row->revoke_why ? row->revoke_why : "");
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_revoked(s, row->user_id,
 			blocking ? AGENT_BLOCKED : AGENT_RETIRED, now, e);
-	if (rc == RC_OK && blocking)
-		rc = store_agent_error(s, row->user_id, why, e);
+	if (rc == RC_OK && (blocking || left))
+		rc = store_agent_error(s, row->user_id,
+			blocking ? why_blocked(w, row, left) : left, e);
 	if (rc == RC_OK)
 		rc = store_audit_add(s, &audit, e);
 	return work_end(w, rc, e);
@@ -140,6 +168,7 @@ static enum rc record(
 enum rc step_revoke(struct work *w, struct err *e)
 {
 	struct store_agent row = { 0 };
+	const char *left = NULL;
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
 	if (rc == RC_OK)
@@ -147,6 +176,6 @@ enum rc step_revoke(struct work *w, struct err *e)
 	if (rc == RC_OK)
 		rc = end_tokens(w, e);
 	if (rc == RC_OK)
-		rc = bury(w, &row, e);
-	return rc == RC_OK ? record(w, &row, e) : rc;
+		rc = bury_or_tell(w, &row, &left, e);
+	return rc == RC_OK ? record(w, &row, left, e) : rc;
 }

@@ -2,8 +2,6 @@
 from another time: no good token is ended for it, and every agent gets one in
 the end."""
 
-import glob
-import hashlib
 import json
 import os
 import shutil
@@ -12,6 +10,7 @@ import pytest
 
 from support import small
 from support.fakehs import answer, garbage
+from support.handoffs import forget, signed, write_json
 from support.muster import binary
 from support.process import (CAP_CHOWN, MODES_DO_NOT_MATTER, Daemon,
                              environment, give_up, wait_until)
@@ -20,31 +19,8 @@ from support.small import AGENTS, full
 AGENT = "anna.vp"
 
 
-def forget(muster):
-    """The store is lost."""
-    for path in glob.glob(muster.path("muster.db*")):
-        os.unlink(path)
-
-
 def file_of(muster, localpart=AGENT):
     return os.path.join(muster.runtime_dir(localpart), "matrix.json")
-
-
-def signed(fields):
-    """A hand-off or a tombstone with the digest that belongs to it."""
-    last = "revoked_ms" if "revoked_ms" in fields else "access_token"
-    lines = [str(fields[k]) for k in ("generation", "user_id", "device_id",
-                                      "homeserver", last)]
-    digest = hashlib.sha256("".join(x + "\n" for x in lines).encode())
-    return {**fields, "sha256": digest.hexdigest()}
-
-
-def write_json(path, document):
-    """Replaces a file as everybody does here: whole."""
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        json.dump(document, f)
-    os.chmod(path + ".new", 0o600)
-    os.rename(path + ".new", path)
 
 
 def state_of(muster, localpart=AGENT):
