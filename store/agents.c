@@ -53,8 +53,11 @@ enum rc store_agent_state(struct store *s, const char *user_id,
 enum rc store_agent_may_leave(
 	struct store *s, const char *user_id, struct err *e)
 {
-	return store_change(
-		s, SQL_AGENT_MAY_LEAVE, ARGS(T(user_id)), "agent", user_id, e);
+	enum rc rc = store_write(s, SQL_LEAVERS_FORGET, NO_ARGS, e);
+
+	return rc == RC_OK ? store_change(s, SQL_AGENT_MAY_LEAVE,
+				     ARGS(T(user_id)), "agent", user_id, e)
+			   : rc;
 }
 
 enum rc store_agent_revoked(struct store *s, const char *user_id,

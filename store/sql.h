@@ -116,6 +116,12 @@
 	  "since_ms = iif(state = ?2, since_ms, ?3) WHERE user_id = ?1")       \
 	X(AGENT_MAY_LEAVE,                                                     \
 	  "UPDATE agent SET may_leave = 1 WHERE user_id = ?1")                 \
+	/* who was let go before, when nobody is on the way any more */         \
+	X(LEAVERS_FORGET,                                                      \
+	  "UPDATE agent SET may_leave = 0 WHERE may_leave = 1 "                \
+	  "AND state = 'retired' AND NOT EXISTS (SELECT 1 FROM agent "         \
+	  "WHERE may_leave = 1 AND declared = 0 AND state <> 'retired' "       \
+	  "AND state <> 'declared')")                                          \
 	X(AGENT_ERROR, "UPDATE agent SET error = ?2 WHERE user_id = ?1")       \
 	X(AGENT_SHOWN_NAME,                                                    \
 	  "UPDATE agent SET shown_name = ?2 WHERE user_id = ?1")               \

@@ -195,7 +195,9 @@ MUST_CHECK enum rc store_declare_end(struct store *s, struct err *e);
 /* Moves to a state and clears the error; since_ms changes when it differs. */
 MUST_CHECK enum rc store_agent_state(struct store *s, const char *user_id,
 	enum agent_state st, int64_t now_ms, struct err *e);
-/* An operator lets it go. */
+/* It is let go, by an operator or because few go. Those who are let go while
+ * others of them are on their way go together: may_leave stays theirs when they
+ * are retired, until somebody is let go after the last of them. */
 MUST_CHECK enum rc store_agent_may_leave(
 	struct store *s, const char *user_id, struct err *e);
 /* An operator wants its tokens ended. */

@@ -43,19 +43,28 @@ bool agent_has_left(const struct fleet *f, const struct store_agent *row)
 		!plan_agent(f, row->user_id);
 }
 
-/* Whether those who are to leave may, without being asked for. */
+/*
+ * Whether those who are to leave may, without being asked for. While some of
+ * those who were let go together are on their way, the others of them count as
+ * well: whoever comes to them is one more of so many.
+ */
 static bool may_all_leave(struct planner *p)
 {
-	size_t fleet = 0, leaving = 0, waiting = 0;
+	size_t fleet = 0, leaving = 0, waiting = 0, gone = 0;
+	bool under_way = false;
 	for (size_t i = 0; i < p->now->n_agents; i++) {
 		const struct store_agent *row = &p->now->agents[i];
-		if (!is_ours(p->f, row) || row->state == AGENT_RETIRED)
-			continue;
-		fleet++;
-		if (!agent_is_leaving(p->f, row))
-			continue;
-		leaving++;
-		waiting += !row->may_leave;
+		const bool leaves = agent_is_leaving(p->f, row);
+		gone += row->may_leave && agent_has_left(p->f, row);
+		under_way |= row->may_leave && leaves;
+		fleet += leaves ||
+			(is_ours(p->f, row) && row->state != AGENT_RETIRED);
+		leaving += leaves;
+		waiting += leaves && !row->may_leave;
+	}
+	if (under_way) {
+		fleet += gone;
+		leaving += gone;
 	}
 	if (leaving * 3 <= fleet)
 		return true;

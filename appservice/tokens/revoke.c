@@ -18,14 +18,18 @@
 #include "base/poison.h"
 
 /* Whatever becomes of this, the token is not known to be good from here on: an
- * agent that is declared again meanwhile gets a new one. */
-static enum rc doubt_token(struct work *w, struct err *e)
+ * agent that is declared again meanwhile gets a new one. And it is one of those
+ * who are on their way. */
+static enum rc doubt_token(
+	struct work *w, const struct store_agent *row, struct err *e)
 {
 	struct store *s = w->app->store;
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_state(s, w->step->subject, AGENT_REGISTERED,
 			clock_wall_ms(), e);
+	if (rc == RC_OK && !row->declared)
+		rc = store_agent_may_leave(s, w->step->subject, e);
 	if (rc == RC_OK)
 		rc = store_commit(s, e);
 	store_rollback(s);
@@ -172,7 +176,7 @@ enum rc step_revoke(struct work *w, struct err *e)
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
 	if (rc == RC_OK)
-		rc = doubt_token(w, e);
+		rc = doubt_token(w, &row, e);
 	if (rc == RC_OK)
 		rc = end_tokens(w, e);
 	if (rc == RC_OK)

@@ -1,15 +1,84 @@
-"""Who leaves the fleet though something stands in the way."""
+"""Who leaves the fleet though something stands in the way: others are on their
+way, the file is no file."""
 
 import os
+import signal
 
 from support import small
-from support.small import full
+from support.muster import person
+from support.process import wait_until
+from support.small import HUMAN, full
 
 ALL = "all-employees"
+READ = '"the configuration was read again"'
 
 
 def file_of(muster, localpart):
     return os.path.join(muster.runtime_dir(localpart), "matrix.json")
+
+
+def reload(muster, org, **settings):
+    """Until the running service has read it."""
+    before = muster.daemon.output().count(READ)
+    muster.write_org(org)
+    if settings:
+        muster.write_config(**settings)
+    muster.signal(signal.SIGHUP)
+    muster.daemon.wait_for(
+        lambda: muster.daemon.output().count(READ) > before, 40,
+        "it to be read")
+
+
+# -- others are on their way
+
+
+TWELVE = [f"a{n:02}" for n in range(12)]
+
+
+def twelve(first):
+    """A head, and those of twelve from there on."""
+    return {"departments": [], "people": [
+        person(HUMAN, "CEO", department="Executive", name="Carla Ceo"),
+        *(person(name, "IC", "Platform", HUMAN) for name in TWELVE[first:])]}
+
+
+def test_one_more_leaves_while_others_are_let_go(conduit_fake, muster_on):
+    """Five of twelve may; while they go, a sixth is one of six."""
+    hs = conduit_fake
+    muster = muster_on(hs, org=twelve(0), direct={"create": "off"})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    stuck = [full("a04")]
+
+    def handle(request, true=hs.handle):
+        if request.path.endswith("/logout/all") and (
+                request.query.get("user_id") in stuck):
+            return 500, {"errcode": "M_UNKNOWN", "error": "not now"}, {}
+        return true(request)
+    hs.handle = handle
+    reload(muster, twelve(5))
+    small.wait_settled(muster, hs)
+    assert small.status(muster)["removals"]["waiting"] == 5
+    assert small.ask(muster, "/v1/approve", "POST")[0] == 200
+    for name in TWELVE[:4]:
+        muster.daemon.wait_for(
+            lambda name=name: small.agent(muster, name)["state"] == "retired"
+            and hs.room(ALL).membership(full(name)) == "leave", 20,
+            f"{name} to leave")
+    reload(muster, twelve(6))
+    muster.daemon.wait_for(
+        lambda: small.status(muster)["removals"]["waiting"] == 1, 20,
+        "the sixth to be asked about")
+    assert small.status(muster)["removals"]["agents"] == [full("a05")]
+    assert hs.tokens_of("a05")
+    # Once they have gone it is one of seven.
+    stuck.clear()
+    muster.run("retry", expect=0)
+    wait_until(lambda: not hs.tokens_of("a05"), 20, "it to leave as well")
+    small.wait_settled(muster, hs)
+    assert not hs.tokens_of("a04")
 
 
 # -- the file is no file

@@ -305,6 +305,8 @@ enum rc server_create(struct world *w, int key, int by, int *ret);
 
 void known_declare(struct world *w, int version);
 void known_lose(struct world *w);
+/* It is let go. */
+void known_let_go(struct world *w, int user);
 bool known_has_key(const struct world *w, int room);
 bool known_member(struct world *w, int room, int user, enum is is, int source,
 	int event, int64_t ts);

@@ -65,15 +65,23 @@ static bool is_ours(const struct world *w, int user)
 		(a->state != AGENT_BLOCKED || a->generation > 0);
 }
 
-/* More than a third of the fleet waits for an operator. */
+/* More than a third of the fleet waits for an operator: with those who have
+ * left already of those who were let go and are on their way. */
 static bool waits_for_approval(const struct world *w)
 {
-	int fleet = 0, leaving = 0;
+	int fleet = 0, leaving = 0, gone = 0;
+	bool under_way = false;
 	for (int u = 0; u < PEOPLE; u++) {
+		const struct model_agent *a = &w->agents[u];
+		const bool leaves = is_ours(w, u) && !a->declared;
 		fleet += is_ours(w, u);
-		leaving += is_ours(w, u) && !w->agents[u].declared;
+		leaving += leaves;
+		under_way |= leaves && a->may_leave;
+		gone += a->row && a->state == AGENT_RETIRED && a->may_leave;
 	}
-	return leaving * 3 > fleet;
+	if (!under_way)
+		gone = 0;
+	return (leaving + gone) * 3 > fleet + gone;
 }
 
 static bool may_stay(const struct world *w, int user)

@@ -30,6 +30,21 @@ static void declare_agent(struct world *w, int u, bool declared)
 		a->state = AGENT_REGISTERED;
 }
 
+/* Those who are let go while others of them are on their way go together. */
+void known_let_go(struct world *w, int user)
+{
+	bool under_way = false;
+	for (int u = 0; u < PEOPLE; u++) {
+		const struct model_agent *a = &w->agents[u];
+		under_way |= a->row && a->may_leave && !a->declared &&
+			a->state != AGENT_RETIRED && a->state != AGENT_DECLARED;
+	}
+	for (int u = 0; u < PEOPLE && !under_way; u++)
+		if (w->agents[u].state == AGENT_RETIRED)
+			w->agents[u].may_leave = false;
+	w->agents[user].may_leave = true;
+}
+
 void known_declare(struct world *w, int version)
 {
 	w->version = version;

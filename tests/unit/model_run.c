@@ -170,6 +170,12 @@ static void retry(struct world *w, int user)
 	}
 }
 
+static bool is_leaving(const struct model_agent *a)
+{
+	return a->row && !a->declared && a->state != AGENT_RETIRED &&
+		a->state != AGENT_DECLARED;
+}
+
 void happen(struct world *w, const struct happening *h)
 {
 	struct model_row *row = NULL;
@@ -189,8 +195,8 @@ void happen(struct world *w, const struct happening *h)
 	for (int u = 0; u < PEOPLE; u++) {
 		if (h->what == RESTART)
 			w->agents[u].in_hand = false;
-		if (h->what == APPROVE && !w->agents[u].declared)
-			w->agents[u].may_leave = true;
+		if (h->what == APPROVE && is_leaving(&w->agents[u]))
+			known_let_go(w, u);
 	}
 	if (h->what == RETRY)
 		retry(w, h->user);

@@ -133,6 +133,7 @@ static bool do_hand_off(struct doing *d)
 static bool do_revoke(struct doing *d)
 {
 	d->w->agents[d->user].state = AGENT_REGISTERED;
+	known_let_go(d->w, d->user);
 	d->w->accounts[d->user].token = false;
 	if (answered(d)) {
 		d->w->agents[d->user].state = AGENT_RETIRED;

@@ -268,6 +268,47 @@ static void an_operator_lets_them_go(void **state)
 	world_close(&w);
 }
 
+/* Five of twelve were let go, and four have left: a sixth is one of six. */
+static void one_more_while_others_are_on_their_way(void **state)
+{
+	(void)state;
+	static const char *const five[] = { "@a00:example.org",
+		"@a01:example.org", "@a02:example.org", "@a03:example.org",
+		"@a04:example.org" };
+	struct world w = { .n_cases = 0 };
+
+	declare_some(&w, 0, 11);
+	world_whole(&w);
+	declare_some(&w, 5, 11);
+	world_plan(&w);
+	assert_int_equal(count(&w, STEP_REVOKE), 0);
+	assert_int_equal(w.plan.removals, 5);
+	for (size_t i = 0; i < ARRAY_LEN(five); i++) {
+		world_agent(&w, five[i])->may_leave = true;
+		world_member(&w, EVERYONE, five[i], "leave");
+	}
+	for (size_t i = 0; i < 4; i++)
+		world_agent(&w, five[i])->state = AGENT_RETIRED;
+	declare_some(&w, 6, 11);
+	world_assert(&w, "revoke @a04:example.org\n");
+	assert_int_equal(w.plan.removals, 1);
+	assert_int_equal(w.plan.removals_of, 12);
+	/* Once they all have left it is one of seven. */
+	world_agent(&w, five[4])->state = AGENT_RETIRED;
+	world_assert(&w,
+		"revoke @a05:example.org\nleave @a05:example.org in " EVERYONE
+		"\n");
+	assert_int_equal(w.plan.removals, 0);
+	/* Nor do those count who left before: nobody is on the way of them. */
+	world_agent(&w, "@a05:example.org")->may_leave = true;
+	for (size_t i = 0; i < ARRAY_LEN(five); i++)
+		world_agent(&w, five[i])->may_leave = false;
+	world_assert(&w,
+		"revoke @a05:example.org\nleave @a05:example.org in " EVERYONE
+		"\n");
+	world_close(&w);
+}
+
 /* --- rooms ------------------------------------------------------------------ */
 
 /* The agents leave; the service's own user, humans and strangers stay. */
@@ -381,6 +422,7 @@ int main(void)
 		cmocka_unit_test(more_than_a_third_is_asked_about),
 		cmocka_unit_test(all_are_asked_about),
 		cmocka_unit_test(an_operator_lets_them_go),
+		cmocka_unit_test(one_more_while_others_are_on_their_way),
 		cmocka_unit_test(a_room_is_dissolved),
 		cmocka_unit_test(a_direct_room_is_left_alone),
 		cmocka_unit_test(a_room_was_replaced),

@@ -652,6 +652,29 @@ static void test_an_agent_is_retired(void **state)
 		1);
 }
 
+/* Those who are let go while others are on their way go together; whoever is let
+ * go after the last of them does not. */
+static void test_who_is_let_go_together(void **state)
+{
+	struct store_fixture *f = *state;
+
+	declare_all(f);
+	WRITE(f, store_agent_state(f->s, ANNA, AGENT_REGISTERED, 1, &f->e));
+	WRITE(f, store_agent_state(f->s, BERT, AGENT_REGISTERED, 1, &f->e));
+	WRITE(f, store_declare_begin(f->s, &f->e));
+	WRITE(f, store_agent_may_leave(f->s, ANNA, &f->e));
+	WRITE(f, store_agent_may_leave(f->s, BERT, &f->e));
+	WRITE(f, store_agent_revoked(f->s, ANNA, AGENT_RETIRED, 50, &f->e));
+	WRITE(f, store_agent_may_leave(f->s, BERT, &f->e));
+	assert_true(get_agent(f, ANNA).may_leave);
+	WRITE(f, store_agent_revoked(f->s, BERT, AGENT_RETIRED, 60, &f->e));
+	assert_true(get_agent(f, ANNA).may_leave);
+	assert_true(get_agent(f, BERT).may_leave);
+	WRITE(f, store_agent_may_leave(f->s, BERT, &f->e));
+	assert_false(get_agent(f, ANNA).may_leave);
+	assert_true(get_agent(f, BERT).may_leave);
+}
+
 static void test_an_agent_comes_back(void **state)
 {
 	struct store_fixture *f = *state;
@@ -708,6 +731,7 @@ int main(void)
 		STORE_TEST(test_what_only_we_said),
 		STORE_TEST(test_forget),
 		STORE_TEST(test_an_agent_is_retired),
+		STORE_TEST(test_who_is_let_go_together),
 		STORE_TEST(test_an_agent_comes_back),
 	};
 
