@@ -136,7 +136,8 @@ bool member_is_held(const struct plan_how *how,
 	const char *user_id, const struct store_removal **last);
 
 /* An account of ours whose owner is not in the fleet any more, and which is to
- * be retired: at once, or when somebody says so. */
+ * be retired: at once, or when somebody says so. Or one that a human has now:
+ * only what we had given it ends. */
 bool agent_is_leaving(const struct fleet *f, const struct store_agent *row);
 /* One that was retired. */
 bool agent_has_left(const struct fleet *f, const struct store_agent *row);

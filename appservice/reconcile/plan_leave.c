@@ -15,26 +15,39 @@
 
 #include "base/poison.h"
 
-/* Those who have left, or are about to, by id. */
+/* Those who have left, or are about to, by id; but for those that humans have
+ * now, who stay where they are. */
 struct leavers {
 	const struct store_agent **who;
 	size_t n;
+	bool all; /* also who was not let go by somebody */
 };
+
+static bool is_human(const struct fleet *f, const struct store_agent *row)
+{
+	const struct person *who = fleet_person(f, row->user_id);
+	return who && who->human;
+}
 
 /* It is an account of ours: one that was there before is not touched, nor one
  * whose name a human has now. */
 static bool is_ours(const struct fleet *f, const struct store_agent *row)
 {
-	const struct person *who = fleet_person(f, row->user_id);
 	return !row->sender && row->state != AGENT_DECLARED &&
 		(row->state != AGENT_BLOCKED || row->generation > 0) &&
-		!(who && who->human);
+		!is_human(f, row);
+}
+
+/* What we had given it a human must not find. */
+static bool is_given_away(const struct fleet *f, const struct store_agent *row)
+{
+	return !row->sender && row->generation > 0 && is_human(f, row);
 }
 
 bool agent_is_leaving(const struct fleet *f, const struct store_agent *row)
 {
-	return is_ours(f, row) && row->state != AGENT_RETIRED &&
-		!plan_agent(f, row->user_id);
+	return row->state != AGENT_RETIRED && !plan_agent(f, row->user_id) &&
+		(is_ours(f, row) || is_given_away(f, row));
 }
 
 bool agent_has_left(const struct fleet *f, const struct store_agent *row)
@@ -73,18 +86,20 @@ static bool may_all_leave(struct planner *p)
 	return waiting == 0;
 }
 
+static bool goes(const struct planner *p, const struct leavers *l,
+	const struct store_agent *row)
+{
+	return agent_is_leaving(p->f, row) && (l->all || row->may_leave);
+}
+
 static struct leavers find_leavers(struct planner *p)
 {
-	struct leavers l = { 0 };
-	const bool all = may_all_leave(p);
+	struct leavers l = { .all = may_all_leave(p) };
 	l.who = arena_array(p->a, p->now->n_agents + 1, sizeof(*l.who));
 	for (size_t i = 0; l.who && i < p->now->n_agents; i++) {
 		const struct store_agent *row = &p->now->agents[i];
-		if (plan_agent(p->f, row->user_id))
-			continue;
 		if (agent_has_left(p->f, row) ||
-			(agent_is_leaving(p->f, row) &&
-				(all || row->may_leave)))
+			(goes(p, &l, row) && is_ours(p->f, row)))
 			l.who[l.n++] = row;
 	}
 	return l;
@@ -123,12 +138,15 @@ static void plan_out(struct planner *p, const struct store_room *row,
 static void plan_revokes(struct planner *p, const struct leavers *l)
 {
 	p->rank = RANK_LEAVERS;
-	for (size_t i = 0; i < l->n; i++) {
-		if (l->who[i]->state == AGENT_RETIRED)
+	for (size_t i = 0; i < p->now->n_agents; i++) {
+		const struct store_agent *row = &p->now->agents[i];
+		if (!goes(p, l, row))
 			continue;
 		p->lane = p->plan->lanes++;
-		plan_add(p, STEP_REVOKE, l->who[i]->user_id,
-			"is not declared any more: it is retired");
+		plan_add(p, STEP_REVOKE, row->user_id,
+			is_human(p->f, row)
+				? "is a human now: its token ends"
+				: "is not declared any more: it is retired");
 	}
 }
 
@@ -166,7 +184,7 @@ static bool is_to_leave(const struct planner *p, const char *user_id)
 {
 	const struct store_agent *row = snapshot_agent(p->now, user_id);
 	return plan_agent(p->f, user_id) ||
-		(row && agent_is_leaving(p->f, row));
+		(row && is_ours(p->f, row) && agent_is_leaving(p->f, row));
 }
 
 /* The agents first; when they are out, the service's own user: then it is

@@ -2,18 +2,19 @@
  * The step `revoke`: the tokens of an agent are ended on the homeserver, which is
  * asked whether any device is left, and a tombstone takes the place of its
  * hand-off file. Its account stays. An agent that is declared no longer is
- * retired by it; one whose tokens an operator takes away is blocked.
+ * retired by it; one whose tokens an operator takes away is blocked. Of one that
+ * a human has now only what was handed over ends (human.c).
  */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "appservice/reconcile/work.h"
 #include "appservice/tokens/tokens.h"
+#include "appservice/tokens/tokens_priv.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "handoff/handoff.h"
-#include "matrix/id.h"
 
 #include "base/poison.h"
 
@@ -83,7 +84,7 @@ static enum rc bury(
 {
 	const struct app *app = w->app;
 	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
-	struct str localpart, server;
+	char *path = NULL;
 	struct handoff_grave g = { .generation = row->generation,
 		.user_id = row->user_id,
 		.device_id = row->device_id,
@@ -91,15 +92,9 @@ static enum rc bury(
 		.revoked_ms = clock_wall_ms() };
 	if (row->generation == 0 || !row->device_id)
 		return RC_OK; /* nothing was ever handed over */
-	if (!id_split(row->user_id, '@', &localpart, &server))
-		return err_set(e, RC_INVALID, "%s is no user id", row->user_id);
-	const char *name = arena_strndup(&w->a, localpart.p, localpart.n);
-	char *path = name
-		? handoff_path(config_text(&app->config, SET_HANDOFF_ROOT),
-			  row->department, name)
-		: NULL;
-	enum rc rc = path ? handoff_revoke(path, &g, owner->uid, owner->gid, e)
-			  : err_nomem(e);
+	enum rc rc = tokens_path(app, row, &path, e);
+	if (rc == RC_OK)
+		rc = handoff_revoke(path, &g, owner->uid, owner->gid, e);
 	if (rc == RC_EXISTS)
 		rc = bury_newer(app, path, &g, e);
 	free(path);
@@ -144,6 +139,17 @@ static const char *why_blocked(
 		left ? left : "");
 }
 
+static const char *detail_of(
+	const struct work *w, bool blocking, const char *left)
+{
+	if (left)
+		return left;
+	if (tokens_is_human(w))
+		return "a human has its name now: its token was ended";
+	return blocking ? "its tokens were ended, and no device is left"
+			: "declared no longer: its tokens were ended";
+}
+
 static enum rc record(struct work *w, const struct store_agent *row,
 	const char *left, struct err *e)
 {
@@ -154,9 +160,7 @@ static enum rc record(struct work *w, const struct store_agent *row,
 		.actor = "muster",
 		.action = blocking ? "revoke" : "retire",
 		.subject = row->user_id,
-		.detail = blocking
-			? "its tokens were ended, and no device is left"
-			: "declared no longer: its tokens were ended" };
+		.detail = detail_of(w, blocking, left) };
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_revoked(s, row->user_id,
@@ -169,6 +173,14 @@ static enum rc record(struct work *w, const struct store_agent *row,
 	return work_end(w, rc, e);
 }
 
+static enum rc end_it(struct work *w, const struct store_agent *row,
+	const char **left, struct err *e)
+{
+	enum rc rc = tokens_is_human(w) ? tokens_end_given(w, row, left, e)
+					: end_tokens(w, e);
+	return rc == RC_OK ? bury_or_tell(w, row, left, e) : rc;
+}
+
 enum rc step_revoke(struct work *w, struct err *e)
 {
 	struct store_agent row = { 0 };
@@ -178,8 +190,6 @@ enum rc step_revoke(struct work *w, struct err *e)
 	if (rc == RC_OK)
 		rc = doubt_token(w, &row, e);
 	if (rc == RC_OK)
-		rc = end_tokens(w, e);
-	if (rc == RC_OK)
-		rc = bury_or_tell(w, &row, &left, e);
+		rc = end_it(w, &row, &left, e);
 	return rc == RC_OK ? record(w, &row, left, e) : rc;
 }

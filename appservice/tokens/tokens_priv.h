@@ -5,6 +5,7 @@
 #ifndef APPSERVICE_TOKENS_TOKENS_PRIV_H
 #define APPSERVICE_TOKENS_TOKENS_PRIV_H
 
+#include "appservice/reconcile/work.h"
 #include "appservice/tokens/tokens.h"
 
 /* Opens the directory of an agent of the fleet for a look; RC_NOT_FOUND. */
@@ -40,5 +41,20 @@ MUST_CHECK enum rc tokens_needs_login(
 /* How much of the agent's patience is left for what comes after the login: so
  * late none is begun any more. */
 int64_t rotation_margin_ms(int64_t wait_ms);
+
+/* The agent's directory, as it was declared last. Free it; RC_INVALID for an id
+ * that is none. */
+MUST_CHECK enum rc tokens_path(const struct app *app,
+	const struct store_agent *row, char **ret, struct err *e);
+
+/* Does a human of the fleet have the name of the step's subject? */
+bool tokens_is_human(const struct work *w);
+/*
+ * Ends the token that was handed to an agent whose name a human has now: by the
+ * token itself, for nothing is done in the name of a human. *left: why it could
+ * not be ended, and what to do, when there is no such token; else untouched.
+ */
+MUST_CHECK enum rc tokens_end_given(struct work *w,
+	const struct store_agent *row, const char **left, struct err *e);
 
 #endif

@@ -1,10 +1,13 @@
-"""Who leaves the fleet though something stands in the way: others are on their
-way, the file is no file."""
+"""Who leaves the fleet though something stands in the way: a human has the name
+now, others are on their way, the file is no file."""
 
 import os
 import signal
 
+import pytest
+
 from support import small
+from support.client import Client
 from support.muster import person
 from support.process import wait_until
 from support.small import HUMAN, full
@@ -27,6 +30,64 @@ def reload(muster, org, **settings):
     muster.daemon.wait_for(
         lambda: muster.daemon.output().count(READ) > before, 40,
         "it to be read")
+
+
+def is_dead(hs, token):
+    return Client(hs.url, token).whoami().status == 401
+
+
+# -- a human has its name
+
+
+def humans(*more):
+    return {"fleet": {"org": "org.json", "humans": [
+        {"id": full(localpart), "name": localpart} for localpart in more]}}
+
+
+@pytest.mark.parametrize("registered_again", [True, False])
+def test_an_agent_becomes_a_human(declared, registered_again):
+    """What it had been given is of no use any more; its rooms are its own."""
+    muster, hs = declared
+    token = muster.handoff("cleo.ic")["access_token"]
+    rooms = [room for room in hs.world.rooms.values()
+             if room.membership(full("cleo.ic")) == "join"]
+    hs.clear_log()
+    if not registered_again:
+        muster.write_config(homeserver={"admin": None})
+        muster.restart()
+    reload(muster, muster.without("cleo.ic"), **humans("cleo.ic"))
+    wait_until(lambda: is_dead(hs, token), 20, "its token to end")
+    wait_until(lambda: "revoked_ms" in muster.handoff("cleo.ic"), 20,
+               "a tombstone")
+    small.wait_settled(muster, hs)
+    for room in rooms:
+        assert room.membership(full("cleo.ic")) == "join"
+    assert hs.user("cleo.ic").devices == {}
+    # Nothing is done in its name.
+    assert [r for r in hs.writes() if r.user == full("cleo.ic")
+            and r.headers["Authorization"] != f"Bearer {token}"] == []
+    assert full("cleo.ic") not in {
+        a["user_id"] for a in muster.json("agents")}
+    before = muster.handoff("cleo.ic")
+    # Once.
+    hs.clear_log()
+    reload(muster, muster.org)
+    small.wait_settled(muster, hs)
+    assert hs.writes() == []
+    assert muster.handoff("cleo.ic") == before
+
+
+def test_an_agent_becomes_a_human_and_its_file_is_gone(declared):
+    """Then nobody can end its token without being it, and that is said."""
+    muster, hs = declared
+    os.unlink(file_of(muster, "cleo.ic"))
+    reload(muster, muster.without("cleo.ic"), **humans("cleo.ic"))
+    muster.daemon.wait_for(
+        lambda: [r for r in muster.json("audit") if r["action"] == "retire"
+                 and "end the session of its device MUSTER" in r["detail"]],
+        20, "it to be said")
+    small.wait_settled(muster, hs)
+    assert hs.tokens_of("cleo.ic")
 
 
 # -- others are on their way

@@ -309,6 +309,65 @@ static void one_more_while_others_are_on_their_way(void **state)
 	world_close(&w);
 }
 
+/* --- humans ----------------------------------------------------------------- */
+
+#define TWO_HUMANS                                                             \
+	"humans: [{id: '" H "', name: Hanna}, {id: '" B "', name: Bob}]\n"
+
+/* Its token ends, once, and nothing else. */
+static void an_agent_becomes_human(void **state)
+{
+	(void)state;
+	struct world w;
+
+	world_open(&w);
+	world_whole(&w);
+	world_agent(&w, B)->generation = 1;
+	world_declare(&w, TWO_HUMANS "agents:\n" ADA CLEO, true);
+	world_plan(&w);
+	const struct step *st = world_step(&w, STEP_REVOKE, B, NULL);
+	assert_string_equal(st->reason, "is a human now: its token ends");
+	assert_null(st->person);
+	assert_int_equal(count(&w, STEP_REVOKE), 1);
+	for (size_t i = 0; i < w.plan.n; i++)
+		assert_false(w.plan.steps[i].kind != STEP_REVOKE &&
+			(text_eq(w.plan.steps[i].subject, B) ||
+				text_eq(w.plan.steps[i].actor, B)));
+	world_agent(&w, B)->state = AGENT_RETIRED;
+	world_plan(&w);
+	assert_int_equal(count(&w, STEP_REVOKE), 0);
+	assert_int_equal(w.plan.removals, 0);
+	/* One that never had a token has nothing to lose. */
+	world_agent(&w, B)->state = AGENT_REGISTERED;
+	world_agent(&w, B)->generation = 0;
+	world_plan(&w);
+	assert_int_equal(count(&w, STEP_REVOKE), 0);
+	/* Too many at once are asked about. */
+	world_agent(&w, B)->generation = 1;
+	world_add_agent(&w, D, AGENT_ACKNOWLEDGED);
+	world_plan(&w);
+	assert_int_equal(count(&w, STEP_REVOKE), 0);
+	assert_int_equal(w.plan.removals, 2);
+	world_close(&w);
+}
+
+/* An old room does not wait for a human to leave it. */
+static void a_human_in_a_room_that_was_replaced(void **state)
+{
+	(void)state;
+	struct world w;
+
+	world_open(&w);
+	world_whole(&w);
+	world_agent(&w, B)->generation = 1;
+	struct store_room *r = world_add_old(&w, LEADERS, "!old:example.org");
+	room_set_member(&w, r, B, "join");
+	world_declare(&w, TWO_HUMANS "agents:\n" ADA CLEO, true);
+	world_assert_of(
+		&w, "!old:example.org", "leave " S " in !old:example.org\n");
+	world_close(&w);
+}
+
 /* --- rooms ------------------------------------------------------------------ */
 
 /* The agents leave; the service's own user, humans and strangers stay. */
@@ -423,6 +482,8 @@ int main(void)
 		cmocka_unit_test(all_are_asked_about),
 		cmocka_unit_test(an_operator_lets_them_go),
 		cmocka_unit_test(one_more_while_others_are_on_their_way),
+		cmocka_unit_test(an_agent_becomes_human),
+		cmocka_unit_test(a_human_in_a_room_that_was_replaced),
 		cmocka_unit_test(a_room_is_dissolved),
 		cmocka_unit_test(a_direct_room_is_left_alone),
 		cmocka_unit_test(a_room_was_replaced),
