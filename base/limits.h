@@ -40,6 +40,9 @@
 /* Names in a directory of the hand-off: an agent's has ten, the root a
  * department each; who can write there can make any number. */
 #define LIMIT_HANDOFF_NAMES 100000
+/* Names below the root of the hand-off that are looked at: for 10,000 people
+ * with what they leave behind. */
+#define LIMIT_HANDOFF_PLACES 200000
 /* A password or token in a file. */
 #define LIMIT_SECRET_FILE (16 * KIB)
 /* Identifiers: Matrix says 255 bytes with sigil and server. */

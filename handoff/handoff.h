@@ -127,6 +127,21 @@ MUST_CHECK enum rc handoff_remove_elsewhere(const char *root,
 	const char *department, const char *localpart, const char *user_id,
 	struct err *e);
 
+/* Where a file may be: below a root, in a department. */
+struct handoff_place {
+	int dirfd;              /* of the department */
+	const char *department; /* NULL: of those without one */
+	const char *localpart;
+};
+typedef void handoff_visit_place(const struct handoff_place *at, void *arg);
+/* Visits every name in every directory of the root, in no order, none of which
+ * may be an agent's; so many names at most. RC_IO: the root cannot be read. */
+MUST_CHECK enum rc handoff_each_place(const char *root, size_t most,
+	handoff_visit_place *visit, void *arg, struct err *e);
+/* As handoff_look(); RC_NOT_FOUND also when it is no directory. */
+MUST_CHECK enum rc handoff_place_look(
+	const struct handoff_place *at, struct handoff *ret, struct err *e);
+
 /*
  * Whether handoff_write() could write here now, as far as that can be tried
  * without touching the file: asked before a login, which may end the token that

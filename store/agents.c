@@ -42,6 +42,25 @@ enum rc store_agent_declare(struct store *s, const struct store_agent *a,
 		e);
 }
 
+enum rc store_agent_found(struct store *s, const struct store_agent *a,
+	int64_t now_ms, struct err *e)
+{
+	const enum agent_state st =
+		a->token_sha256 ? AGENT_HANDED_OFF : AGENT_RETIRED;
+	enum rc rc = store_write(s, SQL_AGENT_FOUND,
+		ARGS(T(a->user_id), T(a->name), T(a->department),
+			T(agent_state_name(st)), T(a->device_id),
+			N(a->generation), N(now_ms)),
+		e);
+
+	if (rc != RC_OK || !a->token_sha256 || sqlite3_changes(s->db) == 0)
+		return rc;
+	return store_write(s, SQL_HANDOFF_SET,
+		ARGS(T(a->user_id), N(a->generation), T(a->token_sha256),
+			T(a->device_id), N(now_ms)),
+		e);
+}
+
 enum rc store_agent_state(struct store *s, const char *user_id,
 	enum agent_state st, int64_t now_ms, struct err *e)
 {

@@ -109,6 +109,10 @@
 	  "team = excluded.team, level = excluded.level, "                     \
 	  "since_ms = iif(state = 'retired', excluded.since_ms, since_ms), "   \
 	  "state = iif(state = 'retired', 'registered', state)")               \
+	X(AGENT_FOUND,                                                         \
+	  "INSERT INTO agent (user_id, sender, declared, name, department, "   \
+	  "state, device_id, generation, since_ms) "                           \
+	  "VALUES (?1, 0, 0, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING")  \
 	X(AGENTS_UNDECLARE,                                                    \
 	  "UPDATE agent SET declared = 0 WHERE declared = 1")                  \
 	X(AGENT_STATE,                                                         \

@@ -200,6 +200,11 @@ MUST_CHECK enum rc store_agent_state(struct store *s, const char *user_id,
  * are retired, until somebody is let go after the last of them. */
 MUST_CHECK enum rc store_agent_may_leave(
 	struct store *s, const char *user_id, struct err *e);
+/* One that is not declared, and of which nothing is known yet but where its file
+ * is and what is in it: state handed_off, or retired (no token_sha256). Whoever
+ * is known stays as they are. */
+MUST_CHECK enum rc store_agent_found(struct store *s,
+	const struct store_agent *a, int64_t now_ms, struct err *e);
 /* An operator wants its tokens ended. */
 MUST_CHECK enum rc store_agent_revoke(struct store *s, const char *user_id,
 	const char *why, int64_t now_ms, struct err *e);

@@ -294,6 +294,8 @@ static bool look(struct reconcile *r)
 		return true;
 	enum rc rc = tokens_check_files(r->app, &e);
 	if (rc == RC_OK)
+		rc = tokens_find_lost(r->app, r->clients[0], &r->lost, &e);
+	if (rc == RC_OK)
 		rc = observe_all(r->app, r->clients[0], !r->looked, &soon, &e);
 	if (is_ours(rc)) {
 		store_trouble(r, e.text);

@@ -9,6 +9,7 @@
 
 #include "appservice/reconcile/pace.h"
 #include "appservice/reconcile/reconcile.h"
+#include "appservice/tokens/tokens.h"
 
 struct reconcile {
 	struct app *app;
@@ -38,6 +39,7 @@ struct reconcile {
 	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
 	int64_t next_held_ms;  /* monotonic */
 	uint64_t troubles;     /* a hash of those that were told of last */
+	struct tokens_lost lost;
 };
 
 /* Whatever of a text there is room for. */

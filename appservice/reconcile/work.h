@@ -70,6 +70,10 @@ MUST_CHECK enum rc step_kick(struct work *w, struct err *e);
 MUST_CHECK enum rc step_direct_create(struct work *w, struct err *e);
 MUST_CHECK enum rc step_direct_mark(struct work *w, struct err *e);
 
+/* The step's subject leaves the rooms that carry our mark and that the store
+ * does not know: nothing else tells of them when it is retired. */
+MUST_CHECK enum rc work_leave_strays(struct work *w, struct err *e);
+
 /*
  * What an agent already has on the homeserver, after a lost store or an
  * interrupted creation: direct rooms that are listed in its m.direct or carry

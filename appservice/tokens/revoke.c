@@ -176,9 +176,14 @@ static enum rc record(struct work *w, const struct store_agent *row,
 static enum rc end_it(struct work *w, const struct store_agent *row,
 	const char **left, struct err *e)
 {
-	enum rc rc = tokens_is_human(w) ? tokens_end_given(w, row, left, e)
-					: end_tokens(w, e);
-	return rc == RC_OK ? bury_or_tell(w, row, left, e) : rc;
+	const bool human = tokens_is_human(w);
+	enum rc rc =
+		human ? tokens_end_given(w, row, left, e) : end_tokens(w, e);
+	if (rc == RC_OK)
+		rc = bury_or_tell(w, row, left, e);
+	if (rc == RC_OK && !human)
+		rc = work_leave_strays(w, e);
+	return rc;
 }
 
 enum rc step_revoke(struct work *w, struct err *e)

@@ -73,6 +73,27 @@ MUST_CHECK enum rc tokens_check_one(struct app *app, bool *lost, struct err *e);
  */
 MUST_CHECK enum rc tokens_check_files(struct app *app, struct err *e);
 
+#define TOKENS_LOST_MAX 1000
+
+/* What is known of files of which the store is not to know, zeroed at first. */
+struct tokens_lost {
+	uint64_t unknown[TOKENS_LOST_MAX]; /* hashes of users that the
+					      homeserver does not know */
+	size_t n;
+	bool told;    /* that there are files that are none of ours */
+	bool trouble; /* the root could not be read the last time */
+};
+/*
+ * Looks below the root of the hand-off for files of agents of ours that the
+ * store does not know (it was lost) and that are declared no longer, which only
+ * their files tell by now, and takes them into the store, so that they are
+ * retired like any. Local reads, and one question to the homeserver for each that
+ * it has found: is there such an account? RC_NETWORK and so on when there is no
+ * answer.
+ */
+MUST_CHECK enum rc tokens_find_lost(struct app *app, struct hs *hs,
+	struct tokens_lost *lost, struct err *e);
+
 /* Looks for acknowledgements of agents that have not answered yet. */
 MUST_CHECK enum rc tokens_look_for_acks(struct app *app, struct err *e);
 

@@ -675,6 +675,51 @@ static void test_who_is_let_go_together(void **state)
 	assert_true(get_agent(f, BERT).may_leave);
 }
 
+/* By its file, when the store knew nothing. */
+static void test_an_agent_is_found(void **state)
+{
+	struct store_fixture *f = *state;
+	const struct store_agent found = { .user_id = "@dora:example.org",
+		.name = "dora",
+		.department = "Lab",
+		.device_id = "DEV",
+		.generation = 7,
+		.token_sha256 = DIGEST };
+	struct store_agent row = found;
+
+	declare_all(f);
+	WRITE(f, store_agent_found(f->s, &row, 50, &f->e));
+	struct store_agent a = get_agent(f, found.user_id);
+	assert_int_equal(a.state, AGENT_HANDED_OFF);
+	assert_false(a.declared);
+	assert_false(a.sender);
+	assert_false(a.may_leave);
+	assert_string_equal(a.name, "dora");
+	assert_string_equal(a.department, "Lab");
+	assert_string_equal(a.device_id, "DEV");
+	assert_string_equal(a.token_sha256, DIGEST);
+	assert_int_equal(a.generation, 7);
+	assert_int_equal(a.since_ms, 50);
+	/* Whoever is known stays as they are. */
+	row.generation = 9;
+	WRITE(f, store_agent_found(f->s, &row, 60, &f->e));
+	row.user_id = ANNA;
+	WRITE(f, store_agent_found(f->s, &row, 60, &f->e));
+	assert_int_equal(get_agent(f, found.user_id).generation, 7);
+	assert_int_equal(get_agent(f, ANNA).generation, 0);
+	assert_int_equal(
+		store_fixture_sql(f, "SELECT count(*) FROM handoff"), 1);
+	/* One whose tokens were ended. */
+	row = found;
+	row.user_id = "@emil:example.org";
+	row.token_sha256 = NULL;
+	WRITE(f, store_agent_found(f->s, &row, 70, &f->e));
+	a = get_agent(f, row.user_id);
+	assert_int_equal(a.state, AGENT_RETIRED);
+	assert_int_equal(a.generation, 7);
+	assert_null(a.token_sha256);
+}
+
 static void test_an_agent_comes_back(void **state)
 {
 	struct store_fixture *f = *state;
@@ -732,6 +777,7 @@ int main(void)
 		STORE_TEST(test_forget),
 		STORE_TEST(test_an_agent_is_retired),
 		STORE_TEST(test_who_is_let_go_together),
+		STORE_TEST(test_an_agent_is_found),
 		STORE_TEST(test_an_agent_comes_back),
 	};
 
