@@ -152,6 +152,9 @@ struct state_how {
 	const char *create; /* m.room.create's content; NULL: not known */
 	/* The id of another declared room; NULL: it is not there yet. */
 	const char *(*id_of)(void *arg, const char *key);
+	/* The alias leads to this room. NULL: not asked, all do. */
+	bool (*leads_to)(void *arg, const char *alias, const char *room_id);
+	const char *room_id; /* for leads_to */
 	void *arg;
 };
 

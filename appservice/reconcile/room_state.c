@@ -188,14 +188,26 @@ static bool alias_right(
 	return text_eq(js_get_str(now, "alias"), room->alias);
 }
 
+/* So many of what others have listed are asked about. */
+#define ALIASES_MAX 16
+
 struct aliases {
+	const struct state_how *how;
 	struct jb *b;
 	const char *first, *written;
+	size_t asked;
 };
 
+/* One that leads elsewhere, or nowhere, is no alias of this room: Synapse takes
+ * none of them then. */
 static void copy_alias(struct aliases *a, const char *alias)
 {
-	if (alias && !text_eq(alias, a->first) && !text_eq(alias, a->written))
+	if (!alias || text_eq(alias, a->first) || text_eq(alias, a->written) ||
+		a->asked == ALIASES_MAX)
+		return;
+	a->asked++;
+	if (!a->how->leads_to ||
+		a->how->leads_to(a->how->arg, alias, a->how->room_id))
 		jb_str(a->b, NULL, alias);
 }
 
@@ -205,8 +217,7 @@ static void alias_write(const struct state_how *how, const struct room *room,
 {
 	struct jb b;
 	struct js more = js_get(now, "alt_aliases");
-	struct aliases a = { .b = &b, .first = room->alias };
-	(void)how;
+	struct aliases a = { .how = how, .b = &b, .first = room->alias };
 	jb_init(&b, out);
 	jb_obj(&b, NULL);
 	jb_str(&b, "alias", room->alias);

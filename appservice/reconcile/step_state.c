@@ -57,6 +57,19 @@ static enum rc content_of(struct work *w, const char *room_id, const char *type,
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+/* Where nobody has an answer it stands as it is. Of an alias of another server
+ * Conduit says 500 M_UNKNOWN. */
+static bool leads_to(void *arg, const char *alias, const char *room_id)
+{
+	struct work *w = arg;
+	const char *there = NULL;
+	struct err e = { 0 };
+	enum rc rc = hs_resolve_alias(w->hs, alias, &w->a, &there, &e);
+	if (rc == RC_OK)
+		return text_eq(there, room_id);
+	return rc != RC_NOT_FOUND && !hs_failure(w->hs)->errcode[0];
+}
+
 /* What the room should have; *right when it has that already: the store may not
  * know it yet, and a second time would be seen by all who are in it. */
 static enum rc state_wanted(struct work *w, const struct store_room *row,
@@ -66,6 +79,8 @@ static enum rc state_wanted(struct work *w, const struct store_room *row,
 	struct state_how how = work_state_how(w, row->maker);
 	struct json *doc = NULL;
 	const char *now = NULL;
+	how.leads_to = leads_to;
+	how.room_id = row->room_id;
 	enum rc rc = content_of(w, row->room_id, w->step->subject, &now, e);
 	if (rc == RC_OK && st == ROOM_STATE_POWER)
 		rc = content_of(w, row->room_id,

@@ -325,6 +325,55 @@ static void what_is_written(void **state)
 	world_close(&w);
 }
 
+static bool leads_to(void *arg, const char *alias, const char *room_id)
+{
+	size_t *asked = arg;
+	*asked += 1;
+	return text_eq(room_id, "!core:example.org") &&
+		strstr(alias, "dead") == NULL;
+}
+
+/* What leads elsewhere is no name of the room, and not all that others have
+ * listed is asked about. */
+static void what_leads_to_the_room(void **state)
+{
+	(void)state;
+	static const char now[] =
+		"{\"alias\":\"#dead:y\",\"alt_aliases\":[\"#x:y\",\"#dead:y\","
+		"\"" CORE "\",\"#deadtoo:y\"";
+	struct world w;
+	struct buf text, out;
+	struct err e = { 0 };
+	struct json *doc = NULL;
+	size_t asked = 0;
+
+	open_core(&w, ROOMS_OF(ALL_SAID));
+	const struct room *room = fleet_room(w.f, CORE);
+	const struct state_how how = { .leads_to = leads_to,
+		.room_id = "!core:example.org",
+		.arg = &asked };
+	buf_init(&text, 16 * KIB);
+	buf_init(&out, 16 * KIB);
+	buf_add(&text, now);
+	for (size_t i = 0; i < 100; i++)
+		buf_addf(&text, ",\"#n%zu:y\"", i);
+	buf_add(&text, "]}");
+	assert_ok(json_parse(text.p, text.n, NULL, &doc, &e), e);
+	state_write(&how, room, ROOM_STATE_ALIAS, json_root(doc), &out);
+	json_free(doc);
+	assert_int_equal(asked, 16);
+	assert_ok(json_parse(out.p, out.n, NULL, &doc, &e), e);
+	struct js more = js_get(json_root(doc), "alt_aliases");
+	assert_int_equal(js_len(more), 14);
+	assert_string_equal(js_str(js_at(more, 0)), "#x:y");
+	assert_string_equal(js_str(js_at(more, 1)), "#n0:y");
+	assert_string_equal(js_str(js_at(more, 13)), "#n12:y");
+	json_free(doc);
+	buf_free(&text);
+	buf_free(&out);
+	world_close(&w);
+}
+
 /* The creation, and what has taken a room's place, are nobody's to set. */
 static void which_states_are_declared(void **state)
 {
@@ -352,6 +401,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_judged),
 		cmocka_unit_test(which_state_is_early),
 		cmocka_unit_test(what_is_written),
+		cmocka_unit_test(what_leads_to_the_room),
 		cmocka_unit_test(which_states_are_declared),
 	};
 
