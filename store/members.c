@@ -219,6 +219,16 @@ enum rc store_membership_only(struct store *s, const char *room_id,
 	return rc;
 }
 
+/* Whatever was held against a room that was replaced, or was not, has another
+ * reason now, or none. */
+static enum rc unhold(
+	struct store *s, const char *room_id, const char *type, struct err *e)
+{
+	return text_eq(type, room_state_type(ROOM_STATE_TOMBSTONE))
+		? store_write(s, SQL_ROOM_UNHOLD, ARGS(T(room_id)), e)
+		: RC_OK;
+}
+
 enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	const char *content, const char *event_id, const char *sender,
 	int64_t origin_ts, bool *changed, struct err *e)
@@ -247,6 +257,8 @@ enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 			ARGS(T(room_id), T(type), T(content), T(event_id),
 				N(origin_ts), T(sender)),
 			e);
+	if (rc == RC_OK && apply && another)
+		rc = unhold(s, room_id, type, e);
 	if (rc == RC_OK && changed)
 		*changed = apply && another;
 	return rc;
@@ -280,6 +292,8 @@ enum rc store_state_of_event(struct store *s, const char *room_id,
 enum rc store_state_redact(struct store *s, const char *room_id,
 	const char *type, const char *content, struct err *e)
 {
-	return store_write(
+	enum rc rc = store_write(
 		s, SQL_STATE_REDACT, ARGS(T(room_id), T(type), T(content)), e);
+
+	return rc == RC_OK ? unhold(s, room_id, type, e) : rc;
 }

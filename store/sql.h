@@ -246,6 +246,9 @@
 	X(ROOM_HOLD,                                                           \
 	  "UPDATE room SET held = ?2, held_ms = ?3 WHERE key = ?1 "            \
 	  "AND held IS NOT ?2")                                                \
+	X(ROOM_UNHOLD,                                                         \
+	  "UPDATE room SET held = NULL WHERE room_id = ?1 "                    \
+	  "AND held IS NOT NULL")                                              \
 	X(ROOMS_UNLOOKED,                                                      \
 	  SQL_ROOMS "WHERE direct = 1 AND room_id IS NOT NULL "                \
 	  "AND declared = 1 AND looked_ms < ?1 ORDER BY looked_ms LIMIT ?2")   \

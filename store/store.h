@@ -442,7 +442,8 @@ MUST_CHECK enum rc store_membership_poll(struct store *s, const char *room_id,
 MUST_CHECK enum rc store_membership_only(struct store *s, const char *room_id,
 	const char *const *users, size_t n, int64_t at_ms, struct err *e);
 /* State of a room as seen (m.room.name, m.room.power_levels, m.room.create's
- * version …); kept for every room we are in. Older ones are ignored. */
+ * version …); kept for every room we are in. Older ones are ignored. Where a
+ * room says something else of what has taken its place it is not held any more. */
 MUST_CHECK enum rc store_state_set(struct store *s, const char *room_id,
 	const char *type, const char *content, const char *event_id,
 	const char *sender, int64_t origin_ts, bool *changed, struct err *e);

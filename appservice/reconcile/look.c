@@ -120,6 +120,17 @@ static enum rc room_missing(
 	return rc;
 }
 
+/* By now something else is what keeps us from doing anything. */
+static enum rc held_otherwise(struct looking *l, const struct store_room *room,
+	const char *why, struct err *e)
+{
+	if (text_eq(why, room->held))
+		return RC_OK;
+	log_error("nothing can be done about a room", LS("room", room->key),
+		LS("why", why));
+	return in_store(l->app, set_held, room, why, e);
+}
+
 /* Is what kept us from doing anything about the room still so? Of one that was
  * upgraded that is the other one, wherever the alias leads. */
 static enum rc look_at_held(
@@ -127,12 +138,19 @@ static enum rc look_at_held(
 {
 	const char *id = room_successor(room, &l->a), *why = NULL;
 	const char *before = id ? room->room_id : NULL;
+	bool vain = false;
 	enum rc rc =
 		id ? RC_OK : hs_resolve_alias(l->hs, room->key, &l->a, &id, e);
 	if (rc == RC_OK)
+		rc = room_was_in_vain(l->app, room->key, id, &l->a, &vain, e);
+	if (rc == RC_OK && vain)
+		return RC_OK;
+	if (rc == RC_OK)
 		rc = room_may_be_kept(
 			l->app, l->hs, id, before, room->key, &l->a, &why, e);
-	if ((rc != RC_OK && rc != RC_NOT_FOUND) || why)
+	if (rc == RC_OK && why)
+		return held_otherwise(l, room, why, e);
+	if (rc != RC_OK && rc != RC_NOT_FOUND)
 		return rc;
 	log_info("something can be done about a room again",
 		LS("room", room->key));

@@ -200,68 +200,185 @@ static bool are_in(const struct app *app, const struct seen_room *seen)
 	return false;
 }
 
-static enum rc judge_power(struct app *app, const struct seen_room *seen,
-	const char *room_id, const char *name, struct arena *a,
-	const char **why, struct err *e)
+/* What a judgement is made of. */
+struct judging {
+	struct app *app;
+	struct hs *hs;
+	const char *room_id, *before, *key;
+	struct arena *a;
+	struct seen_room seen;
+	const char *why; /* NULL: the room may be kept */
+};
+
+/* What else may be done about it than letting us keep the room. */
+static const char *other_way(const struct judging *j)
+{
+	return j->before ? arena_printf(j->a,
+				   "take the upgrade back (an m.room.tombstone "
+				   "in %s that names no room)",
+				   j->before)
+			 : "take the alias off that room";
+}
+
+static const char *what_it_is(const struct judging *j)
+{
+	return j->before ? arena_printf(j->a, "the upgraded room %s is", j->key)
+			 : arena_printf(j->a, "%s is", j->key);
+}
+
+static void judge_power(struct judging *j)
 {
 	const struct hs_state_event *create =
-		state_of(&seen->events, ROOM_STATE_CREATE);
+		state_of(&j->seen.events, ROOM_STATE_CREATE);
 	const struct hs_state_event *levels =
-		state_of(&seen->events, ROOM_STATE_POWER);
+		state_of(&j->seen.events, ROOM_STATE_POWER);
 	struct power power;
-	power_open(&power, app->sender_id, NULL,
+	power_open(&power, j->app->sender_id, NULL,
 		create ? create->content : NULL, create ? create->sender : NULL,
 		levels ? levels->content : NULL);
 	if (!power_keeps_room(&power))
-		*why = arena_printf(a,
-			"%s is %s, a room in which %s has power %lld: give it "
-			"100 there, or take the alias off that room",
-			name, room_id, app->sender_id, (long long)power.mine);
+		j->why = arena_printf(j->a,
+			"%s %s, a room in which %s has power %lld: give it "
+			"100 there and ask it in, or %s",
+			what_it_is(j), j->room_id, j->app->sender_id,
+			(long long)power.mine, other_way(j));
 	power_close(&power);
-	return arena_ok(a) ? RC_OK : err_nomem(e);
 }
 
 /* The room says that it was replaced by the one whose place it is to take: we
  * would go back and forth. */
-static bool leads_back(
-	const struct seen_room *seen, const char *before, struct arena *a)
+static bool leads_back(const struct judging *j)
 {
 	const struct hs_state_event *tombstone =
-		state_of(&seen->events, ROOM_STATE_TOMBSTONE);
-	return before && tombstone &&
-		text_eq(tombstone_leads_to(tombstone->content, a), before);
+		state_of(&j->seen.events, ROOM_STATE_TOMBSTONE);
+	return j->before && tombstone &&
+		text_eq(tombstone_leads_to(tombstone->content, j->a),
+			j->before);
+}
+
+static void judge(struct judging *j)
+{
+	if (leads_back(j))
+		j->why = arena_printf(j->a,
+			"%s %s, and there it says that %s has replaced it: "
+			"upgrade one of the two to a new room",
+			what_it_is(j), j->room_id, j->before);
+	else
+		judge_power(j);
+}
+
+static enum rc come_in(struct judging *j, bool *came, struct err *e)
+{
+	enum rc rc = fetch_room(j->hs, NULL, j->room_id, j->a, &j->seen, e);
+	*came = false;
+	if (rc != RC_FORBIDDEN && rc != RC_NOT_FOUND &&
+		(rc != RC_OK || are_in(j->app, &j->seen)))
+		return rc;
+	rc = hs_join(j->hs, NULL, j->room_id, e);
+	*came = rc == RC_OK;
+	return rc == RC_OK
+		? fetch_room(j->hs, NULL, j->room_id, j->a, &j->seen, e)
+		: rc;
+}
+
+/* Whoever was asked in stays, as whoever asked them may still give them power;
+ * whoever came in as anybody may has nothing to do there. */
+static bool was_asked_in(const struct judging *j, const char *was)
+{
+	const struct hs_state_event *rules =
+		state_of(&j->seen.events, ROOM_STATE_JOIN_RULES);
+	struct json *doc = NULL;
+	bool open = false;
+	if (rules &&
+		json_parse(rules->content, strlen(rules->content), NULL, &doc,
+			NULL) == RC_OK) {
+		const char *rule = js_get_str(json_root(doc), "join_rule");
+		open = text_eq(rule, "public") || text_eq(rule, "restricted") ||
+			text_eq(rule, "knock_restricted");
+	}
+	json_free(doc);
+	return !open || text_eq(was, "invite");
+}
+
+/* Of a room that we came into in vain: each time is seen by all who are in
+ * it. */
+static const char *in_vain(struct arena *a, const char *key)
+{
+	return arena_printf(a, "in vain: %s", key);
+}
+
+static enum rc go_again(const struct judging *j, struct err *e)
+{
+	struct store *s = j->app->store;
+	const char *name = in_vain(j->a, j->key);
+	const struct store_membership m = { .room_id = j->room_id,
+		.user_id = j->app->sender_id,
+		.membership = "leave",
+		.origin_ts = clock_wall_ms(),
+		.source = "action" };
+	if (!name)
+		return err_nomem(e);
+	enum rc rc = hs_leave(j->hs, NULL, j->room_id, e);
+	if (rc != RC_OK && rc != RC_FORBIDDEN && rc != RC_NOT_FOUND)
+		return rc;
+	rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_note_set(s, name, j->room_id, e);
+	if (rc == RC_OK)
+		rc = store_membership_set(s, &m, NULL, e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
 }
 
 enum rc room_may_be_kept(struct app *app, struct hs *hs, const char *room_id,
-	const char *before, const char *name, struct arena *a, const char **why,
+	const char *before, const char *key, struct arena *a, const char **why,
 	struct err *e)
 {
+	struct judging j = { .app = app,
+		.hs = hs,
+		.room_id = room_id,
+		.before = before,
+		.key = key,
+		.a = a };
 	struct err look = { 0 };
-	struct seen_room seen = { 0 };
-	*why = NULL;
-	enum rc rc = fetch_room(hs, NULL, room_id, a, &seen, &look);
-	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND ||
-		(rc == RC_OK && !are_in(app, &seen))) {
-		rc = hs_join(hs, NULL, room_id, &look);
-		if (rc == RC_OK)
-			rc = fetch_room(hs, NULL, room_id, a, &seen, &look);
-	}
-	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND) {
-		*why = arena_printf(a,
-			"%s is %s, a room that %s is not in and may not join: "
-			"take the alias off that room, or invite %s with power "
-			"100",
-			name, room_id, app->sender_id, app->sender_id);
-		return *why ? RC_OK : err_nomem(e);
+	const char *was = NULL;
+	bool came = false;
+	enum rc rc = store_membership_get(
+		app->store, room_id, app->sender_id, a, &was, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = come_in(&j, &came, &look);
+	if (rc == RC_OK)
+		judge(&j);
+	if (rc == RC_OK && j.why && came && !was_asked_in(&j, was))
+		rc = go_again(&j, &look);
+	else if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND) {
+		j.why = arena_printf(a,
+			"%s %s, a room that %s is not in and may not join: "
+			"%s, or invite %s with power 100",
+			what_it_is(&j), room_id, app->sender_id, other_way(&j),
+			app->sender_id);
+		rc = RC_OK;
 	}
 	if (rc != RC_OK)
 		return err_set(e, rc, "%s", look.text);
-	if (leads_back(&seen, before, a)) {
-		*why = arena_printf(a,
-			"%s is %s, and there it says that %s has replaced it: "
-			"upgrade one of the two to a new room",
-			name, room_id, before);
-		return *why ? RC_OK : err_nomem(e);
-	}
-	return judge_power(app, &seen, room_id, name, a, why, e);
+	*why = j.why;
+	return arena_ok(a) ? RC_OK : err_nomem(e);
+}
+
+enum rc room_was_in_vain(struct app *app, const char *key, const char *room_id,
+	struct arena *a, bool *ret, struct err *e)
+{
+	const char *name = in_vain(a, key), *there = NULL, *is = NULL;
+	if (!name)
+		return err_nomem(e);
+	enum rc rc = store_note_get(app->store, name, a, &there, e);
+	if (rc == RC_OK)
+		rc = store_membership_get(
+			app->store, room_id, app->sender_id, a, &is, e);
+	*ret = rc == RC_OK && text_eq(there, room_id) &&
+		!text_eq(is, "invite") && !text_eq(is, "join");
+	return rc;
 }

@@ -18,14 +18,18 @@ MUST_CHECK enum rc observe_room(struct app *app, struct hs *hs, const char *as,
 	const char *room_id, const char *key, const char *maker, struct err *e);
 
 /*
- * May this room be kept by us: are we in it, or may we come in, and have we the
- * power? *why NULL: yes; else the words for what is missing, in which `name`
- * stands for the room. `before`: the room whose place it is to take; NULL: of
- * none.
+ * May the room of this key be kept in that one: are we in it, or may we come in,
+ * and have we the power? *why NULL: yes; else the words for what is missing.
+ * `before`: the room whose place it is to take; NULL: of none. Where we came in
+ * by ourselves, and nothing came of it, we leave again.
  */
 MUST_CHECK enum rc room_may_be_kept(struct app *app, struct hs *hs,
-	const char *room_id, const char *before, const char *name,
+	const char *room_id, const char *before, const char *key,
 	struct arena *a, const char **why, struct err *e);
+/* We were in that room for this key, nothing came of it, and nobody has asked us
+ * in since then. */
+MUST_CHECK enum rc room_was_in_vain(struct app *app, const char *key,
+	const char *room_id, struct arena *a, bool *ret, struct err *e);
 
 /* Looks whether something can be done by now about rooms that are held; *n:
  * about how many still nothing can. Errors as observe_all(). */

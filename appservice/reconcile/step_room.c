@@ -113,8 +113,7 @@ static enum rc follow(struct work *w, struct err *e)
 	enum rc rc = work_room(w, &row, e);
 	if (rc == RC_OK)
 		rc = room_may_be_kept(w->app, w->hs, st->room_id, row.room_id,
-			arena_printf(&w->a, "the upgraded room %s", st->where),
-			&w->a, &why, e);
+			st->room->key, &w->a, &why, e);
 	if (rc == RC_OK && why)
 		return hold(w, why, e);
 	if (rc == RC_OK)

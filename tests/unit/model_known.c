@@ -222,8 +222,14 @@ void known_state(
 	struct world *w, int room, enum room_state type, struct server_state st)
 {
 	struct server_state *now = &w->rooms[room].seen[type];
-	if (st.ts >= now->ts && (!st.event || st.event != now->event))
-		*now = st;
+	if (st.ts < now->ts || (st.event && st.event == now->event))
+		return;
+	for (size_t k = 0;
+		type == ROOM_STATE_TOMBSTONE && k < w->company->n_keys; k++)
+		if (w->rows[k].room == room &&
+			!text_eq(st.content, now->content))
+			w->rows[k].held = NULL;
+	*now = st;
 }
 
 /* --- events ----------------------------------------------------------------------- */

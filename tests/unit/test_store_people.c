@@ -489,6 +489,24 @@ static void test_a_room_is_looked_for(void **state)
 	WRITE(f, store_room_hold(f->s, GLASS, NULL, 700, &f->e));
 	assert_null(get_room(f, GLASS).held);
 
+	/* Nor is it when it says something else of what has its place. */
+	WRITE(f, store_room_hold(f->s, GLASS, "taken", 750, &f->e));
+	WRITE(f,
+		store_state_set(f->s, R1, "m.room.name", "{}", "$1", X, 750,
+			NULL, &f->e));
+	assert_string_equal(get_room(f, GLASS).held, "taken");
+	WRITE(f,
+		store_state_set(f->s, R1, "m.room.tombstone", "{\"a\":1}", "$2",
+			X, 760, NULL, &f->e));
+	assert_null(get_room(f, GLASS).held);
+	WRITE(f, store_room_hold(f->s, GLASS, "taken", 770, &f->e));
+	WRITE(f,
+		store_state_set(f->s, R1, "m.room.tombstone", "{\"a\":1}", NULL,
+			NULL, 780, NULL, &f->e));
+	assert_string_equal(get_room(f, GLASS).held, "taken");
+	WRITE(f, store_state_redact(f->s, R1, "m.room.tombstone", "{}", &f->e));
+	assert_null(get_room(f, GLASS).held);
+
 	/* A room that is found is neither missing nor held. */
 	WRITE(f, store_room_hold(f->s, GLASS, "taken", 800, &f->e));
 	WRITE(f, store_room_looked(f->s, GLASS, 800, 800, &f->e));
