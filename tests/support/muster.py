@@ -3,9 +3,11 @@ its service, and what it leaves behind."""
 
 import copy
 import hashlib
+import http.client
 import json
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 
@@ -68,6 +70,17 @@ def merged(base, over):
         else:
             out[key] = value
     return out
+
+
+class _Socket(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("muster", timeout=timeout)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 class Result:
@@ -209,14 +222,25 @@ class Muster:
             self.wait_ready(bound)
         return self
 
-    def _ask_status(self):
-        result = self.run("status", "--json", timeout=20)
-        self._results.pop()  # the same again and again
-        return result.json if result.code in (0, 3) and result.out else {}
+    def ask(self, path, method="GET", body=None):
+        """(status, document) of the service's admin API, without starting a
+        program; OSError when nobody answers. A body that is no text is sent
+        as JSON."""
+        conn = _Socket(self.path(
+            self.config.get("ops", {}).get("socket", "muster.sock")), 20)
+        try:
+            conn.request(method, path, body if body is None or isinstance(
+                body, str) else json.dumps(body))
+            got = conn.getresponse()
+            return got.status, json.loads(got.read())
+        except http.client.HTTPException as e:
+            raise OSError(str(e)) from e
+        finally:
+            conn.close()
 
     def wait_ready(self, bound=60):
         def ready():
-            status = self._ask_status()
+            status = self.ask("/v1/status")[1]
             return status.get("ready") is True and status
         return self.daemon.wait_for(ready, bound, "it is ready")
 
@@ -226,9 +250,7 @@ class Muster:
         status = self.wait_ready(bound)
 
         def settled():
-            plan = self.run("plan", "--json", timeout=20)
-            self._results.pop()
-            return plan.code == 0 and plan.json["steps"] == []
+            return self.ask("/v1/plan")[1].get("steps") == []
         self.daemon.wait_for(settled, bound, "the plan is empty")
         return status
 

@@ -1,10 +1,10 @@
 """Child processes of the tests: started with their output in a file, waited
 for with a bound, ended by their own id."""
 
+import collections
 import contextlib
 import ctypes
 import errno
-import itertools
 import os
 import random
 import signal
@@ -14,23 +14,47 @@ import time
 
 
 # Below the ports that Linux takes for outgoing connections: one of those may
-# be gone before it is listened on. TEST_PORTS has the first and the last, for
-# runs beside each other.
-_FIRST, _LAST = map(int, os.environ.get("TEST_PORTS", "15000-28999").split("-"))
-_PORTS = range(_FIRST, _LAST + 1)
-_ports = itertools.cycle(random.sample(_PORTS, len(_PORTS)))
+# be gone before it is listened on. So that runs beside each other do not take
+# each other's, each has blocks of ports of its own; a socket whose name nobody
+# else can have says whose, and is gone when its process is.
+_BLOCK = 500
+_blocks = random.sample(range(10000, 32000, _BLOCK), 22000 // _BLOCK)
+_claims = []
+_ports = collections.deque()
+
+
+def _claim_block():
+    while _blocks:
+        first = _blocks.pop()
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0muster tests {first}")
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        _ports.extendleft(range(first, first + _BLOCK))
+        return
+    raise OSError("others have every block of ports")
 
 
 def free_port():
     """A port of 127.0.0.1 that nobody listens on just now."""
-    for port in itertools.islice(_ports, len(_PORTS)):
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no port of 127.0.0.1 is free")
+    for _ in range(len(_ports)):
+        _ports.rotate(1)
+        if _is_free(_ports[0]):
+            return _ports[0]
+    _claim_block()
+    return free_port()
+
+
+def _is_free(port):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 # Bounds say how long something takes on a machine that is ours alone, with

@@ -2,10 +2,7 @@
 three agents, of every kind of room one. What it must look like is written down
 here by hand, and checked on the homeserver's side and on ours."""
 
-import http.client
-import json
 import os
-import socket
 import stat
 
 from support.client import Client
@@ -65,31 +62,8 @@ def pairs_of(muster):
 # -- asking the service without starting a program
 
 
-class _Socket(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("muster", timeout=timeout)
-        self._path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def ask(muster, path, method="GET", body=None):
-    """(status, document) of the admin API; OSError when nobody answers. A
-    body that is no text is sent as JSON."""
-    conn = _Socket(muster.path(
-        muster.config.get("ops", {}).get("socket", "muster.sock")), 20)
-    try:
-        conn.request(method, path, body if body is None or isinstance(
-            body, str) else json.dumps(body))
-        got = conn.getresponse()
-        return got.status, json.loads(got.read())
-    except http.client.HTTPException as e:
-        raise OSError(str(e)) from e
-    finally:
-        conn.close()
+    return muster.ask(path, method, body)
 
 
 def status(muster):
