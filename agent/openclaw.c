@@ -142,7 +142,8 @@ static void add_quoted(struct buf *out, const char *word)
 }
 
 /* OpenClaw's own call for it; the program itself, where that is OpenClaw. */
-static char *channel_call(const struct options *o, const char *method)
+static char *channel_call(
+	const struct options *o, const char *before, const char *method)
 {
 	struct buf text;
 	const char *program = o->program ? o->program[0] : NULL;
@@ -150,11 +151,23 @@ static char *channel_call(const struct options *o, const char *method)
 	const char *name = slash ? slash + 1 : program;
 
 	buf_init(&text, 64 * KIB);
+	buf_add(&text, before);
 	add_quoted(&text, text_eq(name, "openclaw") ? program : "openclaw");
 	buf_addf(&text,
-		" gateway call channels.%s --params '{\"channel\":\"matrix\"}'",
+		" gateway call channels.%s --params '{\"channel\":\"matrix\"}' "
+		"--timeout 20000",
 		method);
 	return buf_take(&text);
+}
+
+/* It sees a new include within half a second; started before that, the channel
+ * would go on with the token that is dead, and lose what was sent since. */
+static enum rc find_calls(
+	struct openclaw *c, const struct options *o, struct err *e)
+{
+	c->pause = channel_call(o, "", "stop");
+	c->resume = channel_call(o, "sleep 1; ", "start");
+	return c->pause && c->resume ? RC_OK : err_nomem(e);
 }
 
 /* --- configurations --------------------------------------------------- */
@@ -474,12 +487,8 @@ enum rc openclaw_new(
 		rc = make_directories(c, e);
 	if (rc == RC_OK)
 		rc = find_roots(c, e);
-	if (rc == RC_OK) {
-		c->pause = channel_call(o, "stop");
-		c->resume = channel_call(o, "start");
-		if (!c->pause || !c->resume)
-			rc = err_nomem(e);
-	}
+	if (rc == RC_OK)
+		rc = find_calls(c, o, e);
 	if (rc == RC_OK)
 		*ret = c;
 	else

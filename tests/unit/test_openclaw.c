@@ -628,12 +628,12 @@ static void test_commands(void **state)
 		struct openclaw *c = made(&o);
 		snprintf(want, sizeof(want),
 			"%s gateway call channels.stop --params "
-			"'{\"channel\":\"matrix\"}'",
+			"'{\"channel\":\"matrix\"}' --timeout 20000",
 			all[i].word);
 		assert_string_equal(openclaw_pause(c), want);
 		snprintf(want, sizeof(want),
-			"%s gateway call channels.start --params "
-			"'{\"channel\":\"matrix\"}'",
+			"sleep 1; %s gateway call channels.start --params "
+			"'{\"channel\":\"matrix\"}' --timeout 20000",
 			all[i].word);
 		assert_string_equal(openclaw_resume(c), want);
 		openclaw_free(c);
