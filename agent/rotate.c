@@ -10,7 +10,7 @@
 
 #include "agent/agent.h"
 #include "base/clock.h"
-#include "base/str.h"
+#include "base/file.h"
 
 #include "base/poison.h"
 
@@ -41,19 +41,19 @@ static enum rc answer(struct rotation *r, const struct agent *a,
 }
 
 /* For how long somebody still waits for an answer to what lay there already
- * when we came; 0: for none. By two hosts' clocks: when it is wrong, nobody gets
- * an answer or the program pauses for nothing, and either ends. */
+ * when we came, by the clock of the file system; 0: for none. */
 static int64_t left_of(int dirfd, const struct handoff_request *q)
 {
 	char name[64];
 	struct stat st;
+	time_t now;
 	snprintf(name, sizeof(name), "rotate.%" PRId64 ".json", q->generation);
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+		file_clock_at(dirfd, name, &now, NULL) != RC_OK ||
+		now - st.st_mtim.tv_sec > q->wait_ms / 1000)
 		return 0;
-	int64_t age = clock_wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000;
-	if (age < 0)
-		return q->wait_ms;
-	return age < q->wait_ms ? q->wait_ms - age : 0;
+	int64_t age_ms = (int64_t)(now - st.st_mtim.tv_sec) * 1000;
+	return age_ms < 0 ? q->wait_ms : q->wait_ms - age_ms;
 }
 
 enum rc rotation_before(struct rotation *r, const struct agent *a,

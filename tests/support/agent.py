@@ -208,8 +208,10 @@ class World:
                 **(env or {})}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
             if name in os.environ:
-                full[name] = os.environ[name]
-        run = Run(self, ["run", *args], full, **(popen or {}))
+                full.setdefault(name, os.environ[name])
+        popen = dict(popen or {})
+        verb = ["run"] if popen.pop("verb", True) else []
+        run = Run(self, verb + list(args), full, **popen)
         self.live.append(run)
         return run
 
