@@ -209,7 +209,8 @@ static char *assign(const char *name, const char *value)
 	return s;
 }
 
-char **deliver_env(const struct agent *a)
+/* Those that are ours, to the front of env; false: no memory. */
+static bool assign_ours(const struct agent *a, char **env, size_t *used)
 {
 	const struct handoff *h = &a->now;
 	const char *const values[ARRAY_LEN(ours)] = { agent_homeserver(a, h),
@@ -219,21 +220,28 @@ char **deliver_env(const struct agent *a)
 		/* Where it is not ours to say, as we found it. */
 		a->openclaw ? openclaw_roots(a->openclaw)
 			    : getenv(OPENCLAW_ROOTS) };
-	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		if (!values[i])
+			continue;
+		env[*used] = assign(ours[i], values[i]);
+		if (!env[*used])
+			return false;
+		(*used)++;
+	}
+	return true;
+}
+
+char **deliver_env(const struct agent *a)
+{
+	size_t n = 0, used = 0;
 	while (environ[n])
 		n++;
 	char **env = calloc(n + ARRAY_LEN(ours) + 1, sizeof(*env));
 	if (!env)
 		return NULL;
-	size_t used = 0;
-	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
-		if (!values[i])
-			continue;
-		env[used] = assign(ours[i], values[i]);
-		if (!env[used++]) {
-			deliver_env_free(env);
-			return NULL;
-		}
+	if (!assign_ours(a, env, &used)) {
+		deliver_env_free(env);
+		return NULL;
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!is_dropped(a, environ[i]))

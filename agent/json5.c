@@ -80,19 +80,24 @@ static size_t comment(const struct reader *r)
 	return 0; /* not closed: left for the parser */
 }
 
-/* Over one space or comment, of which the ends of lines stay; false: there is
- * none. */
-static bool skip_one(struct reader *r, struct buf *out)
+/* The length of the space or comment where we are; 0: there is none. */
+static size_t space(const struct reader *r)
 {
 	char c = look(r, 0);
-	size_t n = c == ' ' || c == '\t' || c == '\r' || c == '\n' ? 1
-		: c == '/'                                         ? comment(r)
-			   : wide_space(r);
-	for (size_t k = 0; k < n && out; k++)
+	if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
+		return 1;
+	return c == '/' ? comment(r) : wide_space(r);
+}
+
+/* Over it, of which the ends of lines stay; false: there is none. */
+static bool skip_one(struct reader *r)
+{
+	size_t n = space(r);
+	for (size_t k = 0; k < n; k++)
 		if (look(r, k) == '\n')
-			buf_addc(out, '\n');
-	if (n > 0 && out && c != '\n')
-		buf_addc(out, ' ');
+			buf_addc(r->out, '\n');
+	if (n > 0 && look(r, 0) != '\n')
+		buf_addc(r->out, ' ');
 	r->i += n;
 	return n > 0;
 }
@@ -101,8 +106,9 @@ static bool skip_one(struct reader *r, struct buf *out)
 static char next_after(const struct reader *r)
 {
 	struct reader then = *r;
-	while (then.i < then.n && skip_one(&then, NULL))
-		;
+	size_t n;
+	while (then.i < then.n && (n = space(&then)) > 0)
+		then.i += n;
 	return look(&then, 0);
 }
 
@@ -134,26 +140,30 @@ static void escape(struct reader *r)
 	}
 }
 
+/* What may not stand in a string of JSON as it is. */
+static void plain(struct reader *r, char c)
+{
+	if (c == '"')
+		buf_add(r->out, "\\\"");
+	else if (c == '\t')
+		buf_add(r->out, "\\t");
+	else
+		buf_addc(r->out, c);
+	r->i++;
+}
+
 static void string(struct reader *r)
 {
 	char quote = look(r, 0);
 	r->i++;
 	put(r, '"');
 	while (r->i < r->n && look(r, 0) != quote && look(r, 0) != '\n') {
-		char c = look(r, 0);
-		if (c == '\\' && r->i + 1 < r->n) {
+		if (look(r, 0) == '\\' && r->i + 1 < r->n)
 			escape(r);
-			continue;
-		}
-		if (c == '"')
-			buf_add(r->out, "\\\"");
-		else if (c == '\t')
-			buf_add(r->out, "\\t");
 		else
-			buf_addc(r->out, c);
-		r->i++;
+			plain(r, look(r, 0));
 	}
-	if (look(r, 0) == quote && r->i < r->n) {
+	if (r->i < r->n && look(r, 0) == quote) {
 		put(r, '"');
 		r->i++;
 	}
@@ -164,28 +174,18 @@ static void hexadecimal(struct reader *r)
 	size_t n = 2;
 	while (look(r, n) && strchr("0123456789abcdefABCDEF", look(r, n)))
 		n++;
-	char digits[17] = "";
-	if (n > 2 && n - 2 < sizeof(digits)) {
-		memcpy(digits, r->p + r->i + 2, n - 2);
-		buf_addf(r->out, "%llu", strtoull(digits, NULL, 16));
+	char text[17] = "";
+	if (n > 2 && n - 2 < sizeof(text)) {
+		memcpy(text, r->p + r->i + 2, n - 2);
+		buf_addf(r->out, "%llu", strtoull(text, NULL, 16));
 	} else { /* no number, or none of JSON's */
 		buf_addn(r->out, r->p + r->i, n);
 	}
 	r->i += n;
 }
 
-/* At a sign, a digit or a point. */
-static void number(struct reader *r)
+static void digits(struct reader *r)
 {
-	if (look(r, 0) == '-')
-		put(r, '-');
-	if (look(r, 0) == '-' || look(r, 0) == '+')
-		r->i++;
-	r->last = '0';
-	if (at(r, "0x") || at(r, "0X")) {
-		hexadecimal(r);
-		return;
-	}
 	if (look(r, 0) == '.')
 		buf_addc(r->out, '0');
 	while (is_digit(look(r, 0)) || look(r, 0) == '.') {
@@ -195,6 +195,10 @@ static void number(struct reader *r)
 		if (c == '.' && !is_digit(look(r, 0)))
 			buf_addc(r->out, '0');
 	}
+}
+
+static void exponent(struct reader *r)
+{
 	if (look(r, 0) != 'e' && look(r, 0) != 'E')
 		return;
 	do {
@@ -202,6 +206,42 @@ static void number(struct reader *r)
 		r->i++;
 	} while (
 		is_digit(look(r, 0)) || look(r, 0) == '+' || look(r, 0) == '-');
+}
+
+/* At a sign, a digit or a point. */
+static void number(struct reader *r)
+{
+	char sign = look(r, 0);
+	if (sign == '-')
+		put(r, '-');
+	if (sign == '-' || sign == '+')
+		r->i++;
+	r->last = '0';
+	if (at(r, "0x") || at(r, "0X")) {
+		hexadecimal(r);
+		return;
+	}
+	digits(r);
+	exponent(r);
+}
+
+static bool at_number(const struct reader *r)
+{
+	char c = look(r, 0), next = look(r, 1);
+	if (c == '.' || c == '+' || c == '-')
+		return is_digit(next) || next == '.';
+	return is_digit(c);
+}
+
+/* A comma behind which an object or array ends, unless nothing is before it. */
+static bool at_last_comma(const struct reader *r)
+{
+	if (look(r, 0) != ',' || strchr(",{[", r->last))
+		return false;
+	struct reader then = *r;
+	then.i++;
+	char next = next_after(&then);
+	return next == '}' || next == ']';
 }
 
 /* A key gets quotes; true, false and null are what they are. */
@@ -223,30 +263,21 @@ static void name(struct reader *r)
 static void one(struct reader *r)
 {
 	char c = look(r, 0);
-	if (skip_one(r, r->out))
+	if (skip_one(r))
 		return;
 	if (c == '"' || c == '\'') {
 		string(r);
-		return;
-	}
-	if (is_digit(c) ||
-		((c == '.' || c == '+' || c == '-') &&
-			(is_digit(look(r, 1)) || look(r, 1) == '.'))) {
+	} else if (at_number(r)) {
 		number(r);
-		return;
-	}
-	if (is_name(c)) {
+	} else if (is_name(c)) {
 		name(r);
-		return;
-	}
-	r->i++;
-	/* The last comma, unless nothing was before it. */
-	char then = next_after(r);
-	if (c == ',' && (then == '}' || then == ']') && r->last != ',' &&
-		r->last != '{' && r->last != '[')
+	} else if (at_last_comma(r)) {
 		buf_addc(r->out, ' ');
-	else
+		r->i++;
+	} else {
 		put(r, c);
+		r->i++;
+	}
 }
 
 void json5_to_json(const char *p, size_t n, struct buf *out)

@@ -66,26 +66,35 @@ static enum rc find_state(struct openclaw *c, struct err *e)
 	return c->state ? RC_OK : err_nomem(e);
 }
 
-static enum rc find_rest(
+/* Given, or where it is by default. */
+static char *given_or(const char *given, const char *dir, const char *name)
+{
+	return given ? path_absolute(given) : path_join(dir, name);
+}
+
+static enum rc find_files(
 	struct openclaw *c, const struct options *o, struct err *e)
 {
-	const char *config = setting("OPENCLAW_CONFIG_PATH");
-	c->config =
-		config ? path_absolute(config) : path_join(c->state, CONFIG);
 	c->ours = path_join(c->state, "muster");
-	if (!c->config || !c->ours)
+	if (!c->ours)
 		return err_nomem(e);
-	c->include = o->output ? path_absolute(o->output)
-			       : path_join(c->ours, "matrix.json");
-	if (o->workspace)
+	c->config = given_or(setting("OPENCLAW_CONFIG_PATH"), c->state, CONFIG);
+	c->include = given_or(o->output, c->ours, "matrix.json");
+	return c->config && c->include ? RC_OK : err_nomem(e);
+}
+
+static enum rc find_seed(
+	struct openclaw *c, const struct options *o, struct err *e)
+{
+	if (o->workspace) {
 		c->workspace = path_absolute(o->workspace);
-	if (!c->include || (o->workspace && !c->workspace))
-		return err_nomem(e);
-	if (o->merge)
-		c->seed_path = path_absolute(o->merge);
-	else if (c->workspace)
-		c->seed_path = path_join(c->workspace, CONFIG);
-	return c->seed_path || !c->workspace ? RC_OK : err_nomem(e);
+		if (!c->workspace)
+			return err_nomem(e);
+	}
+	if (!o->workspace && !o->merge)
+		return RC_OK;
+	c->seed_path = given_or(o->merge, c->workspace, CONFIG);
+	return c->seed_path ? RC_OK : err_nomem(e);
 }
 
 static enum rc make_directories(const struct openclaw *c, struct err *e)
@@ -98,34 +107,38 @@ static enum rc make_directories(const struct openclaw *c, struct err *e)
 	return rc;
 }
 
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
 /* OpenClaw looks at where a path really leads. */
 static enum rc find_roots(struct openclaw *c, struct err *e)
 {
 	const char *more = setting(OPENCLAW_ROOTS);
 	char real[PATH_MAX];
 	struct buf text;
-	char *dir = path_dir(c->include);
+	char *dir = c->include ? path_dir(c->include) : NULL;
 
 	if (!dir)
 		return err_nomem(e);
-	enum rc rc = RC_OK;
+	bool found = realpath(dir, real);
+	int why = errno;
+	free(dir);
+	if (!found)
+		return err_set(e, RC_IO, "the directory of %s: %s", c->include,
+			strerror(why));
 	buf_init(&text, 64 * KIB);
-	if (!realpath(dir, real)) {
-		rc = err_set(e, RC_IO, "the directory of %s: %s", c->include,
-			strerror(errno));
-		goto out;
-	}
-	buf_addf(&text, "%s%s%s", more ? more : "", more ? ":" : "", real);
+	if (more)
+		buf_addf(&text, "%s:", more);
+	buf_add(&text, real);
 	c->roots = buf_take(&text);
-	char *include = path_join(real, strrchr(c->include, '/') + 1);
+	buf_free(&text);
+	char *include = path_join(real, last_part(c->include));
 	free(c->include);
 	c->include = include;
-	if (!c->roots || !c->include)
-		rc = err_nomem(e);
-out:
-	buf_free(&text);
-	free(dir);
-	return rc;
+	return c->roots && c->include ? RC_OK : err_nomem(e);
 }
 
 /* A word for a shell. */
@@ -147,12 +160,13 @@ static char *channel_call(
 {
 	struct buf text;
 	const char *program = o->program ? o->program[0] : NULL;
-	const char *slash = program ? strrchr(program, '/') : NULL;
-	const char *name = slash ? slash + 1 : program;
 
 	buf_init(&text, 64 * KIB);
 	buf_add(&text, before);
-	add_quoted(&text, text_eq(name, "openclaw") ? program : "openclaw");
+	if (program && text_eq(last_part(program), "openclaw"))
+		add_quoted(&text, program);
+	else
+		buf_add(&text, "openclaw");
 	buf_addf(&text,
 		" gateway call channels.%s --params '{\"channel\":\"matrix\"}' "
 		"--timeout 20000",
@@ -207,7 +221,7 @@ static enum rc read_seed(
 		if (rc != RC_NOT_FOUND || o->merge)
 			return rc;
 	}
-	if (access(c->config, R_OK) == 0)
+	if (c->config && access(c->config, R_OK) == 0)
 		return RC_OK;
 	return err_set(e, RC_NOT_FOUND,
 		"there is no configuration of OpenClaw: neither %s nor %s: say "
@@ -366,37 +380,53 @@ static enum rc gateway_token(struct js own, struct buf *out, struct err *e)
 	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
 }
 
+/* What is ours to say, as JSON; "" is nothing. */
+struct values {
+	struct buf include, workspace, token;
+};
+
+static enum rc values_find(struct values *v, const struct openclaw *c,
+	const struct configs *k, struct err *e)
+{
+	buf_add_json_str(&v->include, c->include);
+	if (c->workspace)
+		buf_add_json_str(&v->workspace, c->workspace);
+	if (buf_rc(&v->include) != RC_OK || buf_rc(&v->workspace) != RC_OK)
+		return err_nomem(e);
+	if (!wants_token(json_root(k->merged)))
+		return RC_OK;
+	return gateway_token(json_root(k->own), &v->token, e);
+}
+
+static const char *json_or_none(const struct buf *b)
+{
+	return b->n ? buf_str(b) : NULL;
+}
+
 /* What the file is to be: the merged one with what is ours. */
 static enum rc compose(const struct openclaw *c, const struct configs *k,
 	struct buf *out, struct err *e)
 {
-	struct buf include, workspace, token;
-	buf_init(&include, 64 * KIB);
-	buf_init(&workspace, 64 * KIB);
-	buf_init(&token, 64 * KIB);
-	buf_add_json_str(&include, c->include);
-	if (c->workspace)
-		buf_add_json_str(&workspace, c->workspace);
-	enum rc rc = RC_OK;
-	if (wants_token(json_root(k->merged)))
-		rc = gateway_token(json_root(k->own), &token, e);
+	struct values v;
+	buf_init(&v.include, 64 * KIB);
+	buf_init(&v.workspace, 64 * KIB);
+	buf_init(&v.token, 64 * KIB);
+	enum rc rc = values_find(&v, c, k, e);
 	const struct merge_edit edits[] = {
 		{ .path = "channels.matrix.$include",
-			.json = buf_str(&include) },
+			.json = json_or_none(&v.include) },
 		{ .path = "agents.defaults.workspace",
-			.json = workspace.n ? buf_str(&workspace) : NULL },
+			.json = json_or_none(&v.workspace) },
 		{ .path = "gateway.auth.token",
-			.json = token.n ? buf_str(&token) : NULL },
+			.json = json_or_none(&v.token) },
 	};
-	if (rc == RC_OK && (buf_rc(&include) || buf_rc(&workspace)))
-		rc = err_nomem(e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		merge_edit(json_root(k->merged), edits, ARRAY_LEN(edits), out);
-	if (rc == RC_OK && buf_rc(out) != RC_OK)
-		rc = err_nomem(e);
-	buf_free(&include);
-	buf_free(&workspace);
-	buf_wipe(&token);
+		rc = buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
+	}
+	buf_free(&v.include);
+	buf_free(&v.workspace);
+	buf_wipe(&v.token);
 	return rc;
 }
 
@@ -480,7 +510,9 @@ enum rc openclaw_new(
 		return err_nomem(e);
 	enum rc rc = find_state(c, e);
 	if (rc == RC_OK)
-		rc = find_rest(c, o, e);
+		rc = find_files(c, o, e);
+	if (rc == RC_OK)
+		rc = find_seed(c, o, e);
 	if (rc == RC_OK)
 		rc = read_seed(c, o, e);
 	if (rc == RC_OK)

@@ -104,15 +104,15 @@ bool openclaw_is_private(const char *url)
 	char host[256];
 	struct addrinfo *found = NULL;
 	const struct addrinfo want = { .ai_socktype = SOCK_STREAM };
-	bool private = false;
+	bool any = false;
 
 	if (text_starts(url, "http://"))
 		return true;
 	host_of(url, host, sizeof(host));
 	if (!*host || getaddrinfo(host, NULL, &want, &found) != 0)
 		return false;
-	for (const struct addrinfo *a = found; a && !private; a = a->ai_next)
-	private = is_private_address(a->ai_addr);
+	for (const struct addrinfo *a = found; a; a = a->ai_next)
+		any = any || is_private_address(a->ai_addr);
 	freeaddrinfo(found);
-	return private;
+	return any;
 }

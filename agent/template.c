@@ -223,11 +223,6 @@ bool template_is_json_name(const char *path)
 	return text_ends(path, ".json");
 }
 
-static void add_number(struct buf *out, int64_t v)
-{
-	buf_addf(out, "%" PRId64, v);
-}
-
 /* In JSON, in a string or not; elsewhere as it is. */
 static void add_text(struct buf *out, const char *s, bool json, bool in_string)
 {
@@ -260,35 +255,62 @@ static bool after(struct str s, bool in_string)
 	return in_string;
 }
 
+struct filling {
+	const struct template *t;
+	const struct handoff *h;
+	const char *homeserver;
+	struct buf *out;
+	bool in_string; /* of JSON */
+};
+
+static void add_field(struct filling *f, enum field field)
+{
+	const struct handoff *h = f->h;
+	const char *text = NULL;
+
+	switch (field) {
+	case ACCESS_TOKEN:
+		text = secret_bytes(&h->access_token);
+		break;
+	case USER_ID:
+		text = h->user_id;
+		break;
+	case DEVICE_ID:
+		text = h->device_id;
+		break;
+	case HOMESERVER:
+		text = f->homeserver;
+		break;
+	case GENERATION:
+		buf_addf(f->out, "%" PRId64, h->generation);
+		break;
+	case ISSUED_MS:
+		buf_addf(f->out, "%" PRId64, h->issued_ms);
+		break;
+	}
+	if (text)
+		add_text(f->out, text, f->t->json, f->in_string);
+}
+
 enum rc template_fill(const struct template *t, const struct handoff *h,
 	const char *homeserver, struct buf *out, struct err *e)
 {
-	const char *const texts[ARRAY_LEN(fields)] = {
-		[ACCESS_TOKEN] = secret_bytes(&h->access_token),
-		[USER_ID] = h->user_id,
-		[DEVICE_ID] = h->device_id,
-		[HOMESERVER] = homeserver,
+	struct filling f = {
+		.t = t, .h = h, .homeserver = homeserver, .out = out
 	};
 	struct str rest = { t->text, t->n };
-	bool in_string = false;
 	struct piece p;
 
 	while (next_piece(&rest, &p)) {
-		if (!p.is_placeholder) {
-			buf_addn(out, p.text.p, p.text.n);
-			in_string = after(p.text, in_string);
-		} else if (p.field == GENERATION) {
-			add_number(out, h->generation);
-		} else if (p.field == ISSUED_MS) {
-			add_number(out, h->issued_ms);
-		} else {
-			add_text(out, texts[p.field], t->json, in_string);
+		if (p.is_placeholder) {
+			add_field(&f, (enum field)p.field);
+			continue;
 		}
+		buf_addn(out, p.text.p, p.text.n);
+		f.in_string = after(p.text, f.in_string);
 	}
-	enum rc rc = buf_rc(out);
-	return rc == RC_OK ? RC_OK
-		: rc == RC_NOMEM
-		? err_nomem(e)
-		: err_set(e, rc, "the template becomes longer than %zu bytes",
-			  out->max);
+	if (buf_rc(out) == RC_TOO_LARGE)
+		return err_set(e, RC_TOO_LARGE,
+			"the template becomes longer than %zu bytes", out->max);
+	return buf_rc(out) == RC_OK ? RC_OK : err_nomem(e);
 }

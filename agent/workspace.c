@@ -103,35 +103,50 @@ static enum verdict judge(
 	return text_eq(have, copied) ? TAKE : LEAVE;
 }
 
+/* As digest_of(); what is no file of ours (a link, a directory, something huge)
+ * is RC_EXISTS. */
+static enum rc look_at(struct copying *c, int dirfd, const char *path,
+	const char *name, char ret[SHA256_HEX], struct err *e)
+{
+	enum rc rc = digest_of(c, dirfd, name, ret, e);
+	if (rc == RC_OK)
+		return rc;
+	err_wrap(e, rc, "%s", path);
+	return rc == RC_INVALID || rc == RC_TOO_LARGE ? RC_EXISTS : rc;
+}
+
+/* c->text is the file that is to be there. */
+static enum rc take(struct copying *c, const char *name, struct err *e)
+{
+	enum rc rc = file_replace_at(
+		c->to, name, buf_str(&c->text), c->text.n, 0644, -1, -1, e);
+	return rc == RC_OK ? rc : err_wrap(e, rc, "%s", c->to_path);
+}
+
 /* *changed when there is something new to remember. */
 static enum rc copy_one(
 	struct copying *c, size_t i, bool *changed, struct err *e)
 {
 	char want[SHA256_HEX], have[SHA256_HEX];
+	const char *name = names[i];
 
 	/* First where it goes, so that c->text is what comes. */
-	enum rc rc = digest_of(c, c->to, names[i], have, e);
-	if (rc == RC_INVALID || rc == RC_TOO_LARGE) /* nothing of ours */
-		return RC_OK;
-	if (rc != RC_OK)
-		return err_wrap(e, rc, "%s", c->to_path);
-	rc = digest_of(c, c->from, names[i], want, e);
-	if (rc == RC_INVALID || rc == RC_TOO_LARGE) {
-		say("%s: %s: not copied", c->from_path, e->text);
+	enum rc rc = look_at(c, c->to, c->to_path, name, have, e);
+	if (rc == RC_OK)
+		rc = look_at(c, c->from, c->from_path, name, want, e);
+	if (rc == RC_EXISTS) {
+		say("%s: not copied", e->text);
 		return RC_OK;
 	}
 	if (rc != RC_OK)
-		return err_wrap(e, rc, "%s", c->from_path);
+		return rc;
 	enum verdict verdict = judge(want, have, c->copied[i]);
 	if (verdict == TAKE)
-		rc = file_replace_at(c->to, names[i], buf_str(&c->text),
-			c->text.n, 0644, -1, -1, e);
-	if (rc != RC_OK)
-		return err_wrap(e, rc, "%s", c->to_path);
-	if (verdict != LEAVE && !text_eq(want, c->copied[i])) {
-		snprintf(c->copied[i], SHA256_HEX, "%s", want);
-		*changed = true;
-	}
+		rc = take(c, name, e);
+	if (rc != RC_OK || verdict == LEAVE || text_eq(want, c->copied[i]))
+		return rc;
+	snprintf(c->copied[i], SHA256_HEX, "%s", want);
+	*changed = true;
 	return RC_OK;
 }
 

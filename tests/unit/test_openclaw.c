@@ -618,8 +618,8 @@ static void test_commands(void **state)
 	} all[] = {
 		{ NULL, "'openclaw'" },
 		{ elsewhere, "'/opt/it'\\''s here/openclaw'" },
-		{ node, "'openclaw'" },
-		{ none, "'openclaw'" },
+		{ node, "openclaw" },
+		{ none, "openclaw" },
 	};
 	char want[256];
 	(void)state;
