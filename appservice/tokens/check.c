@@ -49,12 +49,10 @@ static bool read_file(
 	return text_eq(digest, row->token_sha256);
 }
 
-/* RC_OK: it is good; RC_REVOKED: it is dead; anything else says nothing. */
-static enum rc ask(struct app *app, const struct handoff *h)
+enum rc tokens_whoami(struct app *app, const struct handoff *h,
+	struct hs_whoami *ret, struct err *e)
 {
 	struct hs *hs = NULL;
-	struct hs_whoami me;
-	struct err e = { 0 };
 	enum rc rc = hs_new(
 		&(struct hs_options){
 			.url = config_text(&app->config, SET_HS_URL),
@@ -65,9 +63,9 @@ static enum rc ask(struct app *app, const struct handoff *h)
 			.timeout_ms = WHOAMI_MS,
 			.patience_ms = 1,
 		},
-		&hs, &e);
+		&hs, e);
 	if (rc == RC_OK)
-		rc = hs_whoami(hs, NULL, &me, &e);
+		rc = hs_whoami(hs, NULL, ret, e);
 	if (rc != RC_OK && tokens_is_dead(rc, hs))
 		rc = RC_REVOKED;
 	hs_free(hs);
@@ -105,7 +103,9 @@ static enum rc check(struct app *app, const struct store_agent *row, bool *lost,
 	struct err *e)
 {
 	struct handoff h = { 0 };
-	enum rc rc = read_file(app, row, &h) ? ask(app, &h) : RC_NOT_FOUND;
+	struct hs_whoami me;
+	enum rc rc = read_file(app, row, &h) ? tokens_whoami(app, &h, &me, NULL)
+					     : RC_NOT_FOUND;
 	handoff_fini(&h);
 	if (rc == RC_OK)
 		return record_seen(app, row, e);

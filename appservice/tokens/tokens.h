@@ -11,6 +11,7 @@
 
 #include "appservice/app.h"
 
+struct handoff;
 struct work;
 
 MUST_CHECK struct tokens *tokens_new(void);
@@ -65,6 +66,15 @@ MUST_CHECK enum rc tokens_rotate(
  * agent, each in its turn (check.c); one that it does not know gets a new one:
  * *lost. By the loop's thread, with its client's gate. */
 MUST_CHECK enum rc tokens_check_one(struct app *app, bool *lost, struct err *e);
+
+/* Asks the homeserver whose the token in a hand-off is. RC_REVOKED: it does not
+ * know it; any other failure says nothing of the token. */
+MUST_CHECK enum rc tokens_whoami(struct app *app, const struct handoff *h,
+	struct hs_whoami *ret, struct err *e);
+/* What is wrong with a whole file, in words: it is not what the store knows, or
+ * names another homeserver or device than these. NULL: nothing. */
+const char *tokens_wrong_with(const struct handoff *h,
+	const struct store_agent *row, const char *url, const char *device);
 
 /*
  * Compares each handed-off file with what the store knows of it: an agent

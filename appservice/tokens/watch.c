@@ -31,8 +31,8 @@ enum rc tokens_open_dir(
 #define SOON_MS 5000
 #define IN_TURN 64
 
-static const char *wrong_with(
-	struct app *app, const struct handoff *h, const struct store_agent *row)
+const char *tokens_wrong_with(const struct handoff *h,
+	const struct store_agent *row, const char *url, const char *device)
 {
 	char digest[SHA256_HEX];
 	sha256_hex(secret_bytes(&h->access_token), h->access_token.n, digest);
@@ -42,11 +42,9 @@ static const char *wrong_with(
 		return "its file has another generation";
 	if (!text_eq(digest, row->token_sha256))
 		return "its file has another token";
-	if (!text_eq(h->homeserver,
-		    config_text(&app->config, SET_HS_PUBLIC_URL)))
+	if (!text_eq(h->homeserver, url))
 		return "its file names another homeserver";
-	if (!text_eq(h->device_id,
-		    config_text(&app->config, SET_HANDOFF_DEVICE)))
+	if (!text_eq(h->device_id, device))
 		return "its file names another device";
 	return NULL;
 }
@@ -85,9 +83,12 @@ static enum rc check_file(struct app *app, const struct person *p,
 			LS("agent", p->user_id), LS("why", why.text));
 		return RC_OK;
 	}
-	const char *wrong = rc == RC_OK ? wrong_with(app, &h, row)
-		: rc == RC_NOT_FOUND    ? "its file is gone"
-					: why.text;
+	const char *wrong = rc == RC_OK
+		? tokens_wrong_with(&h, row,
+			  config_text(&app->config, SET_HS_PUBLIC_URL),
+			  config_text(&app->config, SET_HANDOFF_DEVICE))
+		: rc == RC_NOT_FOUND ? "its file is gone"
+				     : why.text;
 	handoff_fini(&h);
 	return wrong ? tokens_needs_login(app, p->user_id, wrong, e) : RC_OK;
 }
