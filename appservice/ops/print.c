@@ -1,123 +1,19 @@
 /*
- * The documents for people: tables whose columns are as wide as what is in
- * them, and a few words for what is no table.
+ * The documents for people: tables, and a few words for what is no table.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "appservice/ops/print_priv.h"
 #include "appservice/ops/verbs.h"
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/json.h"
-#include "base/limits.h"
 #include "base/str.h"
 
 #include "base/poison.h"
 
-#define MAX_COLUMNS 8
-
-struct table {
-	struct arena a;
-	size_t columns;
-	const char **cells; /* row by row, titles first */
-	size_t n, cap;
-};
-
-static void cell(struct table *t, const char *text)
-{
-	const char **at =
-		arena_push(&t->a, &t->cells, &t->n, &t->cap, sizeof(*t->cells));
-	if (at)
-		*at = text ? text : "";
-}
-
-static void cell_int(struct table *t, int64_t v)
-{
-	cell(t, arena_printf(&t->a, "%lld", (long long)v));
-}
-
-static void titles(struct table *t, size_t n, const char *const *names)
-{
-	t->columns = n;
-	for (size_t i = 0; i < n; i++)
-		cell(t, names[i]);
-}
-
-/* Columns of what a terminal shows, near enough: code points. */
-static int shown_width(const char *s)
-{
-	int n = 0;
-	for (; *s; s++)
-		n += ((unsigned char)*s & 0xc0) != 0x80;
-	return n;
-}
-
-static void print_table(struct table *t)
-{
-	int width[MAX_COLUMNS] = { 0 };
-	for (size_t i = 0; i < t->n; i++) {
-		int w = shown_width(t->cells[i]);
-		if (w > width[i % t->columns])
-			width[i % t->columns] = w;
-	}
-	for (size_t i = 0; i < t->n; i++) {
-		bool last = i % t->columns == t->columns - 1;
-		fputs(t->cells[i], stdout);
-		if (last)
-			putchar('\n');
-		else
-			printf("%*s",
-				width[i % t->columns] -
-					shown_width(t->cells[i]) + 2,
-				"");
-	}
-	arena_free(&t->a);
-	*t = (struct table){ 0 };
-}
-
-static const char *when(struct arena *a, struct js row, const char *key)
-{
-	int64_t ms = 0;
-	char text[25];
-	if (!js_get_i64(row, key, &ms) || ms == 0)
-		return "";
-	clock_format(ms, text);
-	return arena_printf(a, "%.10s %.8s", text, text + 11);
-}
-
-static int64_t number(struct js row, const char *key)
-{
-	int64_t v = 0;
-	return js_get_i64(row, key, &v) ? v : 0;
-}
-
-/* --- agents, rooms ---------------------------------------------------------- */
-
-static void print_agents(struct js doc)
-{
-	static const char *const names[] = { "AGENT", "NAME", "DEPARTMENT",
-		"TEAM", "STATE", "GENERATION", "SINCE (UTC)", "" };
-	struct table t = { 0 };
-	titles(&t, ARRAY_LEN(names), names);
-	for (size_t i = 0; i < js_len(doc); i++) {
-		struct js row = js_at(doc, i);
-		cell(&t, js_get_str(row, "user_id"));
-		cell(&t, js_get_str(row, "name"));
-		cell(&t, js_get_str(row, "department"));
-		cell(&t, js_get_str(row, "team"));
-		bool leaving = false;
-		js_get_bool(row, "leaving", &leaving);
-		cell(&t,
-			leaving ? arena_printf(&t.a, "%s, leaving",
-					  js_get_str(row, "state"))
-				: js_get_str(row, "state"));
-		cell_int(&t, number(row, "generation"));
-		cell(&t, when(&t.a, row, "since_ms"));
-		cell(&t, js_get_str(row, "error"));
-	}
-	print_table(&t);
-}
+/* --- rooms ------------------------------------------------------------------ */
 
 static bool is_whole(struct js room)
 {
@@ -125,7 +21,7 @@ static bool is_whole(struct js room)
 		js_len(js_get(room, "missing")) == 0 &&
 		js_len(js_get(room, "held")) == 0 &&
 		!js_get_str(room, "held_why") &&
-		number(room, "missing_since_ms") == 0;
+		doc_number(room, "missing_since_ms") == 0;
 }
 
 /* A direct room is shown by its two people. */
@@ -143,10 +39,10 @@ static void room_row(struct table *t, struct js room)
 {
 	static const char *const lists[] = { "declared", "joined", "invited",
 		"missing", "extra", "held" };
-	cell(t, room_title(&t->a, room));
+	table_cell(t, room_title(&t->a, room));
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		cell_int(t, (int64_t)js_len(js_get(room, lists[i])));
-	cell(t,
+		table_int(t, (int64_t)js_len(js_get(room, lists[i])));
+	table_cell(t,
 		js_get_str(room, "room_id") ? js_get_str(room, "room_id")
 					    : "(not made yet)");
 }
@@ -161,13 +57,13 @@ static void print_removal(struct arena *a, struct js room, struct js removal)
 	printf("held: %s in %s: ", who, room_title(a, room));
 	if (by)
 		printf("%s by %s at %s", ban ? "banned" : "removed", by,
-			when(a, removal, "at_ms"));
+			doc_when(a, removal, "at_ms"));
 	else if (ban)
-		printf("banned, seen at %s", when(a, removal, "at_ms"));
+		printf("banned, seen at %s", doc_when(a, removal, "at_ms"));
 	else
-		printf("not found there at %s", when(a, removal, "at_ms"));
+		printf("not found there at %s", doc_when(a, removal, "at_ms"));
 	printf("%s: `muster retry %s` asks it in again\n",
-		!ban && number(removal, "times") > 1 ? ", twice" : "", who);
+		!ban && doc_number(removal, "times") > 1 ? ", twice" : "", who);
 }
 
 /* What a table has no place for. */
@@ -180,11 +76,11 @@ static void print_room_words(struct js room)
 		print_removal(&a, room, js_at(removals, i));
 	if (why)
 		printf("trouble: %s: %s\n", room_title(&a, room), why);
-	if (number(room, "missing_since_ms") > 0)
+	if (doc_number(room, "missing_since_ms") > 0)
 		printf("missing: %s: not found since %s: when the next look "
 		       "does not find it either, it is made again\n",
 			room_title(&a, room),
-			when(&a, room, "missing_since_ms"));
+			doc_when(&a, room, "missing_since_ms"));
 	arena_free(&a);
 }
 
@@ -194,7 +90,7 @@ static void print_rooms(struct js doc)
 		"INVITED", "MISSING", "EXTRA", "HELD", "ROOM ID" };
 	struct table t = { 0 };
 	size_t direct = 0, whole = 0;
-	titles(&t, ARRAY_LEN(names), names);
+	table_titles(&t, ARRAY_LEN(names), names);
 	for (size_t i = 0; i < js_len(doc); i++) {
 		struct js room = js_at(doc, i);
 		bool is_direct = text_eq(js_get_str(room, "kind"), "direct");
@@ -203,7 +99,7 @@ static void print_rooms(struct js doc)
 		if (!is_direct || !is_whole(room))
 			room_row(&t, room);
 	}
-	print_table(&t);
+	table_print(&t);
 	printf("direct rooms: %zu, of which %zu are as declared%s\n", direct,
 		whole, direct > 0 ? " (--json lists them)" : "");
 	for (size_t i = 0; i < js_len(doc); i++)
@@ -217,7 +113,7 @@ static void print_plan(struct js doc)
 	static const char *const names[] = { "STEP", "WHO", "ROOM", "WHY" };
 	struct table t = { 0 };
 	struct js steps = js_get(doc, "steps");
-	const int64_t removals = number(doc, "removals");
+	const int64_t removals = doc_number(doc, "removals");
 	const bool with = js_has(doc, "summary");
 	if (with)
 		print_summary(js_get(doc, "summary"), removals);
@@ -232,19 +128,19 @@ static void print_plan(struct js doc)
 				: "nothing to do: everything is as declared");
 		return;
 	}
-	titles(&t, ARRAY_LEN(names), names);
+	table_titles(&t, ARRAY_LEN(names), names);
 	for (size_t i = 0; i < js_len(steps); i++) {
 		struct js st = js_at(steps, i);
 		const char *room = js_get_str(st, "room");
-		cell(&t, js_get_str(st, "kind"));
-		cell(&t,
+		table_cell(&t, js_get_str(st, "kind"));
+		table_cell(&t,
 			text_eq(room, js_get_str(st, "subject"))
 				? ""
 				: js_get_str(st, "subject"));
-		cell(&t, room);
-		cell(&t, js_get_str(st, "reason"));
+		table_cell(&t, room);
+		table_cell(&t, js_get_str(st, "reason"));
 	}
-	print_table(&t);
+	table_print(&t);
 	printf("%zu step%s\n", js_len(steps), js_len(steps) == 1 ? "" : "s");
 }
 
@@ -257,19 +153,19 @@ static void print_list(struct js doc, size_t n, const char *const *keys,
 		puts(nothing);
 		return;
 	}
-	titles(&t, n, names);
+	table_titles(&t, n, names);
 	for (size_t i = 0; i < js_len(doc); i++) {
 		struct js row = js_at(doc, i);
 		for (size_t k = 0; k < n; k++) {
 			if (text_ends(keys[k], "ms"))
-				cell(&t, when(&t.a, row, keys[k]));
+				table_cell(&t, doc_when(&t.a, row, keys[k]));
 			else if (js_type(js_get(row, keys[k])) == JS_INT)
-				cell_int(&t, number(row, keys[k]));
+				table_int(&t, doc_number(row, keys[k]));
 			else
-				cell(&t, js_get_str(row, keys[k]));
+				table_cell(&t, js_get_str(row, keys[k]));
 		}
 	}
-	print_table(&t);
+	table_print(&t);
 }
 
 static void print_journal(struct js doc)
@@ -283,32 +179,6 @@ static void print_journal(struct js doc)
 
 #define SHOWN_CHARACTERS 60
 
-/* The beginning of what a stranger wrote, with nothing in it that a terminal
- * would obey. */
-static const char *excerpt(struct arena *a, const char *text)
-{
-	size_t n = text ? strlen(text) : 0, i = 0, characters = 0;
-	struct buf out;
-	buf_init(&out, LIMIT_SMALL_BODY);
-	while (i < n && characters++ < SHOWN_CHARACTERS) {
-		uint32_t cp = 0;
-		size_t length = utf8_next(text + i, n - i, &cp);
-		bool plain = length && cp >= 0x20 && (cp < 0x7f || cp > 0x9f) &&
-			(cp < 0x202a || cp > 0x202e) &&
-			(cp < 0x2066 || cp > 0x2069);
-		if (plain)
-			buf_addn(&out, text + i, length);
-		else
-			buf_addc(&out, '?');
-		i += length ? length : 1;
-	}
-	if (i < n)
-		buf_add(&out, "\xe2\x80\xa6");
-	const char *shown = arena_strdup(a, buf_str(&out));
-	buf_free(&out);
-	return shown;
-}
-
 static void print_quarantine(struct js doc)
 {
 	static const char *const names[] = { "ID", "UTC", "TRANSACTION",
@@ -318,20 +188,24 @@ static void print_quarantine(struct js doc)
 		puts("nothing is in quarantine");
 		return;
 	}
-	titles(&t, ARRAY_LEN(names), names);
+	table_titles(&t, ARRAY_LEN(names), names);
 	for (size_t i = 0; i < js_len(doc); i++) {
 		struct js row = js_at(doc, i);
-		cell_int(&t, number(row, "id"));
-		cell(&t, when(&t.a, row, "received_ms"));
-		cell(&t, excerpt(&t.a, js_get_str(row, "txn_id")));
-		if (number(row, "index") < 0)
-			cell(&t, "all");
+		table_int(&t, doc_number(row, "id"));
+		table_cell(&t, doc_when(&t.a, row, "received_ms"));
+		table_cell(&t,
+			doc_excerpt(&t.a, js_get_str(row, "txn_id"),
+				SHOWN_CHARACTERS));
+		if (doc_number(row, "index") < 0)
+			table_cell(&t, "all");
 		else
-			cell_int(&t, number(row, "index"));
-		cell(&t, js_get_str(row, "reason"));
-		cell(&t, excerpt(&t.a, js_get_str(row, "bytes")));
+			table_int(&t, doc_number(row, "index"));
+		table_cell(&t, js_get_str(row, "reason"));
+		table_cell(&t,
+			doc_excerpt(&t.a, js_get_str(row, "bytes"),
+				SHOWN_CHARACTERS));
 	}
-	print_table(&t);
+	table_print(&t);
 }
 
 static void print_audit(struct js doc)
@@ -378,18 +252,18 @@ static void print_configuration(struct js doc)
 /* How far the direct rooms are, and how long it takes. */
 static void print_direct(struct js direct)
 {
-	const int64_t left = number(direct, "left_s");
-	const int64_t most = number(direct, "per_minute");
-	const int64_t rate = number(direct, "rate");
+	const int64_t left = doc_number(direct, "left_s");
+	const int64_t most = doc_number(direct, "per_minute");
+	const int64_t rate = doc_number(direct, "rate");
 	printf("direct rooms %s: %lld pairs declared, %lld of %lld rooms made",
 		js_get_str(direct, "mode"),
-		(long long)number(direct, "declared"),
-		(long long)number(direct, "made"),
-		(long long)number(direct, "wanted"));
-	if (number(direct, "later") > 0)
+		(long long)doc_number(direct, "declared"),
+		(long long)doc_number(direct, "made"),
+		(long long)doc_number(direct, "wanted"));
+	if (doc_number(direct, "later") > 0)
 		printf("; %lld to be made, %lld a minute, %lld:%02lld minutes "
 		       "left",
-			(long long)number(direct, "later"),
+			(long long)doc_number(direct, "later"),
 			(long long)(rate > 0 && rate < most ? rate : most),
 			(long long)(left / 60), (long long)(left % 60));
 	putchar('\n');
@@ -404,15 +278,16 @@ static void print_removals(struct js removals)
 	printf("held back    %s\n", js_get_str(removals, "why"));
 	for (size_t i = 0; i < n; i++)
 		printf("  %s\n", js_str(js_at(agents, i)));
-	if (number(removals, "waiting") > (int64_t)n)
+	if (doc_number(removals, "waiting") > (int64_t)n)
 		printf("  and %lld more\n",
-			(long long)(number(removals, "waiting") - (int64_t)n));
+			(long long)(doc_number(removals, "waiting") -
+				(int64_t)n));
 }
 
 static void print_revocations(struct js revocations)
 {
 	struct js agents = js_get(revocations, "agents");
-	const int64_t n = number(revocations, "pending");
+	const int64_t n = doc_number(revocations, "pending");
 	if (n == 0)
 		return;
 	printf("to be ended  the tokens of %lld agent%s\n", (long long)n,
@@ -428,7 +303,7 @@ static void print_rotations(struct js doc)
 	int64_t others = 0;
 	for (int st = ROTATION_WAITING; st < ROTATION_STATES; st++)
 		if (st != ROTATION_DONE)
-			others += number(rotations,
+			others += doc_number(rotations,
 				rotation_state_name((enum rotation_state)st));
 	if (others > 0)
 		print_counts("rotations", doc, "rotations");
@@ -446,15 +321,15 @@ static void print_status(struct js doc)
 	printf("homeserver   %s (%s) at %s; %lld requests, %lld of them "
 	       "writes\n",
 		js_get_str(hs, "server_name"), js_get_str(hs, "kind"),
-		js_get_str(hs, "url"), (long long)number(hs, "requests"),
-		(long long)number(hs, "writes"));
+		js_get_str(hs, "url"), (long long)doc_number(hs, "requests"),
+		(long long)doc_number(hs, "writes"));
 	print_configuration(js_get(doc, "configuration"));
 	print_counts("agents", doc, "agents");
 	printf("rooms        %lld and %lld direct rooms\n",
-		(long long)number(doc, "rooms"),
-		(long long)number(doc, "direct_rooms"));
-	int64_t unanswered = number(doc, "unanswered");
-	int64_t held = number(doc, "held");
+		(long long)doc_number(doc, "rooms"),
+		(long long)doc_number(doc, "direct_rooms"));
+	int64_t unanswered = doc_number(doc, "unanswered");
+	int64_t held = doc_number(doc, "held");
 	if (unanswered > 0 || held > 0)
 		printf("not our turn %lld invitations that humans have not "
 		       "answered, %lld members held out\n",
@@ -463,26 +338,26 @@ static void print_status(struct js doc)
 	print_removals(js_get(doc, "removals"));
 	print_revocations(js_get(doc, "revocations"));
 	print_rotations(doc);
-	if (number(doc, "troubles") > 0)
+	if (doc_number(doc, "troubles") > 0)
 		printf("troubles     %lld: `muster rooms` says which rooms "
 		       "cannot be kept as declared\n",
-			(long long)number(doc, "troubles"));
+			(long long)doc_number(doc, "troubles"));
 	print_counts("journal", doc, "journal");
 	struct js txn = js_get(doc, "transactions");
 	printf("transactions %lld, %lld of them repeated, %lld refused; %lld "
 	       "events, %lld applied, %lld quarantined\n",
-		(long long)number(txn, "seen"),
-		(long long)number(txn, "repeated"),
-		(long long)number(txn, "refused"),
-		(long long)number(txn, "events"),
-		(long long)number(txn, "applied"),
-		(long long)number(txn, "quarantined"));
+		(long long)doc_number(txn, "seen"),
+		(long long)doc_number(txn, "repeated"),
+		(long long)doc_number(txn, "refused"),
+		(long long)doc_number(txn, "events"),
+		(long long)doc_number(txn, "applied"),
+		(long long)doc_number(txn, "quarantined"));
 	printf("beside events %lld ephemeral, %lld to devices, %lld device "
 	       "lists, %lld key counts\n",
-		(long long)number(txn, "ephemeral"),
-		(long long)number(txn, "to_device"),
-		(long long)number(txn, "device_lists"),
-		(long long)number(txn, "key_counts"));
+		(long long)doc_number(txn, "ephemeral"),
+		(long long)doc_number(txn, "to_device"),
+		(long long)doc_number(txn, "device_lists"),
+		(long long)doc_number(txn, "key_counts"));
 	print_counts("quarantine", doc, "quarantine");
 }
 
@@ -503,24 +378,24 @@ static void print_config(struct js doc)
 		"VALUE" };
 	struct table t = { 0 };
 	struct js rows = js_get(doc, "settings");
-	titles(&t, ARRAY_LEN(names), names);
+	table_titles(&t, ARRAY_LEN(names), names);
 	for (size_t i = 0; i < js_len(rows); i++) {
 		struct js row = js_at(rows, i);
 		const char *print = js_get_str(row, "fingerprint");
 		const char *bad = js_get_str(row, "error");
 		const char *value = js_get_str(row, "value");
-		cell(&t, js_get_str(row, "path"));
-		cell(&t, js_get_str(row, "from"));
+		table_cell(&t, js_get_str(row, "path"));
+		table_cell(&t, js_get_str(row, "from"));
 		bool reloadable = false;
 		js_get_bool(row, "reloadable", &reloadable);
-		cell(&t, reloadable ? "yes" : "no");
-		cell(&t,
+		table_cell(&t, reloadable ? "yes" : "no");
+		table_cell(&t,
 			print ? arena_printf(&t.a, "(secret, %s)", print)
 				: bad   ? "(secret, cannot be read)"
 				: value ? value
 					: "-");
 	}
-	print_table(&t);
+	table_print(&t);
 }
 
 void print_view(const char *name, const char *text, size_t n)

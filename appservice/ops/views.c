@@ -70,10 +70,12 @@ static void write_agent(struct jb *b, const struct person *p,
 	jb_str(b, "acked_by", row->acked_by);
 	write_time(b, "token_seen_ms", row->token_seen_ms);
 	write_time(b, "revoke_ms", row->revoke_ms);
+	jb_str(b, "revoke_why", row->revoke_ms ? row->revoke_why : NULL);
 	jb_str(b, "rotation",
 		row->rotation.state == ROTATION_NONE
 			? NULL
 			: rotation_state_name(row->rotation.state));
+	write_time(b, "rotation_ms", row->rotation.state_ms);
 	jb_str(b, "rotation_why", row->rotation.why);
 	jb_str(b, "rotation_error", row->rotation.error);
 	jb_int(b, "rotate_every_ms", row->rotate_every_ms);

@@ -1,0 +1,100 @@
+/*
+ * For people: who has which token since when.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "appservice/ops/print_priv.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+#define BY_CHARACTERS 24
+#define YEAR_MS (INT64_C(300) * 24 * 3600 * 1000) /* nearly */
+
+/* --- agents ------------------------------------------------------------------ */
+
+/* "11-26 08:17", or the date of what is as old as a year. */
+static const char *when_short(struct arena *a, struct js row, const char *key)
+{
+	const int64_t ms = doc_number(row, key);
+	char text[25];
+	if (ms == 0)
+		return "";
+	clock_format(ms, text);
+	return clock_wall_ms() - ms > YEAR_MS
+		? arena_printf(a, "%.10s", text)
+		: arena_printf(a, "%.5s %.5s", text + 5, text + 11);
+}
+
+/* "logged_in, error" */
+static const char *state_of(struct arena *a, struct js row)
+{
+	const char *state = js_get_str(row, "state");
+	bool leaving = false;
+	js_get_bool(row, "leaving", &leaving);
+	const bool error =
+		js_get_str(row, "error") && !text_eq(state, "blocked");
+	return arena_printf(a, "%s%s%s", state, leaving ? ", leaving" : "",
+		error ? ", error" : "");
+}
+
+/* When, or which generation was the last to be. */
+static const char *acknowledged(struct arena *a, struct js row)
+{
+	const int64_t last = doc_number(row, "acked_generation");
+	if (last > 0 && last < doc_number(row, "generation"))
+		return arena_printf(a, "generation %lld", (long long)last);
+	return when_short(a, row, "acked_ms");
+}
+
+static bool is_done(const char *rotation)
+{
+	return !rotation || text_eq(rotation, "done");
+}
+
+/* What was asked for, and is not done. */
+static void print_wishes(struct js row)
+{
+	struct arena a = { 0 };
+	const char *who = js_get_str(row, "user_id");
+	const char *rotation = js_get_str(row, "rotation");
+	const char *why = js_get_str(row, "rotation_why");
+	const char *error = js_get_str(row, "rotation_error");
+	const char *end_why = js_get_str(row, "revoke_why");
+	if (doc_number(row, "revoke_ms") > 0)
+		printf("to be ended: the tokens of %s, since %s%s%s\n", who,
+			doc_when(&a, row, "revoke_ms"), end_why ? ": " : "",
+			end_why ? end_why : "");
+	if (!is_done(rotation))
+		printf("rotation: %s: %s since %s%s%s%s%s%s\n", who, rotation,
+			doc_when(&a, row, "rotation_ms"), why ? " (" : "",
+			why ? why : "", why ? ")" : "", error ? ": " : "",
+			error ? error : "");
+	arena_free(&a);
+}
+
+void print_agents(struct js doc)
+{
+	static const char *const names[] = { "AGENT", "NAME", "STATE", "GEN",
+		"WRITTEN UTC", "ACKNOWLEDGED", "BY", "" };
+	struct table t = { 0 };
+	table_titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(doc); i++) {
+		struct js row = js_at(doc, i);
+		table_cell(&t, js_get_str(row, "user_id"));
+		table_cell(&t, js_get_str(row, "name"));
+		table_cell(&t, state_of(&t.a, row));
+		table_int(&t, doc_number(row, "generation"));
+		table_cell(&t, when_short(&t.a, row, "written_ms"));
+		table_cell(&t, acknowledged(&t.a, row));
+		table_cell(&t,
+			doc_excerpt(&t.a, js_get_str(row, "acked_by"),
+				BY_CHARACTERS));
+		table_cell(&t, js_get_str(row, "error"));
+	}
+	table_print(&t);
+	for (size_t i = 0; i < js_len(doc); i++)
+		print_wishes(js_at(doc, i));
+}
