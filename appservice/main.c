@@ -34,6 +34,9 @@ const struct verb verbs[] = {
 		"what would be done now, or with other files; status 3 when "
 		"there is any",
 		0, verb_plan },
+	{ "doctor", "",
+		"what is wrong, and what mends it; status 3 when anything is",
+		0, verb_view },
 	{ "journal", "", "steps that wait, run, failed or are done", 0,
 		verb_view },
 	{ "quarantine", "[retry ID]",

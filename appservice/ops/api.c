@@ -24,9 +24,11 @@ static void get_view(struct http_call *c)
 		return;
 	}
 	buf_clear(&c->answer);
-	app_hold(c->server_arg);
+	if (!view->waits)
+		app_hold(c->server_arg);
 	enum rc rc = view->write(c->server_arg, &c->answer, &e);
-	app_let_go(c->server_arg);
+	if (!view->waits)
+		app_let_go(c->server_arg);
 	if (rc == RC_OK)
 		rc = buf_rc(&c->answer);
 	if (rc != RC_OK)

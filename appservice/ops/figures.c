@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "appservice/ops/doctor.h"
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
 #include "appservice/reconcile/reconcile.h"
@@ -71,11 +72,15 @@ static void count_direct(
 	f->direct_left_s = (f->direct_later * 60 + rate - 1) / rate;
 }
 
-static void count_tokens(const struct store_snapshot *now, struct figures *f)
+static void count_tokens(const struct app *app,
+	const struct store_snapshot *now, struct figures *f)
 {
+	const int64_t wait = config_int(&app->config, SET_HANDOFF_WAIT);
+	const int64_t at = clock_wall_ms();
 	for (size_t i = 0; i < now->n_agents; i++) {
 		const struct store_agent *row = &now->agents[i];
 		f->rotations[row->rotation.state]++;
+		f->late += ack_is_late(row, wait, at);
 		if (!row->revoke_ms)
 			continue;
 		f->revoking++;
@@ -98,7 +103,7 @@ static enum rc count_plan(struct app *app, const struct store_snapshot *now,
 	f->removals = (int64_t)plan.removals;
 	f->removals_of = (int64_t)plan.removals_of;
 	name_leavers(app, now, f);
-	count_tokens(now, f);
+	count_tokens(app, now, f);
 	count_direct(app, &plan, f);
 	f->direct_mode[reconcile_direct_mode(app)] = 1;
 	return RC_OK;
@@ -184,6 +189,9 @@ static const struct metric {
 		"Rooms that cannot be kept as declared.", AT(troubles) },
 	{ "muster_revocations_pending", "", "gauge",
 		"Agents whose tokens are to be ended.", AT(revoking) },
+	{ "muster_acknowledgements_late", "", "gauge",
+		"Agents who have not acknowledged their token in time.",
+		AT(late) },
 	{ "muster_removals_waiting", "", "gauge",
 		"Agents not declared any more, until somebody lets them go.",
 		AT(removals) },

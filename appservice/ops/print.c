@@ -296,6 +296,15 @@ static void print_revocations(struct js revocations)
 		printf("  %s\n", js_str(js_at(agents, i)));
 }
 
+static void print_late(struct js acknowledgements)
+{
+	const int64_t n = doc_number(acknowledgements, "late");
+	if (n > 0)
+		printf("late         %lld agent%s not acknowledged in time: "
+		       "`muster doctor` names them\n",
+			(long long)n, n == 1 ? " has" : "s have");
+}
+
 /* Unless all that were asked for are done. */
 static void print_rotations(struct js doc)
 {
@@ -337,6 +346,7 @@ static void print_status(struct js doc)
 	print_direct(js_get(doc, "direct"));
 	print_removals(js_get(doc, "removals"));
 	print_revocations(js_get(doc, "revocations"));
+	print_late(js_get(doc, "acknowledgements"));
 	print_rotations(doc);
 	if (doc_number(doc, "troubles") > 0)
 		printf("troubles     %lld: `muster rooms` says which rooms "
@@ -407,6 +417,7 @@ void print_view(const char *name, const char *text, size_t n)
 		{ "agents", print_agents },
 		{ "rooms", print_rooms },
 		{ "plan", print_plan },
+		{ "doctor", print_doctor },
 		{ "journal", print_journal },
 		{ "quarantine", print_quarantine },
 		{ "audit", print_audit },

@@ -1,5 +1,5 @@
 /*
- * For people: who has which token since when.
+ * For people: who has which token since when, and what is wrong.
  */
 #include <stdio.h>
 #include <string.h>
@@ -97,4 +97,58 @@ void print_agents(struct js doc)
 	table_print(&t);
 	for (size_t i = 0; i < js_len(doc); i++)
 		print_wishes(js_at(doc, i));
+}
+
+/* --- doctor ------------------------------------------------------------------- */
+
+static bool is_said_before(const struct table *t, const char *why)
+{
+	for (size_t i = 1; i < t->n; i += 2)
+		if (text_eq(t->cells[i], why))
+			return true;
+	return false;
+}
+
+/* Each reason once: a thousand agents may share one. */
+static void print_reasons(struct js findings)
+{
+	struct table t = { 0 };
+	static const char *const names[] = { "CHECK", "WHY IT MATTERS" };
+	putchar('\n');
+	table_titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < js_len(findings); i++) {
+		const char *why = js_get_str(js_at(findings, i), "why");
+		if (is_said_before(&t, why))
+			continue;
+		table_cell(&t, js_get_str(js_at(findings, i), "check"));
+		table_cell(&t, why);
+	}
+	table_print(&t);
+}
+
+void print_doctor(struct js doc)
+{
+	static const char *const keys[] = { "check", "subject", "what", "fix" };
+	static const char *const names[] = { "CHECK", "WHO", "WHAT",
+		"WHAT MENDS IT" };
+	struct js findings = js_get(doc, "findings");
+	const size_t n = js_len(findings);
+	struct table t = { 0 };
+	bool service = false;
+	js_get_bool(doc, "service", &service);
+	if (!service)
+		puts("no service runs: the files and the store were looked "
+		     "at");
+	if (n == 0) {
+		printf("nothing is wrong, in %lld looks\n",
+			(long long)doc_number(doc, "checked"));
+		return;
+	}
+	table_titles(&t, ARRAY_LEN(names), names);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+			table_cell(&t, js_get_str(js_at(findings, i), keys[k]));
+	table_print(&t);
+	print_reasons(findings);
+	printf("\n%zu finding%s\n", n, n == 1 ? "" : "s");
 }

@@ -33,5 +33,6 @@ const char *doc_excerpt(struct arena *a, const char *text, size_t most);
 
 /* print_agents.c */
 void print_agents(struct js doc);
+void print_doctor(struct js doc);
 
 #endif

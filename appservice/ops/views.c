@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "appservice/ops/doctor.h"
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
 #include "appservice/reconcile/plan.h"
@@ -19,13 +20,14 @@
 #define LIST_LIMIT 1000 /* rows of the journal and of the audit log */
 
 const struct view views[] = {
-	{ "status", view_status },
-	{ "agents", view_agents },
-	{ "rooms", view_rooms },
-	{ "plan", view_plan },
-	{ "journal", view_journal },
-	{ "quarantine", view_quarantine },
-	{ "audit", view_audit },
+	{ "status", view_status, false },
+	{ "agents", view_agents, false },
+	{ "rooms", view_rooms, false },
+	{ "plan", view_plan, false },
+	{ "doctor", view_doctor, true },
+	{ "journal", view_journal, false },
+	{ "quarantine", view_quarantine, false },
+	{ "audit", view_audit, false },
 };
 const size_t n_views = ARRAY_LEN(views);
 
@@ -320,6 +322,9 @@ static void write_tokens(struct jb *b, const struct figures *f)
 	for (size_t i = 0; i < f->n_revoked; i++)
 		jb_str(b, NULL, f->revoked[i]);
 	jb_end_arr(b);
+	jb_end_obj(b);
+	jb_obj(b, "acknowledgements");
+	jb_int(b, "late", f->late);
 	jb_end_obj(b);
 	jb_obj(b, "rotations");
 	for (int st = ROTATION_WAITING; st < ROTATION_STATES; st++)

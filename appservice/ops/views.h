@@ -38,6 +38,7 @@ bool view_ready(struct app *app, struct buf *why_not);
 struct view {
 	const char *name;
 	enum rc (*write)(struct app *app, struct buf *out, struct err *e);
+	bool waits; /* may have to wait: holds the fleet itself, for a moment */
 };
 extern const struct view views[];
 extern const size_t n_views;
