@@ -147,8 +147,10 @@ static enum rc not_too_late(
 {
 	const int64_t wait = config_int(&w->app->config, SET_HANDOFF_WAIT);
 	const struct store_rotation *r = &row->rotation;
+	/* Once a login has begun there may be no old token any more. */
 	if (!is_rotation(row) || !r->answering ||
-		row->state == AGENT_REGISTERED)
+		(row->state != AGENT_HANDED_OFF &&
+			row->state != AGENT_ACKNOWLEDGED))
 		return RC_OK;
 	const int64_t waited =
 		tokens_asked_ms(w->app->tokens, row->user_id, r->generation);
@@ -232,6 +234,15 @@ static enum rc begin_generation(struct work *w, int dirfd,
 		    : log_in(w, dirfd, row, next, e);
 }
 
+/* A rotation's new token, too, which got there before we were killed: its agent
+ * may go on with it already. */
+static bool may_stay(const struct store_agent *row, const struct handoff *old)
+{
+	return !is_rotation(row) ||
+		(row->state == AGENT_LOGGED_IN &&
+			old->generation == row->generation);
+}
+
 /* What lies there is taken over where it is as it should be. */
 static enum rc log_in_or_take(struct work *w, int fd,
 	const struct store_agent *row, const struct handoff *old, bool there,
@@ -239,7 +250,7 @@ static enum rc log_in_or_take(struct work *w, int fd,
 {
 	bool good = false;
 	int64_t newest = row->generation;
-	enum rc rc = there && !is_rotation(row)
+	enum rc rc = there && may_stay(row, old)
 		? token_is_good(w, old, &good, e)
 		: RC_OK;
 	if (rc != RC_OK)

@@ -252,6 +252,43 @@ def test_a_service_that_was_killed_asks_again(running):
     assert len(logins(hs)) == 1
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_a_service_that_was_killed_after_the_login(running, written):
+    """Its file is there already, but nothing of it was written down: its agent
+    may go on with it, and keeps it. Or it is not there, and the token is
+    lost."""
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    begin(muster, AGENT)
+    request(muster)
+    before = muster.handoff(AGENT)
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    after = muster.wait_handoff(AGENT, generation=2)
+    wait_rotation(muster, "issued")
+    muster.kill()
+    with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
+        db.execute("UPDATE agent SET state = 'logged_in' WHERE user_id = ?",
+                   [full(AGENT)])
+        db.execute("DELETE FROM handoff WHERE user_id = ? AND generation = 2",
+                   [full(AGENT)])
+        db.execute("UPDATE rotation SET state = 'clear' WHERE user_id = ?",
+                   [full(AGENT)])
+        db.commit()
+    if not written:
+        with open(os.path.join(muster.runtime_dir(AGENT), "matrix.json"), "w",
+                  encoding="utf-8") as f:
+            json.dump(before, f)
+    muster.start()
+    wait_rotation(muster, "issued")
+    got = muster.handoff(AGENT)
+    assert len(logins(hs)) == (1 if written else 2)
+    assert got["generation"] == (2 if written else 3)
+    assert (got == after) is written
+    assert got["access_token"] in hs.tokens_of(AGENT)
+    muster.answer_as_agent(AGENT)
+    wait_rotation(muster, "done")
+
+
 def test_a_login_that_fails_is_done_again_however_late(running):
     muster, hs = running
     acknowledge(muster, AGENT)
