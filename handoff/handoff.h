@@ -117,6 +117,9 @@ MUST_CHECK enum rc handoff_revoke(const char *path,
 MUST_CHECK enum rc handoff_settle(
 	int dirfd, int64_t uid, int64_t gid, struct err *e);
 
+/* Whether nobody but its owner can read the file. */
+bool handoff_is_private(int dirfd);
+
 /*
  * Removes the agent's file from the directories that it has under other
  * departments, where it was before it moved: the token in it is dead, or should

@@ -82,6 +82,14 @@ static uint32_t inspect_file(const struct stat *st, int64_t uid, int64_t gid)
 		when(st->st_nlink > 1, HANDOFF_FILE_LINKED);
 }
 
+bool handoff_is_private(int dirfd)
+{
+	struct stat st;
+	return fstatat(dirfd, HANDOFF_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		(inspect_file(&st, -1, -1) &
+			when(true, HANDOFF_FILE_VISIBLE)) == 0;
+}
+
 static enum rc inspect(int root, int dirfd, int64_t uid, int64_t gid,
 	uint32_t *ret, struct err *e)
 {

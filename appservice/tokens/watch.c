@@ -66,6 +66,22 @@ enum rc tokens_needs_login(
 	return rc;
 }
 
+/* What a writer that was killed left beside a good file, and a mode by which
+ * others can read it. */
+static void tidy(struct app *app, const struct store_agent *row, int fd)
+{
+	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
+	struct err e = { 0 };
+	(void)!handoff_clean(fd, row->generation, NULL);
+	if (handoff_is_private(fd))
+		return;
+	enum rc rc = handoff_settle(fd, owner->uid, owner->gid, &e);
+	log_warn("an agent's hand-off could be read by others, who may have "
+		 "its token: rotate it",
+		LS("agent", row->user_id),
+		LS("now", rc == RC_OK ? "it is private again" : e.text));
+}
+
 static enum rc check_file(struct app *app, const struct person *p,
 	const struct store_agent *row, struct err *e)
 {
@@ -75,6 +91,8 @@ static enum rc check_file(struct app *app, const struct person *p,
 	enum rc rc = tokens_open_dir(app, p->user_id, &fd, &why);
 	if (rc == RC_OK)
 		rc = handoff_read(fd, &h, &why);
+	if (rc == RC_OK)
+		tidy(app, row, fd);
 	if (fd >= 0)
 		close(fd);
 	/* What is not known may be good, and a login might end it. */

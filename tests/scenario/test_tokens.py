@@ -5,6 +5,8 @@ the end."""
 import json
 import os
 import shutil
+import stat
+import time
 
 import pytest
 
@@ -146,6 +148,37 @@ def test_a_directory_in_the_place_of_the_file(stopped):
     small.wait_settled(muster, hs)
     assert len(hs.writes("POST", "/login$")) == 1
     small.assert_as_declared(hs, muster)
+
+
+def test_a_file_that_others_can_read(stopped):
+    """It is private again at the next look, and what to do is said."""
+    muster, hs = stopped
+    before, path = muster.handoff(AGENT), file_of(muster)
+    os.chmod(path, 0o644)
+    muster.start()
+    wait_said(muster, "could be read by others")
+    small.wait_settled(muster, hs)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert muster.handoff(AGENT) == before
+    assert hs.writes() == []
+
+
+def test_halves_of_a_killed_writer(stopped):
+    """They go after a minute; nobody knows before whether it still writes."""
+    muster, hs = stopped
+    folder = muster.runtime_dir(AGENT)
+    old = os.path.join(folder, ".matrix.json.00000000deadbeef")
+    new = os.path.join(folder, ".matrix.json.0123456789abcdef")
+    for half in (old, new):
+        with open(half, "w", encoding="utf-8") as f:
+            f.write("{")
+        os.chmod(half, 0o600)
+    os.utime(old, (time.time() - 62, time.time() - 62))
+    muster.start()
+    wait_until(lambda: not os.path.exists(old), 20, "the half is swept")
+    small.wait_settled(muster, hs)
+    assert os.path.exists(new)
+    small.assert_as_declared(hs, muster, crashed=True)
 
 
 AS_ROOT = pytest.mark.skipif(

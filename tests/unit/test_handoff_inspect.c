@@ -46,11 +46,13 @@ static void a_mode_that_shows_it(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(shown); i++) {
 		assert_int_equal(fchmodat(s->fd, HANDOFF_FILE, shown[i], 0), 0);
 		assert_found(s, HANDOFF_FILE_VISIBLE);
+		assert_false(handoff_is_private(s->fd));
 	}
 	assert_int_equal(fchmodat(s->fd, HANDOFF_FILE, 0200, 0), 0);
 	assert_found(s, HANDOFF_FILE_UNREADABLE);
 	assert_int_equal(fchmodat(s->fd, HANDOFF_FILE, 0400, 0), 0);
 	assert_int_equal(found(s, -1, -1), 0);
+	assert_true(handoff_is_private(s->fd));
 }
 
 static void a_second_name(void **state)
