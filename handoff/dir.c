@@ -209,24 +209,21 @@ struct parts {
 	const char *root, *department, *localpart;
 };
 
-static enum rc split(const char *path, struct parts *p, struct err *e)
+/* Ends the copy at its last two slashes; false: there are none. */
+static bool split(struct parts *p)
 {
-	p->copy = strdup(path);
-	if (!p->copy)
-		return err_nomem(e);
 	char *last = strrchr(p->copy, '/');
-	if (last)
-		*last = '\0';
-	char *middle = last ? strrchr(p->copy, '/') : NULL;
+	if (!last)
+		return false;
+	*last = '\0';
+	char *middle = strrchr(p->copy, '/');
 	if (!middle)
-		return err_set(e, RC_INVALID,
-			"\"%s\" is no ROOT/DEPARTMENT/AGENT", path);
+		return false;
 	*middle = '\0';
 	p->root = middle == p->copy ? "/" : p->copy;
 	p->department = middle + 1;
 	p->localpart = last + 1;
-	enum rc rc = handoff_name_ok("the department", p->department, e);
-	return rc == RC_OK ? handoff_name_ok("the agent", p->localpart, e) : rc;
+	return true;
 }
 
 static enum rc find_below(
@@ -261,15 +258,29 @@ static enum rc find_once(
 	return rc;
 }
 
+static enum rc find(
+	const struct parts *p, int *ret_root, int *ret_fd, struct err *e)
+{
+	enum rc rc = handoff_name_ok("the department", p->department, e);
+	if (rc == RC_OK)
+		rc = handoff_name_ok("the agent", p->localpart, e);
+	if (rc == RC_OK)
+		rc = find_once(p, ret_root, ret_fd, e);
+	if (rc == RC_STALE)
+		rc = find_once(p, ret_root, ret_fd, e);
+	return rc;
+}
+
 enum rc handoff_find(
 	const char *path, int *ret_root, int *ret_fd, struct err *e)
 {
-	struct parts p = { 0 };
-	enum rc rc = split(path, &p, e);
-	if (rc == RC_OK)
-		rc = find_once(&p, ret_root, ret_fd, e);
-	if (rc == RC_STALE)
-		rc = find_once(&p, ret_root, ret_fd, e);
+	struct parts p = { .copy = strdup(path) };
+	if (!p.copy)
+		return err_nomem(e);
+	enum rc rc = split(&p)
+		? find(&p, ret_root, ret_fd, e)
+		: err_set(e, RC_INVALID, "\"%s\" is no ROOT/DEPARTMENT/AGENT",
+			  path);
 	free(p.copy);
 	return rc;
 }
