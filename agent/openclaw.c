@@ -154,34 +154,46 @@ static void add_quoted(struct buf *out, const char *word)
 	buf_addc(out, '\'');
 }
 
-/* OpenClaw's own call for it; the program itself, where that is OpenClaw. */
-static char *channel_call(
-	const struct options *o, const char *before, const char *method)
+/* OpenClaw's own call; by the program itself, where that is OpenClaw. */
+static void add_call(
+	struct buf *out, const struct options *o, const char *method)
 {
-	struct buf text;
 	const char *program = o->program ? o->program[0] : NULL;
 
-	buf_init(&text, 64 * KIB);
-	buf_add(&text, before);
 	if (program && text_eq(last_part(program), "openclaw"))
-		add_quoted(&text, program);
+		add_quoted(out, program);
 	else
-		buf_add(&text, "openclaw");
-	buf_addf(&text,
+		buf_add(out, "openclaw");
+	buf_addf(out,
 		" gateway call channels.%s --params '{\"channel\":\"matrix\"}' "
 		"--timeout 20000",
 		method);
+}
+
+/* It stops listening at once, and says that it has stopped only when every
+ * answer that it was at is given: with a token that is dead by then, the answer
+ * would be lost. */
+static char *pause_command(const struct options *o)
+{
+	struct buf text;
+	buf_init(&text, 64 * KIB);
+	buf_add(&text, "while said=$(");
+	add_call(&text, o, "stop");
+	buf_add(&text,
+		"); do case $said in *'\"stopped\": true'*) exit 0 ;; esac; "
+		"sleep 1; done; exit 1");
 	return buf_take(&text);
 }
 
 /* It sees a new include within half a second; started before that, the channel
  * would go on with the token that is dead, and lose what was sent since. */
-static enum rc find_calls(
-	struct openclaw *c, const struct options *o, struct err *e)
+static char *resume_command(const struct options *o)
 {
-	c->pause = channel_call(o, "", "stop");
-	c->resume = channel_call(o, "sleep 1; ", "start");
-	return c->pause && c->resume ? RC_OK : err_nomem(e);
+	struct buf text;
+	buf_init(&text, 64 * KIB);
+	buf_add(&text, "sleep 1; ");
+	add_call(&text, o, "start");
+	return buf_take(&text);
 }
 
 /* --- configurations --------------------------------------------------- */
@@ -519,8 +531,11 @@ enum rc openclaw_new(
 		rc = make_directories(c, e);
 	if (rc == RC_OK)
 		rc = find_roots(c, e);
-	if (rc == RC_OK)
-		rc = find_calls(c, o, e);
+	if (rc == RC_OK) {
+		c->pause = pause_command(o);
+		c->resume = resume_command(o);
+		rc = c->pause && c->resume ? RC_OK : err_nomem(e);
+	}
 	if (rc == RC_OK)
 		*ret = c;
 	else

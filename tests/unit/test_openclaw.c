@@ -621,14 +621,16 @@ static void test_commands(void **state)
 		{ node, "openclaw" },
 		{ none, "openclaw" },
 	};
-	char want[256];
+	char want[512];
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		o.program = all[i].program ? all[i].program : o.program;
 		struct openclaw *c = made(&o);
 		snprintf(want, sizeof(want),
-			"%s gateway call channels.stop --params "
-			"'{\"channel\":\"matrix\"}' --timeout 20000",
+			"while said=$(%s gateway call channels.stop --params "
+			"'{\"channel\":\"matrix\"}' --timeout 20000); do case "
+			"$said in *'\"stopped\": true'*) exit 0 ;; esac; sleep "
+			"1; done; exit 1",
 			all[i].word);
 		assert_string_equal(openclaw_pause(c), want);
 		snprintf(want, sizeof(want),
@@ -638,6 +640,45 @@ static void test_commands(void **state)
 		assert_string_equal(openclaw_resume(c), want);
 		openclaw_free(c);
 	}
+}
+
+/* Writes an `openclaw` that is asked three times, and the last time says so. */
+static void put_cli(const char *last)
+{
+	char text[1024];
+	snprintf(text, sizeof(text),
+		"#!/bin/sh\necho \"$*\" >>'%s'\n"
+		"[ \"$(wc -l <'%s')\" -ge 3 ] && { echo '%s'; exit $?; }\n"
+		"echo '  \"stopped\": false'\n",
+		in_folder("asked"), in_folder("asked"), last);
+	put_file("bin/openclaw", text);
+	assert_int_equal(chmod(in_folder("bin/openclaw"), 0755), 0);
+}
+
+/* The pause is over when OpenClaw says that it has stopped, and not before. */
+static void test_pause_waits(void **state)
+{
+	struct options o = in_work();
+	static char program[1024];
+	static char *argv[] = { program, NULL };
+	(void)state;
+	snprintf(program, sizeof(program), "%s", in_folder("bin/openclaw"));
+	o.program = argv;
+	struct openclaw *c = made(&o);
+	put_cli("  \"stopped\": true");
+	assert_int_equal(system(openclaw_pause(c)), 0);
+	assert_string_equal(file_text("asked"),
+		"gateway call channels.stop --params "
+		"{\"channel\":\"matrix\"} --timeout 20000\n"
+		"gateway call channels.stop --params "
+		"{\"channel\":\"matrix\"} --timeout 20000\n"
+		"gateway call channels.stop --params "
+		"{\"channel\":\"matrix\"} --timeout 20000\n");
+	/* One that cannot be reached is not paused. */
+	put_file("bin/openclaw", "#!/bin/sh\nexit 1\n");
+	assert_int_equal(chmod(in_folder("bin/openclaw"), 0755), 0);
+	assert_int_not_equal(system(openclaw_pause(c)), 0);
+	openclaw_free(c);
 }
 
 static void test_what_overrules(void **state)
@@ -710,6 +751,7 @@ int main(void)
 		IN_FOLDER(test_places),
 		IN_FOLDER(test_workspace_is_copied),
 		IN_FOLDER(test_commands),
+		IN_FOLDER(test_pause_waits),
 		IN_FOLDER(test_what_overrules),
 		IN_FOLDER(test_reference_fleet),
 	};
