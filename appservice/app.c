@@ -251,6 +251,13 @@ const char *app_base_path(const struct app *app)
 	return path && !text_eq(path, "/") ? path : "";
 }
 
+/* On a network file system the store may be another service's by now. */
+static bool may_send(void *arg)
+{
+	const struct app *app = arg;
+	return !app->store || store_may_act(app->store, NULL) == RC_OK;
+}
+
 static enum rc client(struct app *app, const struct secret *token,
 	struct hs **ret, struct err *e)
 {
@@ -260,6 +267,8 @@ static enum rc client(struct app *app, const struct secret *token,
 		.token = token,
 		.gate = app->gate,
 		.stop = &app_abort,
+		.may_send = may_send,
+		.arg = app,
 	};
 	return hs_new(&o, ret, e);
 }
@@ -387,10 +396,22 @@ enum rc app_take_registration(struct app *app, struct registration *next,
 	return rc;
 }
 
-enum rc app_open_store(struct app *app, struct err *e)
+static enum store_place store_place(const struct config *c)
 {
-	enum rc rc = store_open(
-		config_text(&app->config, SET_STORE_PATH), &app->store, e);
+	const char *network = config_text(c, SET_STORE_NETWORK);
+	return text_eq(network, "true")     ? STORE_NETWORK
+		: text_eq(network, "false") ? STORE_LOCAL
+					    : STORE_AUTO;
+}
+
+enum rc app_open_store(
+	struct app *app, const struct store_options *o, struct err *e)
+{
+	struct store_options options = *o;
+	options.place = store_place(&app->config);
+	options.takeover_ms = config_int(&app->config, SET_STORE_TAKEOVER);
+	enum rc rc = store_open_with(config_text(&app->config, SET_STORE_PATH),
+		&options, &app->store, e);
 	return rc == RC_OK ? app_declare(app, &app->fleet, e) : rc;
 }
 

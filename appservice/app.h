@@ -26,6 +26,7 @@ struct tokens;
 struct wanted;
 struct reconcile;
 struct reload;
+struct standby;
 
 struct app {
 	pthread_rwlock_t lock; /* of the next three, and what is in them */
@@ -38,6 +39,7 @@ struct app {
 	struct wanted *wanted;
 	struct reconcile *reconcile;
 	struct reload *reload;
+	struct standby *standby; /* while it waits for the store */
 	/* The configuration of the start, once there is a later one, which has
 	 * from it what holds until the end. */
 	struct config first;
@@ -160,8 +162,10 @@ MUST_CHECK enum rc app_take_registration(struct app *app,
 /* The note in the store of which kind the homeserver is. */
 #define NOTE_HS_KIND "hs_kind"
 
-/* Opens the store and declares the fleet in it. */
-MUST_CHECK enum rc app_open_store(struct app *app, struct err *e);
+/* Opens the store, as `o` says what to do when somebody else has it, and
+ * declares the fleet in it. */
+MUST_CHECK enum rc app_open_store(
+	struct app *app, const struct store_options *o, struct err *e);
 /* Declares a fleet, which is to be the service's, in the store. */
 MUST_CHECK enum rc app_declare(
 	struct app *app, const struct fleet *fleet, struct err *e);

@@ -23,6 +23,7 @@
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/wanted.h"
 #include "appservice/reload.h"
+#include "appservice/standby.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -182,7 +183,7 @@ static enum rc start(struct service *s, struct err *e)
 	if (rc == RC_OK)
 		rc = app_check_runtime(app, e);
 	if (rc == RC_OK)
-		rc = app_open_store(app, e);
+		rc = standby_open_store(app, e);
 	if (rc == RC_OK)
 		rc = reconcile_new(app, &app->reconcile, e);
 	if (rc == RC_OK)

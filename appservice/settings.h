@@ -114,6 +114,13 @@ enum setting_reload { RELOAD_NO, RELOAD_YES };
 		"between whoami calls that check one agent's token")           \
 	X(STORE_PATH, "store.path", PATH, "muster.db", NULL, RELOAD_NO,        \
 		"the database")                                                \
+	X(STORE_NETWORK, "store.network", WORD, "auto", "auto|true|false",     \
+		RELOAD_NO,                                                     \
+		"it is on a network file system; auto: as that says")          \
+	X(STORE_TAKEOVER, "store.takeover", DURATION, "60s", "3s..10m",        \
+		RELOAD_NO,                                                     \
+		"on a network: how long who has it is silent, then the next "  \
+		"one takes over")                                              \
 	X(CONCURRENCY, "reconcile.concurrency", INT, "8", "1..64", RELOAD_NO,  \
 		"requests in flight at once")                                  \
 	X(INTERVAL, "reconcile.interval", DURATION, "5m", "1s..24h",           \

@@ -78,6 +78,8 @@ enum rc hs_new(const struct hs_options *o, struct hs **ret, struct err *e)
 		return err_nomem(e);
 
 	hs->stop = o->stop;
+	hs->may_send = o->may_send;
+	hs->arg = o->arg;
 	hs->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
 	hs->spend_max_ms = o->patience_ms > 0 ? o->patience_ms : SPEND_MAX_MS;
 	hs->pause_max_ms = hs->spend_max_ms < PAUSE_MAX_MS ? hs->spend_max_ms
@@ -179,6 +181,15 @@ static enum rc build_url(
 	return RC_OK;
 }
 
+/* The last thing before a request goes out. */
+static enum rc may_send(struct hs *hs, struct err *e)
+{
+	if (hs->may_send == NULL || hs->may_send(hs->arg))
+		return RC_OK;
+	return err_set(e, RC_STOPPING,
+		"%s: not sent: another service may act by now", hs->where);
+}
+
 /* Waits until the gate is open, if that is soon enough. */
 static enum rc wait_open(struct hs *hs, int64_t *spent, struct err *e)
 {
@@ -188,7 +199,7 @@ static enum rc wait_open(struct hs *hs, int64_t *spent, struct err *e)
 				hs->where);
 		int64_t left = hs_gate_closed_ms(hs->gate);
 		if (left == 0)
-			return RC_OK;
+			return may_send(hs, e);
 		if (left > hs->pause_max_ms ||
 			*spent + left > hs->spend_max_ms) {
 			hs->failure.retry_after_ms = left;

@@ -60,7 +60,10 @@ struct hs_options {
 	const struct secret *token; /* copied; NULL: none yet */
 	struct hs_gate *gate;       /* outlives us; NULL: one of our own */
 	const atomic_bool *stop;    /* outlives us; NULL: none */
-	int timeout_ms;             /* of one request; 0: 30 s */
+	/* Asked before each request: may anything be sent? NULL: it may. */
+	bool (*may_send)(void *arg);
+	void *arg;
+	int timeout_ms;      /* of one request; 0: 30 s */
 	int64_t patience_ms; /* how long a call waits for a rate limit to end,
 				all in all; 0: 5 min, a minute at a time */
 };

@@ -20,6 +20,8 @@ struct hs {
 	struct hs_gate *gate;
 	struct hs_gate *own_gate; /* when none was given */
 	const atomic_bool *stop;
+	bool (*may_send)(void *arg);
+	void *arg;
 	int timeout_ms;
 	int64_t pause_max_ms; /* the longest single wait */
 	int64_t spend_max_ms; /* all waits of one call */

@@ -59,6 +59,22 @@ void cli_silence(const struct app *app, struct err *e)
 		config_text(&app->config, SET_OPS_SOCKET));
 }
 
+/* Why it answers something else: in its own words, where it has some. */
+static enum rc not_answered(const struct http_answer *answer, struct err *e)
+{
+	struct json *doc = NULL;
+	const char *why = NULL;
+	if (json_parse(answer->body.p, answer->body.n, NULL, &doc, NULL) ==
+		RC_OK)
+		why = js_get_str(json_root(doc), "error");
+	enum rc rc = why && answer->status == 503
+		? err_set(e, RC_PENDING, "%s", why)
+		: err_set(e, RC_REMOTE, "the service answered %d: %s",
+			  answer->status, buf_str(&answer->body));
+	json_free(doc);
+	return rc;
+}
+
 static enum rc from_service(
 	struct app *app, const char *name, struct buf *out, struct err *e)
 {
@@ -68,8 +84,7 @@ static enum rc from_service(
 	snprintf(path, sizeof(path), "/v1/%s", name);
 	enum rc rc = cli_ask(app, "GET", path, &answer, e);
 	if (rc == RC_OK && answer.status != 200)
-		rc = err_set(e, RC_REMOTE, "the service answered %d: %s",
-			answer.status, buf_str(&answer.body));
+		rc = not_answered(&answer, e);
 	if (rc == RC_OK)
 		buf_addn(out, answer.body.p, answer.body.n);
 	http_answer_free(&answer);

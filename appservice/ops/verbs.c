@@ -181,11 +181,12 @@ int cli_registration(struct app *app, bool *changed)
 	struct err e = { 0 };
 	report_init(&report);
 	*changed = false;
-	/* Who is leaving stands in the store; without one nobody is. */
-	if (store_open_readonly(config_text(&app->config, SET_STORE_PATH),
-		    &app->store, NULL) != RC_OK)
-		app->store = NULL;
-	enum rc rc = registration_read(path, &old, &report, &e);
+	/* Who is leaving stands in the store; without one nobody is. One that
+	 * may not be read now is not one that says so. */
+	enum rc rc = store_open_readonly(
+		config_text(&app->config, SET_STORE_PATH), &app->store, &e);
+	if (rc != RC_BUSY)
+		rc = registration_read(path, &old, &report, &e);
 	bool there = rc == RC_OK;
 	if (there)
 		rc = app_load_registration(app, NULL, NULL, &e);

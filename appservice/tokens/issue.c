@@ -292,8 +292,11 @@ static enum rc write_as(struct work *w, int dirfd, int64_t generation,
 	const struct setting_value *owner =
 		&w->app->config.v[SET_HANDOFF_OWNER];
 	struct handoff h = { 0 };
-	enum rc rc = handoff_set(&h, generation, w->step->subject,
-		device_of(w->app), public_url(w->app), token, clock_wall_ms());
+	enum rc rc = store_may_act(w->app->store, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = handoff_set(&h, generation, w->step->subject, device_of(w->app),
+		public_url(w->app), token, clock_wall_ms());
 	if (rc != RC_OK)
 		return err_set(e, rc, "the hand-off of %s: %s",
 			w->step->subject, rc_words(rc));

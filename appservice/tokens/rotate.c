@@ -335,8 +335,8 @@ enum rc tokens_rotate(struct app *app, bool *open, bool *clear, struct err *e)
 	struct arena a = { 0 };
 	struct rotation_round r = { .app = app,
 		.wait_ms = config_int(&app->config, SET_HANDOFF_WAIT) };
-	enum rc rc = RC_OK;
-	if (tokens_due(app->tokens, DUE_EVERY_MS))
+	enum rc rc = store_may_act(app->store, e);
+	if (rc == RC_OK && tokens_due(app->tokens, DUE_EVERY_MS))
 		rc = want_due(app, e);
 	if (rc == RC_OK)
 		rc = store_rotations_open(app->store, &a, &r.rows, &r.n, e);

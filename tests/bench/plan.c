@@ -218,7 +218,8 @@ static void load(struct bench *b)
 	report_free(&report);
 	b->load_ms = ms_since(from);
 	from = now_ns();
-	check(b, "the store", app_open_store(&b->app, &b->e));
+	const struct store_options alone = { 0 };
+	check(b, "the store", app_open_store(&b->app, &alone, &b->e));
 	b->declare_ms = ms_since(from);
 }
 

@@ -41,7 +41,8 @@ DEFAULTS = {
     "direct.manager_report": "true", "direct.manager_peers": "true",
     "direct.team_peers": "true", "handoff.root": "DIR/runtime",
     "handoff.device_id": "MUSTER", "handoff.owner": None,
-    "store.path": "DIR/muster.db", "reconcile.concurrency": "8",
+    "store.path": "DIR/muster.db", "store.network": "auto",
+    "store.takeover": "60s", "reconcile.concurrency": "8",
     "reconcile.interval": "5m", "reconcile.password": "random",
     "ops.socket": "DIR/muster.sock", "ops.listen": None,
     "log.level": "info", "log.format": "json",
@@ -74,7 +75,7 @@ def all_set(configured):
         direct={"manager_report": False, "manager_peers": False,
                 "team_peers": False},
         handoff={"root": "other", "device_id": "OTHER", "owner": "1:1"},
-        store={"path": "other.db"},
+        store={"path": "other.db", "network": True, "takeover": "90s"},
         reconcile={"concurrency": 3, "interval": "7m", "password": "none"},
         ops={"socket": "other.sock", "listen": "127.0.0.1:29499"},
         log={"level": "debug", "format": "text"})

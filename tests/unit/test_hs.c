@@ -362,6 +362,33 @@ static void stopping_ends_a_request(void **state)
 	pthread_join(t, NULL);
 }
 
+/* As often as it may. */
+static bool count_down(void *arg)
+{
+	int *left = arg;
+	return (*left)-- > 0;
+}
+
+static void asked_before_each_request(void **state)
+{
+	struct fixture *f = *state;
+	int left = 2;
+	struct hs_options o = { .url = script_url(f->server),
+		.may_send = count_down,
+		.arg = &left };
+	struct hs *hs = NULL;
+	assert_ok(hs_new(&o, &hs, &f->e), f->e);
+	/* Also before one that is sent again. */
+	say(f, 429, LIMITED(1));
+	say(f, 200, "{}");
+	assert_ok(hs_logout(hs, &f->e), f->e);
+	assert_int_equal(left, 0);
+	assert_rc(hs_logout(hs, &f->e), RC_STOPPING);
+	assert_non_null(strstr(f->e.text, "not sent"));
+	assert_int_equal(script_requests(f->server), 2);
+	hs_free(hs);
+}
+
 static void silence_times_out(void **state)
 {
 	struct fixture *f = *state;
@@ -449,6 +476,7 @@ int main(void)
 		CASE(a_pause_holds_everybody_back),
 		CASE(stopping_ends_a_pause),
 		CASE(stopping_ends_a_request),
+		CASE(asked_before_each_request),
 		CASE(silence_times_out),
 		CASE(many_threads_share_a_gate),
 		CASE(reads_are_no_writes),
