@@ -30,10 +30,13 @@ static void find_blocked(struct doctor *d, const struct patient *p)
 				  d->a, "do what it says; then %s", retry));
 }
 
-/* With the token that it has already. */
-static bool is_told_of_rotation(const struct store_agent *row)
+/* Another check tells of it: it had a token, or has one and was to have
+ * another. */
+static bool is_told_elsewhere(const struct patient *p)
 {
-	return row->rotation.state >= ROTATION_UNANSWERED;
+	return p->row.revoke_ms || patient_is_without(p) ||
+		(patient_has_file(p) &&
+			p->row.rotation.state >= ROTATION_UNANSWERED);
 }
 
 static void check_agent(struct doctor *d, struct patient *p)
@@ -43,8 +46,7 @@ static void check_agent(struct doctor *d, struct patient *p)
 		find_blocked(d, p);
 		return;
 	}
-	if (!row->error || row->revoke_ms || patient_is_without(p) ||
-		(patient_has_file(p) && is_told_of_rotation(row)))
+	if (!row->error || is_told_elsewhere(p))
 		return;
 	doctor_find(d, row->user_id,
 		arena_printf(d->a, "it could not be given a%s token: %s",
@@ -122,6 +124,12 @@ static enum rc ask(struct doctor *d, struct patient *p, struct err *e)
 	return rc == RC_REVOKED ? RC_OK : rc;
 }
 
+static bool has_whole_file(const struct patient *p)
+{
+	return p->looked && patient_has_file(p) && p->read == RC_OK &&
+		!p->wrong;
+}
+
 static void ask_all(struct doctor *d)
 {
 	const int64_t until = clock_mono_ms() + ASK_MS;
@@ -130,8 +138,7 @@ static void ask_all(struct doctor *d)
 	size_t of = 0, asked = 0;
 	for (size_t i = 0; i < d->n; i++) {
 		struct patient *p = &d->patients[i];
-		if (!p->looked || !patient_has_file(p) || p->read != RC_OK ||
-			p->wrong)
+		if (!has_whole_file(p))
 			continue;
 		of++;
 		if (rc == RC_OK && clock_mono_ms() > until)

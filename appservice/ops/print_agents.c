@@ -54,24 +54,31 @@ static bool is_done(const char *rotation)
 	return !rotation || text_eq(rotation, "done");
 }
 
+static void print_rotation(struct js row)
+{
+	struct arena a = { 0 };
+	const char *why = js_get_str(row, "rotation_why");
+	const char *error = js_get_str(row, "rotation_error");
+	printf("rotation: %s: %s since %s%s%s%s%s%s\n",
+		js_get_str(row, "user_id"), js_get_str(row, "rotation"),
+		doc_when(&a, row, "rotation_ms"), why ? " (" : "",
+		why ? why : "", why ? ")" : "", error ? ": " : "",
+		error ? error : "");
+	arena_free(&a);
+}
+
 /* What was asked for, and is not done. */
 static void print_wishes(struct js row)
 {
 	struct arena a = { 0 };
-	const char *who = js_get_str(row, "user_id");
-	const char *rotation = js_get_str(row, "rotation");
-	const char *why = js_get_str(row, "rotation_why");
-	const char *error = js_get_str(row, "rotation_error");
-	const char *end_why = js_get_str(row, "revoke_why");
+	const char *why = js_get_str(row, "revoke_why");
 	if (doc_number(row, "revoke_ms") > 0)
-		printf("to be ended: the tokens of %s, since %s%s%s\n", who,
-			doc_when(&a, row, "revoke_ms"), end_why ? ": " : "",
-			end_why ? end_why : "");
-	if (!is_done(rotation))
-		printf("rotation: %s: %s since %s%s%s%s%s%s\n", who, rotation,
-			doc_when(&a, row, "rotation_ms"), why ? " (" : "",
-			why ? why : "", why ? ")" : "", error ? ": " : "",
-			error ? error : "");
+		printf("to be ended: the tokens of %s, since %s%s%s\n",
+			js_get_str(row, "user_id"),
+			doc_when(&a, row, "revoke_ms"), why ? ": " : "",
+			why ? why : "");
+	if (!is_done(js_get_str(row, "rotation")))
+		print_rotation(row);
 	arena_free(&a);
 }
 
