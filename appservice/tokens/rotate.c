@@ -164,9 +164,18 @@ static void take_back(struct rotation_round *r, const struct store_agent *row)
 static enum rc give_up(struct rotation_round *r, const struct store_agent *row,
 	const char *why, struct err *e)
 {
+	struct store *s = r->app->store;
 	take_back(r, row);
 	tokens_forget_asked(r->app->tokens, row->user_id);
-	return move(r, row, ROTATION_UNANSWERED, why, e);
+	enum rc rc = move(r, row, ROTATION_UNANSWERED, why, e);
+	if (rc != RC_OK || !row->error)
+		return rc;
+	/* It says why there is no new token, and the old one is as good as
+	 * before. */
+	rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_error(s, row->user_id, NULL, e);
+	return end_change(r->app, rc, e);
 }
 
 /* The service has started since: how long it has waited nobody knows. */

@@ -66,20 +66,47 @@ enum rc tokens_needs_login(
 	return rc;
 }
 
+#define EXPOSED                                                                \
+	"its file could be read by others, who may have its token: `muster "   \
+	"rotate` it with --now"
+
+/* It stays with the agent until its next token. */
+static enum rc record_exposed(
+	struct app *app, const char *user_id, struct err *e)
+{
+	struct store *s = app->store;
+	const struct store_audit audit = { .ms = clock_wall_ms(),
+		.actor = "muster",
+		.action = "exposed",
+		.subject = user_id,
+		.detail = EXPOSED };
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_error(s, user_id, EXPOSED, e);
+	if (rc == RC_OK)
+		rc = store_audit_add(s, &audit, e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	return rc;
+}
+
 /* What a writer that was killed left beside a good file, and a mode by which
  * others can read it. */
-static void tidy(struct app *app, const struct store_agent *row, int fd)
+static enum rc tidy(
+	struct app *app, const struct store_agent *row, int fd, struct err *e)
 {
 	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
-	struct err e = { 0 };
+	struct err why = { 0 };
 	(void)!handoff_clean(fd, row->generation, NULL);
 	if (handoff_is_private(fd))
-		return;
-	enum rc rc = handoff_settle(fd, owner->uid, owner->gid, &e);
+		return RC_OK;
+	enum rc rc = handoff_settle(fd, owner->uid, owner->gid, &why);
 	log_warn("an agent's hand-off could be read by others, who may have "
 		 "its token: rotate it",
 		LS("agent", row->user_id),
-		LS("now", rc == RC_OK ? "it is private again" : e.text));
+		LS("now", rc == RC_OK ? "it is private again" : why.text));
+	return record_exposed(app, row->user_id, e);
 }
 
 static enum rc check_file(struct app *app, const struct person *p,
@@ -88,13 +115,18 @@ static enum rc check_file(struct app *app, const struct person *p,
 	struct handoff h = { 0 };
 	struct err why = { 0 };
 	int fd = -1;
+	enum rc told = RC_OK;
 	enum rc rc = tokens_open_dir(app, p->user_id, &fd, &why);
 	if (rc == RC_OK)
 		rc = handoff_read(fd, &h, &why);
 	if (rc == RC_OK)
-		tidy(app, row, fd);
+		told = tidy(app, row, fd, e);
 	if (fd >= 0)
 		close(fd);
+	if (told != RC_OK) {
+		handoff_fini(&h);
+		return told;
+	}
 	/* What is not known may be good, and a login might end it. */
 	if (rc != RC_OK && !handoff_is_none(rc)) {
 		log_warn("an agent's hand-off cannot be looked at",

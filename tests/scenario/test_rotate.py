@@ -141,6 +141,25 @@ def test_an_agent_that_does_not_answer_keeps_its_token(running):
     assert muster.wait_handoff(AGENT, generation=3)
 
 
+def test_no_login_before_the_file_can_be_written(running):
+    """The old token is as good as before, and nothing else is said of it."""
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    before = muster.handoff(AGENT)
+    path = os.path.join(muster.runtime_dir(AGENT), "matrix.json")
+    begin(muster, AGENT)
+    request(muster)
+    os.rename(path, path + ".kept")
+    os.mkdir(path)
+    muster.answer_as_agent(AGENT, "paused", generation=2, of=before)
+    wait_rotation(muster, "unanswered")
+    assert "is a directory" in small.agent(muster, AGENT)["rotation_error"]
+    os.rmdir(path)
+    os.rename(path + ".kept", path)
+    assert small.agent(muster, AGENT)["error"] is None
+    assert not logins(hs) and before["access_token"] in hs.tokens_of(AGENT)
+
+
 def test_an_answer_for_somebody_else_is_none(running):
     muster, hs = running
     acknowledge(muster, AGENT)

@@ -161,6 +161,12 @@ def test_a_file_that_others_can_read(stopped):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert muster.handoff(AGENT) == before
     assert hs.writes() == []
+    # Until its next token, and for ever.
+    assert "could be read by others" in small.agent(muster, AGENT)["error"]
+    assert [r["subject"] for r in muster.json("audit")
+            if r["action"] == "exposed"] == [full(AGENT)]
+    muster.run("rotate", AGENT, "--now", expect=0)
+    assert small.agent(muster, AGENT)["error"] is None
 
 
 def test_halves_of_a_killed_writer(stopped):

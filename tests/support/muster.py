@@ -334,10 +334,10 @@ class Muster:
         folder = self.runtime_dir(localpart)
         return sorted(os.listdir(folder)) if folder else []
 
-    def answer_as_agent(self, localpart, kind="ack", generation=None):
+    def answer_as_agent(self, localpart, kind="ack", generation=None, of=None):
         """Writes what the agent's side writes: ack.<n>.json or
-        paused.<n>.json, whole at once."""
-        got = self.handoff(localpart)
+        paused.<n>.json, whole at once; `of`: the hand-off that it has."""
+        got = of or self.handoff(localpart)
         generation = generation or got["generation"]
         path = os.path.join(
             self.runtime_dir(localpart), f"{kind}.{generation}.json")
