@@ -284,16 +284,22 @@ static bool is_empty(const char *value)
 	return value && !*value;
 }
 
+/* A value of another way, or none. */
+static bool is_misplaced(const char *value, bool belongs)
+{
+	return value && (!belongs || !*value);
+}
+
 static enum rc check_way(const struct options *o, struct err *e)
 {
 	const bool env = o->how == FOR_ENV, file = o->how == FOR_FILE,
 		   filled = o->how == FOR_TEMPLATE,
 		   claw = o->how == FOR_OPENCLAW;
 	const struct rule rules[] = {
-		{ (o->output && env) || is_empty(o->output),
+		{ is_misplaced(o->output, !env),
 			"--output needs --for file, --for template or --for "
 			"openclaw, and a file's name" },
-		{ (o->template && !filled) || is_empty(o->template),
+		{ is_misplaced(o->template, filled),
 			"--template needs --for template, and a file's name" },
 		{ filled && !o->template,
 			"--for template needs --template FILE: what is "
@@ -301,10 +307,10 @@ static enum rc check_way(const struct options *o, struct err *e)
 		{ filled && !o->output,
 			"--for template needs --output FILE: where the filled "
 			"template goes" },
-		{ (o->workspace && !claw) || is_empty(o->workspace),
+		{ is_misplaced(o->workspace, claw),
 			"--workspace needs --for openclaw, and a directory's "
 			"name" },
-		{ (o->merge && !claw) || is_empty(o->merge),
+		{ is_misplaced(o->merge, claw),
 			"--merge needs --for openclaw, and a file's name" },
 		{ o->once && (env || (file && !o->output)),
 			"--once needs --for file and --output FILE, --for "
@@ -338,24 +344,36 @@ static enum rc check_reload(const struct options *o, struct err *e)
 	return check_rules(rules, ARRAY_LEN(rules), e);
 }
 
+/* A variable that is there and has a value. */
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+	return is_empty(value) ? NULL : value;
+}
+
+static enum rc take_homeserver(struct options *o, struct err *e)
+{
+	static char url[1024]; /* a copy, as slashes go from its end */
+	const char *value = variable("MATRIX_HOMESERVER");
+	if (o->homeserver || !value)
+		return RC_OK;
+	if (snprintf(url, sizeof(url), "%s", value) >= (int)sizeof(url))
+		return err_set(e, RC_INVALID,
+			"MATRIX_HOMESERVER is longer than %zu bytes",
+			sizeof(url) - 1);
+	return set_homeserver(url, "MATRIX_HOMESERVER", o, e);
+}
+
 /* What the environment says where the options do not; as it is in the fleet
  * that we are for. */
 static enum rc take_environment(struct options *o, struct err *e)
 {
-	static char url[1024];
 	if (!o->runtime)
-		o->runtime = getenv("RUNTIME_PATH");
-	const char *workspace = getenv("WORKSPACE_PATH");
-	if (o->how == FOR_OPENCLAW && !o->workspace && workspace && *workspace)
-		o->workspace = workspace;
-	const char *user = getenv("AGENT_MATRIX_ID");
-	if (user && *user)
-		o->user = user;
-	const char *homeserver = getenv("MATRIX_HOMESERVER");
-	if (o->homeserver || !homeserver || !*homeserver)
-		return RC_OK;
-	snprintf(url, sizeof(url), "%s", homeserver);
-	return set_homeserver(url, "MATRIX_HOMESERVER", o, e);
+		o->runtime = variable("RUNTIME_PATH");
+	if (o->how == FOR_OPENCLAW && !o->workspace)
+		o->workspace = variable("WORKSPACE_PATH");
+	o->user = variable("AGENT_MATRIX_ID");
+	return take_homeserver(o, e);
 }
 
 static enum rc check_program(const struct options *o, struct err *e)
@@ -389,6 +407,20 @@ static enum rc check(struct options *o, struct err *e)
 	return rc;
 }
 
+/* The next option into *o; *more is false when there is none. */
+static enum rc next_option(int argc, char **argv, const struct option *known,
+	struct options *o, bool *more, struct err *e)
+{
+	int at = optind;
+	int found = getopt_long(argc, argv, "+:h", known, NULL);
+	*more = found != -1;
+	if (!*more)
+		return RC_OK;
+	if (found == '?' || found == ':')
+		return bad_option(found, argv[at], e);
+	return set_option(found == 'h' ? OPT_HELP : found, optarg, o, e);
+}
+
 enum rc options_read(int argc, char **argv, struct options *ret, struct err *e)
 {
 	struct option known[ARRAY_LEN(table) + 1] = { 0 };
@@ -401,21 +433,12 @@ enum rc options_read(int argc, char **argv, struct options *ret, struct err *e)
 		.how = FOR_ENV, .deadline_ms = 120000, .check_ms = 60000
 	};
 	opterr = 0;
-	for (;;) {
-		int at = optind;
-		int found = getopt_long(argc, argv, "+:h", known, NULL);
-		if (found == -1)
-			break;
-		if (found == 'h')
-			found = OPT_HELP;
-		enum rc rc = found == '?' || found == ':'
-			? bad_option(found, argv[at], e)
-			: set_option(found, optarg, &o, e);
-		if (rc != RC_OK)
-			return rc;
-	}
+	enum rc rc = RC_OK;
+	for (bool more = true; rc == RC_OK && more;)
+		rc = next_option(argc, argv, known, &o, &more, e);
 	o.program = argv + optind;
-	enum rc rc = o.help ? RC_OK : check(&o, e);
+	if (rc == RC_OK && !o.help)
+		rc = check(&o, e);
 	if (rc == RC_OK)
 		*ret = o;
 	return rc;

@@ -56,30 +56,37 @@ static int64_t left_of(int dirfd, const struct handoff_request *q)
 	return age_ms < 0 ? q->wait_ms : q->wait_ms - age_ms;
 }
 
+/* The newest request after this generation; false: there is none. */
+static bool find_request(
+	int dirfd, int64_t generation, struct handoff_request *q)
+{
+	int64_t newest = 0;
+	return handoff_request_newest(dirfd, generation, &newest, NULL) ==
+		RC_OK &&
+		newest > 0 &&
+		handoff_request_read(dirfd, newest, q, NULL) == RC_OK;
+}
+
 enum rc rotation_before(struct rotation *r, const struct agent *a,
 	const struct handoff *h, int dirfd, struct err *e)
 {
-	int64_t newest = 0;
 	struct handoff_request q;
 	struct err why = { 0 };
-	if (handoff_request_newest(dirfd, h->generation, &newest, NULL) !=
-			RC_OK ||
-		newest == 0 ||
-		handoff_request_read(dirfd, newest, &q, NULL) != RC_OK)
+	if (!find_request(dirfd, h->generation, &q))
 		return RC_OK;
-	if (newest != r->generation)
-		*r = (struct rotation){ .generation = newest,
+	if (q.generation != r->generation)
+		*r = (struct rotation){ .generation = q.generation,
 			.until_ms = clock_mono_ms() + left_of(dirfd, &q) };
 	if (clock_mono_ms() >= r->until_ms)
 		return RC_OK;
-	if (!r->answered && answer(r, a, h, dirfd, &why) != RC_OK)
+	if (!r->answered && answer(r, a, h, dirfd, &why) != RC_OK) {
 		say("%s", why.text);
-	if (!r->answered) /* so nobody replaces it */
-		return RC_OK;
+		return RC_OK; /* so nobody replaces it */
+	}
 	return err_set(e, RC_PENDING,
 		"generation %" PRId64 " is to replace the token%s%s: the "
 		"program is started with that one",
-		newest, *q.why ? ": " : "", q.why);
+		q.generation, *q.why ? ": " : "", q.why);
 }
 
 /* Pauses the program for the request q, and is from then on waiting. */

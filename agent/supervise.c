@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 
 #define STOP_MS 10000 /* a program's own, to end; as container engines have */
 #define GROUP_MS 50   /* how often we look whether its group is gone */
+#define GONE_MS 2000  /* what is killed has gone by then, or is stuck */
 
 enum order_kind { ORDER_STOP, ORDER_START, ORDER_SIGNAL, ORDER_COMMAND };
 
@@ -215,7 +217,7 @@ static int begin(struct supervise *s)
 	return status;
 }
 
-static struct order *next_order(struct supervise *s)
+static struct order *take_order(struct supervise *s)
 {
 	uint64_t count;
 	ssize_t n = read(s->wake, &count, sizeof(count));
@@ -225,6 +227,18 @@ static struct order *next_order(struct supervise *s)
 	s->next = NULL;
 	pthread_mutex_unlock(&s->lock);
 	return o;
+}
+
+/* When nothing is under way. False: that could not be begun, and we end. */
+static bool begin_next(struct supervise *s)
+{
+	if (s->now)
+		return true;
+	s->now = take_order(s);
+	int status = s->now ? begin(s) : 0;
+	if (status != 0)
+		s->status = status;
+	return status == 0;
 }
 
 /* The terminal sends to the whole group: the program has it already. While it
@@ -290,8 +304,8 @@ static bool take_signals(struct supervise *s)
 static void end_group(struct supervise *s)
 {
 	bool left = s->group && !s->terminal && kill(-s->group, 0) == 0;
-	if (left && !s->killed && !s->ending) {
-		if (!s->told)
+	if (left && !s->ending) {
+		if (!s->told && !s->killed)
 			kill(-s->group, SIGTERM);
 		s->told = true;
 		return;
@@ -301,18 +315,24 @@ static void end_group(struct supervise *s)
 	answer(s, RC_OK, 0);
 }
 
-/* What has to have ended by now is killed. */
+/* What has to have ended by now is killed; and let be when that is no use. */
 static void lose_patience(struct supervise *s)
 {
 	if (s->by_ms == 0 || clock_mono_ms() < s->by_ms)
 		return;
+	bool before = s->killed;
 	s->by_ms = 0;
 	s->killed = true;
 	if (s->hook) {
 		kill(-s->hook, SIGKILL);
 		return;
 	}
+	if (before) {
+		s->group = 0;
+		return;
+	}
 	say("the program did not end within %d s: killed", STOP_MS / 1000);
+	s->by_ms = clock_mono_ms() + GONE_MS;
 	if (s->program)
 		kill(s->program, SIGKILL);
 	if (s->group && !s->terminal)
@@ -363,12 +383,7 @@ static bool step(struct supervise *s)
 		end_group(s);
 	if (s->ending && !s->program && !stopping(s))
 		return false;
-	if (s->now || !(s->now = next_order(s)))
-		return true;
-	int status = begin(s);
-	if (status != 0)
-		s->status = status;
-	return status == 0;
+	return begin_next(s);
 }
 
 int supervise_loop(struct supervise *s)
@@ -407,6 +422,9 @@ static struct supervise *supervise_new(const struct agent *a)
 	s->a = a;
 	s->signals = -1;
 	s->terminal = at_keyboard();
+	/* What the program leaves behind comes to us, also where we are not
+	 * process 1, or it might stay in its group unburied for ever. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->change, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -2,7 +2,6 @@
 how it comes to a newer token. Rotations are in test_agent_rotation.py, what is
 done to processes in test_agent_processes.py."""
 
-import ctypes
 import json
 import os
 import pathlib
@@ -234,10 +233,14 @@ def test_wrong_use(up, args, words):
     assert up.hs.asked == []
 
 
-def test_homeserver_of_the_environment_that_is_none(up):
-    run = up.run("--", "true", env={"MATRIX_HOMESERVER": "conduit:6167"})
+@pytest.mark.parametrize("url, words", [
+    ("conduit:6167", " conduit:6167: expected a URL"),
+    ("http://" + "x" * 1017, " is longer than 1023 bytes"),
+])
+def test_homeserver_of_the_environment_that_is_none(up, url, words):
+    run = up.run("--", "true", env={"MATRIX_HOMESERVER": url})
     assert run.ends() == 125
-    assert "MATRIX_HOMESERVER conduit:6167: expected a URL" in run.stderr()
+    assert "MATRIX_HOMESERVER" + words in run.stderr()
 
 
 def test_without_a_directory_to_look_in(up):
@@ -369,15 +372,14 @@ def test_ended_while_it_waits(world):
 
 
 def test_orphans_are_buried(up):
-    """As process 1 it inherits them; here it asks for that."""
-
-    def adopt():
-        pr_set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
-
-    run = up.run(*shell('(true & true & true &); (sleep 0.1 & ); ' + STAY),
-                 popen={"preexec_fn": adopt})
+    """As process 1 it would inherit them; it asks for that."""
+    run = up.run(*shell('(true & true & true &); '
+                        '(sh -c \'echo $PPID >> "$T/parent"; sleep 0.5; '
+                        'echo $(ps -o ppid= $$) >> "$T/parent"\' & ); '
+                        + STAY))
     up.read("up")
+    until(lambda: len(up.read("parent").split()) == 2, "an orphan's words")
+    assert up.read("parent").split()[1] == str(run.pid)
     until(lambda: len(run.children()) == 1, "one child, and no zombie")
     assert run.children()[0][1] != "Z"
     (up.tmp / "go").touch()

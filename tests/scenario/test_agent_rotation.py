@@ -79,7 +79,8 @@ def test_commands_around_another_start(up):
     assert up.log() == ["start", TOKEN, "pause"]
     up.hand_off(generation=2, token=TOKEN2)
     until(lambda: up.ack(2), "the acknowledgement")
-    assert sorted(up.log()[3:]) == sorted(["TERM", "start", TOKEN2, "resume"])
+    until(lambda: sorted(up.log()[3:]) == sorted(
+        ["TERM", "start", TOKEN2, "resume"]), "all of it")
     end(up, run)
 
 
