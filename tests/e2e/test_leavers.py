@@ -2,6 +2,8 @@
 their messages remain; and who comes back is who it was. Many at once are only
 let go when somebody says so."""
 
+import os
+
 import pytest
 
 from support import small
@@ -10,6 +12,7 @@ from support.changing import (
     without)
 from support.client import V3, Client
 from support.fleet import KINDS
+from support.handoffs import forget, signed, write_json
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -107,6 +110,34 @@ def test_one_leaves_and_comes_back(fleet):
         full("o-eve"), full("o-mona")}
     fleet.assert_as_declared()
     fleet.muster.assert_no_secret_shown(more=[was["access_token"]])
+
+
+def test_one_left_while_the_store_was_lost(fleet):
+    """Her file tells of her. One that somebody has planted, of an account that
+    there is not, does not tell anything."""
+    was = fleet.muster.handoff("o-eve")
+    rooms = fleet.service(full("o-eve")).joined_rooms()
+    assert len(rooms) > 2
+    planted = fleet.muster.path("runtime", "Planted", "o-nia")
+    os.makedirs(planted)
+    write_json(os.path.join(planted, "matrix.json"), signed(
+        {**{k: v for k, v in was.items() if k != "sha256"},
+         "user_id": full("o-nia")}))
+    fleet.muster.stop()
+    forget(fleet.muster)
+    fleet.muster.write_org(without(organisation(), "o-eve"))
+    fleet.muster.start()
+    fleet.settle()
+    assert_gone(fleet, "o-eve", was["access_token"])
+    assert fleet.muster.handoff("o-eve")["generation"] == was["generation"]
+    assert full("o-nia") not in {
+        a["user_id"] for a in fleet.muster.json("agents")}
+    assert "revoked_ms" not in fleet.muster.handoff("o-nia")
+    fleet.declare(organisation())
+    got = fleet.muster.wait_handoff("o-eve", was["generation"] + 1)
+    fleet.settle()
+    assert Client(fleet.hs.url, got["access_token"]).whoami().status == 200
+    fleet.assert_as_declared()
 
 
 def assert_nothing_done(fleet, waiting, of):
