@@ -323,7 +323,9 @@ def _counts(script, result):
         "an_agent": account / result["agents"],
         "a_membership": member / result["memberships"],
         "a_room": room / result["rooms"],
-        "others": kinds.get("other", 0)}
+        "others": kinds.get("other", 0),
+        "others_are": [f"{r.method} {r.path} {r.status}" for r, kind in
+                       zip(script.requests, script.kinds) if kind == "other"]}
 
 
 def measure_one(program, kind, folder, org, scripts, rounds, bound, say):
