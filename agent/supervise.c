@@ -186,10 +186,12 @@ static void begin_command(struct supervise *s)
 	int status = command ? child_start(&c, &s->hook) : EXIT_OURS;
 	free(command);
 	free(env);
+	if (status != 0) {
+		answer(s, RC_IO, status);
+		return;
+	}
 	s->killed = false;
 	s->by_ms = clock_mono_ms() + s->now->limit_ms;
-	if (status != 0)
-		answer(s, RC_IO, status);
 }
 
 /* Begins what is asked for, and ends it where that is all; what to exit with
@@ -245,7 +247,8 @@ static bool begin_next(struct supervise *s)
  * is down for another start, only what would have ended it counts. */
 static void hand_on(struct supervise *s, int sig, bool from_terminal)
 {
-	if (signals_is_end(sig))
+	/* One that is told of a hang-up, and does not catch it, ends. */
+	if (signals_is_end(sig) || (sig == SIGHUP && !s->program))
 		s->ending = true;
 	if (!s->program || (s->terminal && from_terminal))
 		return;

@@ -251,11 +251,21 @@ const char *app_base_path(const struct app *app)
 	return path && !text_eq(path, "/") ? path : "";
 }
 
+#define REQUEST_MS 30000 /* of one request, as hs.h has it */
+
 /* On a network file system the store may be another service's by now. */
 static bool may_send(void *arg)
 {
 	const struct app *app = arg;
 	return !app->store || store_may_act(app->store, NULL) == RC_OK;
+}
+
+/* So that no request of ours is under way when another service begins to act; 0:
+ * as usual. */
+static int request_ms(const struct app *app)
+{
+	const int64_t most = app->store ? store_act_ms(app->store) : 0;
+	return most > 0 && most < REQUEST_MS ? (int)most : 0;
 }
 
 static enum rc client(struct app *app, const struct secret *token,
@@ -264,6 +274,7 @@ static enum rc client(struct app *app, const struct secret *token,
 	const struct hs_options o = {
 		.url = config_text(&app->config, SET_HS_URL),
 		.ca_file = config_text(&app->config, SET_CA_FILE),
+		.timeout_ms = request_ms(app),
 		.token = token,
 		.gate = app->gate,
 		.stop = &app_abort,

@@ -80,10 +80,9 @@ enum rc hs_new(const struct hs_options *o, struct hs **ret, struct err *e)
 	hs->stop = o->stop;
 	hs->may_send = o->may_send;
 	hs->arg = o->arg;
-	hs->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
-	hs->spend_max_ms = o->patience_ms > 0 ? o->patience_ms : SPEND_MAX_MS;
-	hs->pause_max_ms = hs->spend_max_ms < PAUSE_MAX_MS ? hs->spend_max_ms
-							   : PAUSE_MAX_MS;
+	hs->timeout_made_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
+	hs->spend_made_ms = o->patience_ms > 0 ? o->patience_ms : SPEND_MAX_MS;
+	hs_hurry(hs, 0);
 	hs->failure.retry_after_ms = -1;
 	http_answer_init(&hs->answer);
 	buf_init(&hs->url, LIMIT_SMALL_BODY);
@@ -109,6 +108,17 @@ void hs_free(struct hs *hs)
 	free(hs->own_id);
 	free(hs->base);
 	free(hs);
+}
+
+void hs_hurry(struct hs *hs, int64_t ms)
+{
+	hs->timeout_ms = ms > 0 && ms < hs->timeout_made_ms
+		? (int)ms
+		: hs->timeout_made_ms;
+	hs->spend_max_ms =
+		ms > 0 && ms < hs->spend_made_ms ? ms : hs->spend_made_ms;
+	hs->pause_max_ms = hs->spend_max_ms < PAUSE_MAX_MS ? hs->spend_max_ms
+							   : PAUSE_MAX_MS;
 }
 
 void hs_set_stop(struct hs *hs, const atomic_bool *stop)

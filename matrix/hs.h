@@ -71,6 +71,9 @@ struct hs_options {
 MUST_CHECK enum rc hs_new(
 	const struct hs_options *o, struct hs **ret, struct err *e);
 void hs_free(struct hs *hs);
+/* From now on a call has this long, with what a rate limit makes it wait; 0: as
+ * it was made. */
+void hs_hurry(struct hs *hs, int64_t ms);
 /* From now on this flag stops it (outlives us; NULL: none). */
 void hs_set_stop(struct hs *hs, const atomic_bool *stop);
 /* Replaces the token (a copy is taken). */

@@ -22,9 +22,10 @@ struct hs {
 	const atomic_bool *stop;
 	bool (*may_send)(void *arg);
 	void *arg;
-	int timeout_ms;
-	int64_t pause_max_ms; /* the longest single wait */
-	int64_t spend_max_ms; /* all waits of one call */
+	int timeout_ms,
+		timeout_made_ms; /* made: as long as nothing hurries it */
+	int64_t pause_max_ms;    /* the longest single wait */
+	int64_t spend_max_ms, spend_made_ms; /* all waits of one call */
 	struct hs_failure failure;
 	struct http_answer answer; /* of the call that runs */
 	struct buf url;

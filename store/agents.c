@@ -98,6 +98,13 @@ enum rc store_agent_revoke(struct store *s, const char *user_id,
 		ARGS(T(user_id), N(now_ms), T(why)), "agent", user_id, e);
 }
 
+enum rc store_agent_exposed(
+	struct store *s, const char *user_id, int64_t ms, struct err *e)
+{
+	return store_change(s, SQL_AGENT_EXPOSED, ARGS(T(user_id), N(ms)),
+		"agent", user_id, e);
+}
+
 enum rc store_agent_token_seen(
 	struct store *s, const char *user_id, int64_t now_ms, struct err *e)
 {

@@ -153,6 +153,11 @@ enum rc lease_may_act(struct lease *l, struct err *e)
 		l->dir);
 }
 
+int64_t lease_act_ms(const struct lease *l)
+{
+	return l->mine.takeover_ms - l->late_ms;
+}
+
 int64_t lease_epoch(const struct lease *l)
 {
 	return l->mine.epoch;

@@ -82,6 +82,8 @@ MUST_CHECK enum rc lease_is_foreign(
 int64_t lease_epoch(const struct lease *l);
 /* RC_STOPPING, for ever, once the heartbeat is late. */
 MUST_CHECK enum rc lease_may_act(struct lease *l, struct err *e);
+/* Who was allowed to act has so long before anybody else may be. */
+int64_t lease_act_ms(const struct lease *l);
 /* Says that it has ended, unless it is lost. */
 void lease_free(struct lease *l);
 /* For who only looks: somebody has it now. */

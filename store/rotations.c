@@ -15,28 +15,60 @@
 enum rc store_rotation_want(struct store *s, const char *user_id,
 	const struct store_rotation *r, int64_t now_ms, struct err *e)
 {
+	enum rc rc = store_write(s, SQL_ROTATION_JOIN,
+		ARGS(T(user_id), N(r->run), N(r->at_once)), e);
+
+	if (rc != RC_OK || sqlite3_changes(s->db) > 0)
+		return rc;
 	return store_write(s, SQL_ROTATION_WANT,
 		ARGS(T(user_id), N(r->run), N(r->at_once), T(r->why),
 			N(now_ms)),
 		e);
 }
 
-enum rc store_rotation_set(struct store *s, const char *user_id,
-	enum rotation_state st, const char *error, int64_t now_ms,
+/* What the state was when the row was read. */
+#define STATE_OF(was) T(rotation_state_name((was)->rotation.state))
+
+enum rc store_rotation_move(struct store *s, const struct store_agent *was,
+	enum rotation_state st, const char *error, int64_t now_ms, bool *moved,
 	struct err *e)
 {
-	return store_change(s, SQL_ROTATION_SET,
-		ARGS(T(user_id), T(rotation_state_name(st)), T(error),
-			N(now_ms)),
-		"rotation of", user_id, e);
+	enum rc rc = store_write(s, SQL_ROTATION_MOVE,
+		ARGS(T(was->user_id), T(rotation_state_name(st)), T(error),
+			N(now_ms), STATE_OF(was), N(was->rotation.run)),
+		e);
+
+	if (moved)
+		*moved = rc == RC_OK && sqlite3_changes(s->db) > 0;
+	return rc;
 }
 
-enum rc store_rotation_asked(struct store *s, const char *user_id,
-	int64_t generation, int64_t now_ms, struct err *e)
+enum rc store_rotation_ask(struct store *s, const struct store_agent *was,
+	int64_t generation, int64_t now_ms, bool *moved, struct err *e)
 {
-	return store_change(s, SQL_ROTATION_ASKED,
-		ARGS(T(user_id), N(generation), N(now_ms)), "rotation of",
-		user_id, e);
+	enum rc rc = store_write(s, SQL_ROTATION_ASK,
+		ARGS(T(was->user_id), N(generation), N(now_ms),
+			N(was->rotation.run)),
+		e);
+
+	*moved = rc == RC_OK && sqlite3_changes(s->db) > 0;
+	return rc;
+}
+
+enum rc store_rotation_again(struct store *s, const struct store_agent *was,
+	int64_t now_ms, struct err *e)
+{
+	return store_write(s, SQL_ROTATION_AGAIN,
+		ARGS(T(was->user_id), N(now_ms), STATE_OF(was),
+			N(was->rotation.run)),
+		e);
+}
+
+enum rc store_rotation_logged_in(struct store *s, const char *user_id,
+	bool at_once, int64_t generation, int64_t now_ms, struct err *e)
+{
+	return store_write(s, SQL_ROTATION_LOGGED_IN,
+		ARGS(T(user_id), N(generation), N(now_ms), N(at_once)), e);
 }
 
 enum rc store_rotation_in_trouble(

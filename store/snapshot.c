@@ -64,14 +64,15 @@ static void read_rotation(
 {
 	*r = (struct store_rotation){
 		.state = rotation_state_of(
-			(const char *)sqlite3_column_text(q, 23)),
-		.run = sqlite3_column_int64(q, 24),
-		.at_once = sqlite3_column_int(q, 25) != 0,
-		.answering = sqlite3_column_int(q, 26) != 0,
-		.generation = sqlite3_column_int64(q, 27),
-		.why = column_intern(q, 28, t),
-		.state_ms = sqlite3_column_int64(q, 29),
-		.error = column_text(q, 30, t->a),
+			(const char *)sqlite3_column_text(q, 24)),
+		.run = sqlite3_column_int64(q, 25),
+		.at_once = sqlite3_column_int(q, 26) != 0,
+		.answering = sqlite3_column_int(q, 27) != 0,
+		.asked = sqlite3_column_int64(q, 28),
+		.generation = sqlite3_column_int64(q, 29),
+		.why = column_intern(q, 30, t),
+		.state_ms = sqlite3_column_int64(q, 31),
+		.error = column_text(q, 32, t->a),
 	};
 }
 
@@ -105,6 +106,7 @@ static void read_agent(sqlite3_stmt *q, void *element, struct intern *t)
 		.revoke_why = column_text(q, 20, t->a),
 		.rotate_every_ms = sqlite3_column_int64(q, 21),
 		.token_seen_ms = sqlite3_column_int64(q, 22),
+		.exposed_ms = sqlite3_column_int64(q, 23),
 	};
 	read_rotation(q, &a->rotation, t);
 }

@@ -51,16 +51,18 @@
 	"level, a.state, a.device_id, a.generation, acked_generation, "          \
 	"since_ms, shown_name, token_sha256, a.error, may_leave, written_ms, " \
 	"acked_ms, acked_by, revoke_ms, revoke_why, rotate_every_ms, "         \
-	"token_seen_ms, r.state, run, at_once, answering, r.generation, why, " \
-	"state_ms, r.error FROM agent AS a "                                   \
+	"token_seen_ms, exposed_ms, r.state, run, at_once, answering, asked, " \
+	"r.generation, why, state_ms, r.error FROM agent AS a "                \
 	"LEFT JOIN handoff AS h ON h.user_id = a.user_id "                     \
 	"AND h.generation = (SELECT max(generation) FROM handoff "             \
 	"WHERE user_id = a.user_id) "                                          \
 	"LEFT JOIN rotation AS r ON r.user_id = a.user_id "
-/* As the index rotation_open has it. */
+/* As the index rotation_open has it, in a query of it alone. */
 #define SQL_ROTATION_OPEN                                                      \
-	"(r.state = 'waiting' OR r.state = 'asked' OR r.state = 'clear' "      \
-	"OR r.state = 'issued')"
+	"(state = 'waiting' OR state = 'asked' OR state = 'clear' "            \
+	"OR state = 'issued')"
+#define SQL_AGENTS_ROTATED                                                     \
+	"(SELECT user_id FROM rotation WHERE " SQL_ROTATION_OPEN ")"
 #define SQL_ROOMS                                                              \
 	"SELECT key, room_id, maker, rule, held, held_ms, missing_ms, "        \
 	"direct, declared, wanted FROM room AS r "
@@ -157,7 +159,8 @@
 	X(AGENT_LIST, SQL_AGENTS "ORDER BY a.user_id")                         \
 	X(AGENT_GET, SQL_AGENTS "WHERE a.user_id = ?1")                        \
 	X(AGENTS_UNANSWERED,                                                   \
-	  SQL_AGENTS "WHERE declared = 1 AND a.state = 'handed_off' "          \
+	  SQL_AGENTS "WHERE a.user_id IN (SELECT user_id FROM agent "          \
+	  "WHERE declared = 1 AND state = 'handed_off') "                      \
 	  "ORDER BY a.user_id")                                                \
 	X(AGENT_NEXT,                                                          \
 	  SQL_AGENTS "WHERE declared = 1 AND a.user_id > ?1 "                  \
@@ -169,6 +172,8 @@
 	X(AGENT_EVERY,                                                         \
 	  "UPDATE agent SET rotate_every_ms = ?2 WHERE user_id = ?1")          \
 	X(AGENTS_EVERY, "UPDATE agent SET rotate_every_ms = 0")                \
+	X(AGENT_EXPOSED,                                                       \
+	  "UPDATE agent SET exposed_ms = ?2 WHERE user_id = ?1")               \
 	X(AGENT_TOKEN_SEEN,                                                    \
 	  "UPDATE agent SET token_seen_ms = ?2 WHERE user_id = ?1")            \
 	/* rotations */                                                        \
@@ -177,20 +182,33 @@
 	  "VALUES (?1, ?2, 'waiting', ?3, ?4, ?5) "                            \
 	  "ON CONFLICT DO UPDATE SET run = excluded.run, "                     \
 	  "state = excluded.state, at_once = excluded.at_once, "               \
-	  "answering = 0, why = excluded.why, "                \
+	  "answering = 0, generation = 0, why = excluded.why, "                \
 	  "state_ms = excluded.state_ms, error = NULL")                        \
-	X(ROTATION_SET,                                                        \
+	X(ROTATION_JOIN,                                                       \
+	  "UPDATE rotation SET run = ?2 WHERE user_id = ?1 "                   \
+	  "AND at_once >= ?3 AND " SQL_ROTATION_OPEN)                          \
+	X(ROTATION_MOVE,                                                       \
 	  "UPDATE rotation SET state = ?2, error = ?3, state_ms = ?4 "         \
-	  "WHERE user_id = ?1")                                                \
-	X(ROTATION_ASKED,                                                      \
-	  "UPDATE rotation SET state = 'asked', answering = 1, "               \
-	  "generation = ?2, state_ms = ?3 WHERE user_id = ?1")                 \
+	  "WHERE user_id = ?1 AND state = ?5 AND run = ?6")                    \
+	X(ROTATION_ASK,                                                        \
+	  "UPDATE rotation SET state = 'asked', answering = 1, asked = ?2, "   \
+	  "state_ms = ?3 "                                                     \
+	  "WHERE user_id = ?1 AND state = 'waiting' AND run = ?4")             \
+	X(ROTATION_AGAIN,                                                      \
+	  "UPDATE rotation SET state = 'waiting', answering = 0, "             \
+	  "state_ms = ?2 "                                                     \
+	  "WHERE user_id = ?1 AND state = ?3 AND run = ?4")                    \
+	X(ROTATION_LOGGED_IN,                                                  \
+	  "UPDATE rotation SET state = 'clear', generation = ?2, "             \
+	  "state_ms = ?3 WHERE user_id = ?1 AND at_once <= ?4 "                \
+	  "AND " SQL_ROTATION_OPEN)                                            \
 	X(ROTATION_ISSUED,                                                     \
 	  "UPDATE rotation SET state = iif(answering = 1, 'issued', 'done'), " \
 	  "generation = ?2, state_ms = ?3, error = NULL "                      \
-	  "WHERE user_id = ?1 AND state = 'clear'")                            \
+	  "WHERE user_id = ?1 AND state = 'clear' "                            \
+	  "AND generation BETWEEN 1 AND ?2")                                   \
 	X(ROTATION_ANSWERED,                                                   \
-	  "UPDATE rotation SET state = 'done', state_ms = ?3 "                 \
+	  "UPDATE rotation SET state = 'done', state_ms = ?3, error = NULL "   \
 	  "WHERE user_id = ?1 AND generation = ?2 "                            \
 	  "AND (state = 'issued' OR state = 'unacknowledged')")                \
 	X(ROTATION_STOP,                                                       \
@@ -201,13 +219,14 @@
 	  "AND (state = 'done' OR state = 'unacknowledged') "                  \
 	  "ORDER BY state_ms DESC, user_id DESC LIMIT 2")                      \
 	X(ROTATIONS_OPEN,                                                      \
-	  SQL_AGENTS "WHERE " SQL_ROTATION_OPEN " ORDER BY run, a.user_id")    \
+	  SQL_AGENTS "WHERE a.user_id IN " SQL_AGENTS_ROTATED                  \
+	  " ORDER BY run, a.user_id")                                          \
 	X(ROTATIONS_DUE,                                                       \
 	  SQL_AGENTS "WHERE declared = 1 AND sender = 0 "                      \
 	  "AND (a.state = 'handed_off' OR a.state = 'acknowledged') "          \
 	  "AND iif(rotate_every_ms > 0, rotate_every_ms, ?2) > 0 "             \
 	  "AND written_ms + iif(rotate_every_ms > 0, rotate_every_ms, ?2) "    \
-	  "<= ?1 AND (r.state IS NULL OR NOT " SQL_ROTATION_OPEN ") "          \
+	  "<= ?1 AND a.user_id NOT IN " SQL_AGENTS_ROTATED " "                 \
 	  "AND coalesce(state_ms, 0) + 3600000 <= ?1 ORDER BY a.user_id")      \
 	/* rooms */                                                            \
 	X(ROOM_DECLARE,                                                        \

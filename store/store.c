@@ -337,6 +337,11 @@ enum rc store_may_act(struct store *s, struct err *e)
 	return s->lease ? lease_may_act(s->lease, e) : RC_OK;
 }
 
+int64_t store_act_ms(const struct store *s)
+{
+	return s->lease ? lease_act_ms(s->lease) : 0;
+}
+
 /* A file that was removed can be written to for as long as it is open; what is
  * written is gone with us. On a network the heartbeat looks after that. */
 static enum rc check_place(struct store *s, struct err *e)

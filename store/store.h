@@ -76,6 +76,8 @@ void store_close(struct store *s);
  * service takes over.
  */
 MUST_CHECK enum rc store_may_act(struct store *s, struct err *e);
+/* What is begun then has to be over within this; 0: nobody else could act. */
+int64_t store_act_ms(const struct store *s);
 
 /* BEGIN IMMEDIATE, taking the mutex. Every store_…_set/add/… below needs it
  * and is undone with it. RC_CORRUPT: the file was removed or replaced, and what
@@ -146,7 +148,8 @@ struct store_rotation {
 	int64_t run;        /* those that were asked for together have one */
 	bool at_once;       /* waits for nobody; ends the old token itself */
 	bool answering;     /* the agent was asked to pause */
-	int64_t generation; /* that it was asked for, or got; 0: not yet */
+	int64_t asked;      /* for which it was asked last; 0: never */
+	int64_t generation; /* of the login for it; 0: not yet */
 	const char *why;    /* NULL */
 	int64_t state_ms;
 	const char *error; /* NULL: none */
@@ -173,7 +176,9 @@ struct store_agent {
 	int64_t revoke_ms; /* since when its tokens are to be ended; 0: not */
 	const char *revoke_why;  /* NULL */
 	int64_t rotate_every_ms; /* 0: as all agents */
-	int64_t token_seen_ms;   /* the homeserver knew its token; 0: never
+	int64_t exposed_ms;    /* since when it is known that others could read
+			       its token; 0: not */
+	int64_t token_seen_ms; /* the homeserver knew its token; 0: never
 				     asked */
 	struct store_rotation rotation;
 	bool may_leave;     /* when it is not declared any more, without being
@@ -235,24 +240,41 @@ MUST_CHECK enum rc store_agent_acked(struct store *s, const char *user_id,
 	int64_t generation, int64_t acked_ms, const char *by, int64_t now_ms,
 	struct err *e);
 
+/* Others could read its token's file (0: it has another token). */
+MUST_CHECK enum rc store_agent_exposed(
+	struct store *s, const char *user_id, int64_t ms, struct err *e);
 /* The homeserver has known its token. */
 MUST_CHECK enum rc store_agent_token_seen(
 	struct store *s, const char *user_id, int64_t now_ms, struct err *e);
 
 /* --- rotations: new tokens that somebody asked for ------------------------- */
 
-/* One is wanted (state waiting), in the place of what was wanted before; the
- * generation that was asked for last stays, since its number is used up. */
+/* One is wanted (state waiting), in the place of what was wanted before; one that
+ * is under way, and at once when this one is, becomes one of this run. */
 MUST_CHECK enum rc store_rotation_want(struct store *s, const char *user_id,
 	const struct store_rotation *r, int64_t now_ms, struct err *e);
-/* Moves to a state; issued and done come by themselves, with the hand-off and
- * the acknowledgement of an agent that was clear to log in. */
-MUST_CHECK enum rc store_rotation_set(struct store *s, const char *user_id,
-	enum rotation_state st, const char *error, int64_t now_ms,
+/*
+ * The rotation of an agent as it was read moves on; *moved (may be NULL): it
+ * was still that one, in that state. Somebody else may have moved it meanwhile,
+ * or wanted another, and then nothing is changed.
+ */
+MUST_CHECK enum rc store_rotation_move(struct store *s,
+	const struct store_agent *was, enum rotation_state st,
+	const char *error, int64_t now_ms, bool *moved, struct err *e);
+/* The same: one that waited is asked to pause for this generation, */
+MUST_CHECK enum rc store_rotation_ask(struct store *s,
+	const struct store_agent *was, int64_t generation, int64_t now_ms,
+	bool *moved, struct err *e);
+/* or waits again. */
+MUST_CHECK enum rc store_rotation_again(struct store *s,
+	const struct store_agent *was, int64_t now_ms, struct err *e);
+/* A login was made: whatever rotation is open is done with the hand-off of that,
+ * or of a later generation (or, when the agent was asked to pause, with the
+ * acknowledgement); one that is wanted at once only when the login was made at
+ * once, too. */
+MUST_CHECK enum rc store_rotation_logged_in(struct store *s,
+	const char *user_id, bool at_once, int64_t generation, int64_t now_ms,
 	struct err *e);
-/* The agent is asked to pause for this generation. */
-MUST_CHECK enum rc store_rotation_asked(struct store *s, const char *user_id,
-	int64_t generation, int64_t now_ms, struct err *e);
 /* Were the last two of a run that had to acknowledge not acknowledged? */
 MUST_CHECK enum rc store_rotation_in_trouble(
 	struct store *s, int64_t run, bool *ret, struct err *e);

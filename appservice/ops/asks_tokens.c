@@ -93,20 +93,13 @@ static enum rc want(struct ask *q, const struct store_agent *row,
 	const struct rotate *r, struct err *e)
 {
 	struct store *s = q->app->store;
-	struct store_rotation one = r->want;
-	enum rc rc = RC_OK;
-	if (is_revoked(row)) {
-		one.at_once = true;
-		rc = store_agent_state(
-			s, row->user_id, AGENT_DECLARED, q->at_ms, e);
-	}
+	/* The login that gives it a token again is the one that is wanted. */
+	enum rc rc = is_revoked(row) ? store_agent_state(s, row->user_id,
+					       AGENT_DECLARED, q->at_ms, e)
+				     : RC_OK;
 	if (rc == RC_OK)
-		rc = store_rotation_want(s, row->user_id, &one, q->at_ms, e);
-	/* The login that it is to have anyway is this one. */
-	if (rc == RC_OK && row->state != AGENT_HANDED_OFF &&
-		row->state != AGENT_ACKNOWLEDGED)
-		rc = store_rotation_set(
-			s, row->user_id, ROTATION_CLEAR, NULL, q->at_ms, e);
+		rc = store_rotation_want(
+			s, row->user_id, &r->want, q->at_ms, e);
 	if (rc == RC_OK && r->every_ms >= 0 && !r->all)
 		rc = store_rotate_every(s, row->user_id, r->every_ms, e);
 	jb_str(&q->out, NULL, row->user_id);

@@ -310,8 +310,24 @@ static void check_buried(struct doctor *d, struct patient *p)
 		UINT32_C(1) << HANDOFF_FILE_OWNER |                            \
 		UINT32_C(1) << HANDOFF_FILE_LINKED)
 
+/* It is private by now; who has read it has read it. */
+static void check_exposed(struct doctor *d, const struct patient *p)
+{
+	const struct store_agent *row = &p->row;
+	if (row->exposed_ms == 0 || !patient_has_file(p))
+		return;
+	doctor_find(d, row->user_id,
+		arena_printf(d->a,
+			"others could read its file, as was seen at %s: it is "
+			"private again",
+			doctor_time(d->a, row->exposed_ms)),
+		"whoever has read it can act as the agent",
+		doctor_verb(d, "rotate", row->user_id, " --now"));
+}
+
 static void check_file(struct doctor *d, struct patient *p)
 {
+	check_exposed(d, p);
 	if (p->row.state == AGENT_BLOCKED)
 		check_buried(d, p);
 	if (!is_inspected(p))

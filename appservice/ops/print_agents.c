@@ -28,6 +28,17 @@ static const char *when_short(struct arena *a, struct js row, const char *key)
 		: arena_printf(a, "%.5s %.5s", text + 5, text + 11);
 }
 
+/* What is wrong with it. */
+static const char *remark(struct js row)
+{
+	const char *error = js_get_str(row, "error");
+	if (error)
+		return error;
+	return doc_number(row, "exposed_ms") > 0
+		? "others could read its token: `muster rotate` it with --now"
+		: NULL;
+}
+
 /* "logged_in, error" */
 static const char *state_of(struct arena *a, struct js row)
 {
@@ -99,7 +110,7 @@ void print_agents(struct js doc)
 		table_cell(&t,
 			doc_excerpt(&t.a, js_get_str(row, "acked_by"),
 				BY_CHARACTERS));
-		table_cell(&t, js_get_str(row, "error"));
+		table_cell(&t, remark(row));
 	}
 	table_print(&t);
 	for (size_t i = 0; i < js_len(doc); i++)

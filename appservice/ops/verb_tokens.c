@@ -89,20 +89,22 @@ static size_t tell_not_done(const struct errand *r)
 static int tell_rotated(const struct errand *r)
 {
 	const size_t n = js_len(js_get(errand_progress(r), "rotations"));
-	const size_t not = tell_not_done(r);
-	if (!r->cli->json && n > not )
-		printf("%zu agent%s a new token\n", n - not,
-			n - not == 1 ? " has" : "s have");
-	if (!r->cli->json &&
-		n > not &&errand_flag(errand_asked(r), "old_token_lives"))
+	const size_t without = tell_not_done(r);
+	const size_t with = n - without;
+	if (!r->cli->json && with > 0)
+		printf("%zu agent%s a new token\n", with,
+			with == 1 ? " has" : "s have");
+	if (!r->cli->json && with > 0 &&
+		errand_flag(errand_asked(r), "old_token_lives"))
 		puts("this homeserver lets an old token live beside the new "
 		     "one until its device goes: where it is in the wrong "
 		     "hands, use --now");
-	return not == 0 ? EXIT_OK
-			: cli_fail(EXIT_FAILED,
-				  "%zu of %zu agents did not get a new token, "
-				  "or did not take it",
-				  not, n);
+	return without == 0
+		? EXIT_OK
+		: cli_fail(EXIT_FAILED,
+			  "%zu of %zu agents did not get a new token, or did "
+			  "not take it",
+			  without, n);
 }
 
 static int finish_rotate(struct errand *r)

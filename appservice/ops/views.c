@@ -71,6 +71,7 @@ static void write_agent(struct jb *b, const struct person *p,
 	write_time(b, "acked_ms", row->acked_ms);
 	jb_str(b, "acked_by", row->acked_by);
 	write_time(b, "token_seen_ms", row->token_seen_ms);
+	write_time(b, "exposed_ms", row->exposed_ms);
 	write_time(b, "revoke_ms", row->revoke_ms);
 	jb_str(b, "revoke_why", row->revoke_ms ? row->revoke_why : NULL);
 	jb_str(b, "rotation",

@@ -103,16 +103,32 @@ static bool is_rotation(const struct store_agent *row)
 	return row->rotation.state == ROTATION_CLEAR;
 }
 
-/* A token in hand: written down as a login, and kept for the file. */
-static enum rc record_login(struct work *w, const struct store_agent *row,
-	int64_t generation, const struct secret *token, struct err *e)
+/* That of a login: new, and nobody else can have it. */
+static enum rc record_new(struct work *w, const struct store_agent *row,
+	int64_t generation, struct err *e)
 {
 	struct store *s = w->app->store;
+	const char *who = w->step->subject;
 	const struct store_audit audit = { .ms = clock_wall_ms(),
 		.actor = "muster",
 		.action = "rotate",
-		.subject = w->step->subject,
+		.subject = who,
 		.detail = row->rotation.why };
+	enum rc rc = store_agent_exposed(s, who, 0, e);
+	if (rc == RC_OK)
+		rc = store_rotation_logged_in(s, who,
+			is_rotation(row) && row->rotation.at_once, generation,
+			audit.ms, e);
+	if (rc == RC_OK && is_rotation(row))
+		rc = store_audit_add(s, &audit, e);
+	return rc;
+}
+
+/* A token in hand: written down as a login, and kept for the file. */
+static enum rc record_login(struct work *w, const struct store_agent *row,
+	int64_t generation, const struct secret *token, bool new, struct err *e)
+{
+	struct store *s = w->app->store;
 	if (tokens_keep(w->app->tokens, w->step->subject, generation, token) !=
 		RC_OK)
 		return err_nomem(e);
@@ -120,8 +136,8 @@ static enum rc record_login(struct work *w, const struct store_agent *row,
 	if (rc == RC_OK)
 		rc = store_agent_login(s, w->step->subject, device_of(w->app),
 			generation, clock_wall_ms(), e);
-	if (rc == RC_OK && is_rotation(row))
-		rc = store_audit_add(s, &audit, e);
+	if (rc == RC_OK && new)
+		rc = record_new(w, row, generation, e);
 	return work_end(w, rc, e);
 }
 
@@ -141,24 +157,22 @@ static enum rc doubt_token(struct work *w, struct err *e)
 }
 
 /* A program that is paused goes on with its old token when its patience is at
- * its end. */
+ * its end: so long may the login take. */
 static enum rc not_too_late(
 	struct work *w, const struct store_agent *row, struct err *e)
 {
-	const int64_t wait = config_int(&w->app->config, SET_HANDOFF_WAIT);
-	const struct store_rotation *r = &row->rotation;
-	/* Once a login has begun there may be no old token any more. */
-	if (!is_rotation(row) || !r->answering ||
-		(row->state != AGENT_HANDED_OFF &&
-			row->state != AGENT_ACKNOWLEDGED))
+	int64_t left = 0;
+	if (!is_rotation(row) || !row->rotation.answering ||
+		row->rotation.generation > 0) /* one was made already */
 		return RC_OK;
-	const int64_t waited =
-		tokens_asked_ms(w->app->tokens, row->user_id, r->generation);
-	if (waited >= 0 && waited <= wait - rotation_margin_ms(wait))
-		return RC_OK;
-	return err_set(e, RC_TIMEOUT,
-		"it was too late for a login: the agent does not wait any "
-		"more");
+	if (!tokens_login_left_ms(
+		    w->app, row->user_id, row->rotation.asked, &left) ||
+		left <= 0)
+		return err_set(e, RC_PENDING,
+			"it was too late for a login: the agent does not wait "
+			"any more");
+	hs_hurry(w->hs, left);
+	return RC_OK;
 }
 
 /* Who says that a token is in the wrong hands wants its end, too: some
@@ -173,24 +187,28 @@ static enum rc end_old(
 	return hs_logout_all(w->hs, w->step->subject, e);
 }
 
-static enum rc log_in(struct work *w, int dirfd, const struct store_agent *row,
-	int64_t generation, struct err *e)
+/* Everything that can be found out before the old token may be dead. */
+static enum rc may_log_in(
+	struct work *w, int dirfd, const struct store_agent *row, struct err *e)
 {
 	const struct setting_value *owner =
 		&w->app->config.v[SET_HANDOFF_OWNER];
-	const char *who = w->step->subject;
 	enum rc rc = handoff_writable(dirfd, owner->uid, owner->gid, e);
 	if (rc == RC_OK)
 		rc = tokens_may_log_in(w->app->tokens, w->hs, e);
-	if (rc == RC_OK)
-		rc = not_too_late(w, row, e);
-	if (rc == RC_OK)
-		rc = doubt_token(w, e);
+	return rc == RC_OK ? not_too_late(w, row, e) : rc;
+}
+
+static enum rc ask_for_login(struct work *w, const struct store_agent *row,
+	int64_t generation, struct err *e)
+{
+	const char *who = w->step->subject;
+	struct hs_session session = { 0 };
+	enum rc rc = doubt_token(w, e);
 	if (rc == RC_OK)
 		rc = end_old(w, row, e);
 	if (rc != RC_OK)
 		return rc;
-	struct hs_session session = { 0 };
 	rc = hs_login(w->hs, who, device_of(w->app), "muster", &session, e);
 	if (rc == RC_UNSUPPORTED)
 		tokens_no_logins(w->app->tokens, e);
@@ -199,8 +217,18 @@ static enum rc log_in(struct work *w, int dirfd, const struct store_agent *row,
 			"the homeserver logged in %s instead of %s",
 			session.user_id, who);
 	if (rc == RC_OK)
-		rc = record_login(w, row, generation, &session.token, e);
+		rc = record_login(w, row, generation, &session.token, true, e);
 	secret_fini(&session.token);
+	return rc;
+}
+
+static enum rc log_in(struct work *w, int dirfd, const struct store_agent *row,
+	int64_t generation, struct err *e)
+{
+	enum rc rc = may_log_in(w, dirfd, row, e);
+	if (rc == RC_OK)
+		rc = ask_for_login(w, row, generation, e);
+	hs_hurry(w->hs, 0);
 	return rc;
 }
 
@@ -228,9 +256,9 @@ static enum rc begin_generation(struct work *w, int dirfd,
 		return err_wrap(e, rc, "the directory of its hand-off");
 	int64_t next = (named > newest ? named : newest) + 1;
 	if (is_rotation(row) && row->rotation.answering &&
-		row->rotation.generation > newest)
-		next = row->rotation.generation;
-	return good ? record_login(w, row, next, good, e)
+		row->rotation.asked > newest)
+		next = row->rotation.asked;
+	return good ? record_login(w, row, next, good, false, e)
 		    : log_in(w, dirfd, row, next, e);
 }
 
@@ -239,8 +267,8 @@ static enum rc begin_generation(struct work *w, int dirfd,
 static bool may_stay(const struct store_agent *row, const struct handoff *old)
 {
 	return !is_rotation(row) ||
-		(row->state == AGENT_LOGGED_IN &&
-			old->generation == row->generation);
+		(row->rotation.generation > 0 &&
+			old->generation == row->rotation.generation);
 }
 
 /* What lies there is taken over where it is as it should be. */

@@ -41,26 +41,43 @@ static enum rc end_change(struct app *app, enum rc rc, struct err *e)
 	return rc;
 }
 
+/* Unless somebody else has moved it since it was read. */
 static enum rc move(struct rotation_round *r, const struct store_agent *row,
 	enum rotation_state st, const char *why, struct err *e)
 {
 	struct store *s = r->app->store;
+	bool moved = false;
+	enum rc rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_move(
+			s, row, st, why, clock_wall_ms(), &moved, e);
+	rc = end_change(r->app, rc, e);
+	if (rc != RC_OK || !moved)
+		return rc;
 	if (why)
 		log_warn("a rotation", LS("agent", row->user_id),
 			LS("state", rotation_state_name(st)), LS("why", why));
-	enum rc rc = store_begin_light(s, e);
-	if (rc == RC_OK)
-		rc = store_rotation_set(
-			s, row->user_id, st, why, clock_wall_ms(), e);
-	rc = end_change(r->app, rc, e);
-	r->clear |= rc == RC_OK && st == ROTATION_CLEAR;
-	return rc;
+	r->clear |= st == ROTATION_CLEAR;
+	return RC_OK;
 }
 
 static bool is_handed_off(const struct store_agent *row)
 {
 	return row->state == AGENT_HANDED_OFF ||
 		row->state == AGENT_ACKNOWLEDGED;
+}
+
+/* Where its file is, which may be in another department than it is declared in
+ * by now. */
+static enum rc open_dir(
+	struct app *app, const struct store_agent *row, int *fd, struct err *e)
+{
+	char *path = NULL;
+	enum rc rc = tokens_path(app, row, &path, e);
+	if (rc == RC_OK)
+		rc = handoff_dir_find(path, fd, e);
+	free(path);
+	return rc;
 }
 
 /* --- asking ----------------------------------------------------------------------- */
@@ -71,9 +88,8 @@ static enum rc number_for(
 {
 	struct handoff there = { 0 };
 	int64_t named = 0;
-	*ret = row->generation > row->rotation.generation
-		? row->generation
-		: row->rotation.generation;
+	*ret = row->generation > row->rotation.asked ? row->generation
+						     : row->rotation.asked;
 	enum rc rc = handoff_look(fd, &there, e);
 	if (rc == RC_OK && there.generation > *ret &&
 		!handoff_is_far(there.generation, row->generation))
@@ -88,46 +104,77 @@ static enum rc number_for(
 	return rc;
 }
 
+/* The measure begins before the request can be seen: so our patience is never
+ * longer than the agent's. */
 static enum rc write_request(struct rotation_round *r,
-	const struct store_agent *row, int64_t *generation, struct err *e)
+	const struct store_agent *row, int fd, int64_t *generation,
+	struct err *e)
 {
 	const struct setting_value *owner =
 		&r->app->config.v[SET_HANDOFF_OWNER];
 	struct handoff_request q = { .wait_ms = r->wait_ms };
-	int fd = -1;
-	enum rc rc = tokens_open_dir(r->app, row->user_id, &fd, e);
-	if (rc == RC_OK)
-		rc = number_for(fd, row, &q.generation, e);
+	enum rc rc = number_for(fd, row, &q.generation, e);
+	if (rc != RC_OK)
+		return rc;
 	snprintf(q.why, sizeof(q.why), "%s",
 		row->rotation.why ? row->rotation.why : "");
+	*generation = q.generation;
+	rc = tokens_ask(r->app->tokens, row->user_id, QUESTION_PAUSE,
+		q.generation, r->wait_ms);
+	return rc == RC_OK
+		? handoff_request_write(fd, &q, owner->uid, owner->gid, e)
+		: err_nomem(e);
+}
+
+/* An agent that sees the request only now shall not pause for nothing. */
+static void take_back(struct rotation_round *r, const struct store_agent *row,
+	int64_t generation)
+{
+	struct err e = { 0 };
+	int fd = -1;
+	enum rc rc = open_dir(r->app, row, &fd, &e);
 	if (rc == RC_OK)
-		rc = handoff_request_write(fd, &q, owner->uid, owner->gid, e);
+		rc = handoff_request_remove(fd, generation, &e);
 	if (fd >= 0)
 		close(fd);
-	*generation = q.generation;
-	return rc;
+	if (rc != RC_OK && rc != RC_NOT_FOUND)
+		log_warn("a request to an agent could not be taken back",
+			LS("agent", row->user_id), LS("error", e.text));
+}
+
+static enum rc record_asked(struct rotation_round *r,
+	const struct store_agent *row, int64_t generation, struct err *e)
+{
+	struct store *s = r->app->store;
+	bool moved = false;
+	enum rc rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_ask(
+			s, row, generation, clock_wall_ms(), &moved, e);
+	rc = end_change(r->app, rc, e);
+	if (rc != RC_OK || !moved) {
+		take_back(r, row, generation);
+		return rc;
+	}
+	r->flying++;
+	log_info("an agent is asked to pause for a new token",
+		LS("agent", row->user_id), LI("generation", generation));
+	return RC_OK;
 }
 
 static enum rc ask(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
-	struct store *s = r->app->store;
 	struct err why = { 0 };
 	int64_t generation = 0;
-	enum rc rc = write_request(r, row, &generation, &why);
-	if (rc != RC_OK)
-		return move(r, row, ROTATION_FAILED, why.text, e);
-	rc = tokens_asked(r->app->tokens, row->user_id, generation);
-	if (rc != RC_OK)
-		return err_nomem(e);
-	r->flying++;
-	log_info("an agent is asked to pause for a new token",
-		LS("agent", row->user_id), LI("generation", generation));
-	rc = store_begin_light(s, e);
+	int fd = -1;
+	enum rc rc = open_dir(r->app, row, &fd, &why);
 	if (rc == RC_OK)
-		rc = store_rotation_asked(
-			s, row->user_id, generation, clock_wall_ms(), e);
-	return end_change(r->app, rc, e);
+		rc = write_request(r, row, fd, &generation, &why);
+	if (fd >= 0)
+		close(fd);
+	return rc == RC_OK ? record_asked(r, row, generation, e)
+			   : move(r, row, ROTATION_FAILED, why.text, e);
 }
 
 /* --- its answer ------------------------------------------------------------------- */
@@ -136,9 +183,9 @@ static bool has_paused(struct rotation_round *r, const struct store_agent *row)
 {
 	struct handoff_ack paused = { 0 };
 	int fd = -1;
-	bool yes = tokens_open_dir(r->app, row->user_id, &fd, NULL) == RC_OK &&
-		handoff_paused_read(
-			fd, row->rotation.generation, &paused, NULL) == RC_OK &&
+	bool yes = open_dir(r->app, row, &fd, NULL) == RC_OK &&
+		handoff_paused_read(fd, row->rotation.asked, &paused, NULL) ==
+			RC_OK &&
 		text_eq(paused.user_id, row->user_id) &&
 		text_eq(paused.device_id, row->device_id);
 	if (fd >= 0)
@@ -146,27 +193,14 @@ static bool has_paused(struct rotation_round *r, const struct store_agent *row)
 	return yes;
 }
 
-/* An agent that sees the request only now shall not pause for nothing. */
-static void take_back(struct rotation_round *r, const struct store_agent *row)
-{
-	struct err e = { 0 };
-	int fd = -1;
-	enum rc rc = tokens_open_dir(r->app, row->user_id, &fd, &e);
-	if (rc == RC_OK)
-		rc = handoff_request_remove(fd, row->rotation.generation, &e);
-	if (fd >= 0)
-		close(fd);
-	if (rc != RC_OK)
-		log_warn("a request to an agent could not be taken back",
-			LS("agent", row->user_id), LS("error", e.text));
-}
+#define TOO_LATE                                                               \
+	"it paused, but the login came too late: it keeps its old token"
 
 static enum rc give_up(struct rotation_round *r, const struct store_agent *row,
 	const char *why, struct err *e)
 {
 	struct store *s = r->app->store;
-	take_back(r, row);
-	tokens_forget_asked(r->app->tokens, row->user_id);
+	take_back(r, row, row->rotation.asked);
 	enum rc rc = move(r, row, ROTATION_UNANSWERED, why, e);
 	if (rc != RC_OK || !row->error)
 		return rc;
@@ -178,56 +212,63 @@ static enum rc give_up(struct rotation_round *r, const struct store_agent *row,
 	return end_change(r->app, rc, e);
 }
 
-/* The service has started since: how long it has waited nobody knows. */
+/* For how long it has waited nobody knows, or a login was begun of which nobody
+ * knows what came of it: when it is known which token is good, it is asked
+ * anew. */
 static enum rc ask_again(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
 	struct store *s = r->app->store;
-	take_back(r, row);
+	take_back(r, row, row->rotation.asked);
 	enum rc rc = store_begin_light(s, e);
 	if (rc == RC_OK)
-		rc = store_rotation_want(
-			s, row->user_id, &row->rotation, clock_wall_ms(), e);
+		rc = store_rotation_again(s, row, clock_wall_ms(), e);
 	return end_change(r->app, rc, e);
+}
+
+/* What is left for a login; false: nobody knows. */
+static bool left_ms(
+	struct app *app, const struct store_agent *row, int64_t *ret)
+{
+	return tokens_login_left_ms(
+		app, row->user_id, row->rotation.asked, ret);
 }
 
 static enum rc mind_asked(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
-	const int64_t waited = tokens_asked_ms(
-		r->app->tokens, row->user_id, row->rotation.generation);
-	if (waited < 0)
+	int64_t left = 0;
+	if (!left_ms(r->app, row, &left))
 		return ask_again(r, row, e);
 	r->flying++;
-	if (waited > r->wait_ms - rotation_margin_ms(r->wait_ms))
+	const bool paused = has_paused(r, row);
+	if (left <= 0)
 		return give_up(r, row,
-			"it did not pause in time: it keeps its old token", e);
-	return has_paused(r, row) ? move(r, row, ROTATION_CLEAR, NULL, e)
-				  : RC_OK;
+			paused ? TOO_LATE
+			       : "it did not pause in time: it keeps its old "
+				 "token",
+			e);
+	return paused ? move(r, row, ROTATION_CLEAR, NULL, e) : RC_OK;
 }
 
 /* --- the login, and what comes after ----------------------------------------------- */
 
-/* Once the login has begun there is no way back. */
 static enum rc mind_clear(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
-	if (!row->rotation.answering || !is_handed_off(row)) {
-		r->flying += row->rotation.answering;
+	int64_t left = 0;
+	if (!row->rotation.answering)
 		return RC_OK;
-	}
-	const int64_t waited = tokens_asked_ms(
-		r->app->tokens, row->user_id, row->rotation.generation);
-	if (waited < 0)
-		return ask_again(r, row, e);
 	r->flying++;
-	if (waited <= r->wait_ms - rotation_margin_ms(r->wait_ms))
+	/* It is made: what is left is the file. */
+	if (row->rotation.generation > 0)
 		return RC_OK;
-	return give_up(r, row,
-		row->error ? row->error
-			   : "it paused, but the login came too late: it keeps "
-			     "its old token",
-		e);
+	const bool known = left_ms(r->app, row, &left);
+	if (known && left > 0)
+		return RC_OK;
+	if (!known || !is_handed_off(row))
+		return ask_again(r, row, e);
+	return give_up(r, row, row->error ? row->error : TOO_LATE, e);
 }
 
 static enum rc stop_run(
@@ -250,18 +291,22 @@ static enum rc stop_run(
 	return end_change(r->app, rc, e);
 }
 
+/* From when we see that it is there. */
 static enum rc mind_issued(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
-	const int64_t waited = tokens_asked_ms(
-		r->app->tokens, row->user_id, row->rotation.generation);
+	struct tokens *t = r->app->tokens;
+	const int64_t generation = row->rotation.generation;
+	int64_t left = 0;
 	r->flying++;
-	/* The service has started since: from now on, then. */
-	if (waited < 0 &&
-		tokens_asked(r->app->tokens, row->user_id,
-			row->rotation.generation) != RC_OK)
-		return err_nomem(e);
-	if (waited <= 2 * r->wait_ms)
+	if (!tokens_left_ms(
+		    t, row->user_id, QUESTION_ACK, generation, &left, NULL)) {
+		left = r->wait_ms;
+		if (tokens_ask(t, row->user_id, QUESTION_ACK, generation,
+			    left) != RC_OK)
+			return err_nomem(e);
+	}
+	if (left > 0)
 		return RC_OK;
 	enum rc rc = move(r, row, ROTATION_UNACKNOWLEDGED,
 		"its new token is in its file, and it has not acknowledged it",
@@ -269,19 +314,21 @@ static enum rc mind_issued(
 	return rc == RC_OK ? stop_run(r, row, e) : rc;
 }
 
-/* Nobody is to be asked: nobody ever answered, or there is no good token that
- * could be kept. */
+/* Nobody is to be asked, or nobody ever answered. */
 static bool is_at_once(const struct store_agent *row)
 {
-	return row->rotation.at_once || row->acked_generation == 0 ||
-		!is_handed_off(row);
+	return row->rotation.at_once || row->acked_generation == 0;
 }
 
+/* Of a token that is not known to be good it is found out first whether it is;
+ * a new login is then as good as this one. */
 static enum rc mind_waiting(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
 	if (is_at_once(row))
 		return move(r, row, ROTATION_CLEAR, NULL, e);
+	if (!is_handed_off(row))
+		return RC_OK;
 	return r->flying < FLYING ? ask(r, row, e) : RC_OK;
 }
 
@@ -291,10 +338,11 @@ static enum rc mind(struct rotation_round *r, const struct store_agent *row,
 	const struct person *p = fleet_person(&r->app->fleet, row->user_id);
 	if ((row->rotation.state == ROTATION_WAITING) != waiting)
 		return RC_OK;
-	const bool able = p && !p->human && row->state != AGENT_BLOCKED &&
+	const bool able = p && p->deployed && !p->human &&
+		row->state != AGENT_BLOCKED && row->state != AGENT_RETIRED &&
 		!row->revoke_ms;
 	if (!able && row->rotation.state == ROTATION_ASKED)
-		take_back(r, row);
+		take_back(r, row, row->rotation.asked);
 	if (!able)
 		return move(r, row, ROTATION_FAILED,
 			"it is no agent of the fleet that could have one", e);
@@ -312,9 +360,15 @@ static enum rc mind(struct rotation_round *r, const struct store_agent *row,
 	}
 }
 
-int64_t rotation_margin_ms(int64_t wait_ms)
+bool tokens_login_left_ms(
+	struct app *app, const char *user_id, int64_t generation, int64_t *ret)
 {
-	return wait_ms / 2 < MARGIN_MS ? wait_ms / 2 : MARGIN_MS;
+	int64_t left = 0, wait = 0;
+	if (!tokens_left_ms(app->tokens, user_id, QUESTION_PAUSE, generation,
+		    &left, &wait))
+		return false;
+	*ret = left - (wait / 2 < MARGIN_MS ? wait / 2 : MARGIN_MS);
+	return true;
 }
 
 /* --- those that come by themselves --------------------------------------------------- */

@@ -23,10 +23,11 @@ struct held {
 	struct secret token;
 };
 
-/* Who was asked to pause, and when (monotonic). */
+/* Who was asked what, and until when it may answer (boot time). */
 struct asked {
 	struct asked *next;
-	int64_t generation, at_ms;
+	enum question what;
+	int64_t generation, until_ms, wait_ms;
 	char user_id[];
 };
 
@@ -155,16 +156,19 @@ bool tokens_in_hand(struct tokens *t, const char *user_id)
 	return found;
 }
 
-/* --- who was asked to pause ------------------------------------------------- */
+/* --- who was asked what ----------------------------------------------------- */
 
-enum rc tokens_asked(struct tokens *t, const char *user_id, int64_t generation)
+enum rc tokens_ask(struct tokens *t, const char *user_id, enum question what,
+	int64_t generation, int64_t wait_ms)
 {
 	const size_t n = strlen(user_id) + 1;
 	struct asked *a = malloc(sizeof(*a) + n);
 	if (!a)
 		return RC_NOMEM;
+	a->what = what;
 	a->generation = generation;
-	a->at_ms = clock_mono_ms();
+	a->wait_ms = wait_ms;
+	a->until_ms = clock_boot_ms() + wait_ms;
 	memcpy(a->user_id, user_id, n);
 	pthread_mutex_lock(&t->lock);
 	struct asked *old = unlink_asked(t, user_id);
@@ -175,24 +179,21 @@ enum rc tokens_asked(struct tokens *t, const char *user_id, int64_t generation)
 	return RC_OK;
 }
 
-int64_t tokens_asked_ms(
-	struct tokens *t, const char *user_id, int64_t generation)
+bool tokens_left_ms(struct tokens *t, const char *user_id, enum question what,
+	int64_t generation, int64_t *ret, int64_t *ret_wait)
 {
-	int64_t ms = -1;
+	bool found = false;
 	pthread_mutex_lock(&t->lock);
-	for (struct asked *a = t->asked; a && ms < 0; a = a->next)
-		if (a->generation == generation && text_eq(a->user_id, user_id))
-			ms = clock_mono_ms() - a->at_ms;
+	for (struct asked *a = t->asked; a && !found; a = a->next) {
+		found = a->what == what && a->generation == generation &&
+			text_eq(a->user_id, user_id);
+		if (found)
+			*ret = a->until_ms - clock_boot_ms();
+		if (found && ret_wait)
+			*ret_wait = a->wait_ms;
+	}
 	pthread_mutex_unlock(&t->lock);
-	return ms;
-}
-
-void tokens_forget_asked(struct tokens *t, const char *user_id)
-{
-	pthread_mutex_lock(&t->lock);
-	struct asked *old = unlink_asked(t, user_id);
-	pthread_mutex_unlock(&t->lock);
-	free(old);
+	return found;
 }
 
 bool tokens_due(struct tokens *t, int64_t every_ms)

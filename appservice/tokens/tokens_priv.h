@@ -12,13 +12,26 @@
 MUST_CHECK enum rc tokens_open_dir(
 	struct app *app, const char *user_id, int *fd, struct err *e);
 
-/* An agent was asked to pause for this generation just now. */
-MUST_CHECK enum rc tokens_asked(
-	struct tokens *t, const char *user_id, int64_t generation);
-/* For how long it has been; -1: it was not, since the service started. */
-int64_t tokens_asked_ms(
-	struct tokens *t, const char *user_id, int64_t generation);
-void tokens_forget_asked(struct tokens *t, const char *user_id);
+/*
+ * How long is waited for an agent's answer: of each the last question is known,
+ * for as long as the service runs. By the clock that goes on while the machine
+ * sleeps, as the agent's may.
+ */
+enum question {
+	QUESTION_PAUSE, /* it was asked to pause for this generation */
+	QUESTION_ACK,   /* its newer token is there to be acknowledged */
+};
+/* It was asked just now, and may take so long. */
+MUST_CHECK enum rc tokens_ask(struct tokens *t, const char *user_id,
+	enum question what, int64_t generation, int64_t wait_ms);
+/* What of that is left, below 0 when it is over, and (may be NULL) how much it
+ * was; false: it was not asked. */
+bool tokens_left_ms(struct tokens *t, const char *user_id, enum question what,
+	int64_t generation, int64_t *ret, int64_t *ret_wait);
+/* What is left to begin a login for an agent that was asked to pause for this
+ * generation: of the last part of its patience nothing is. */
+bool tokens_login_left_ms(
+	struct app *app, const char *user_id, int64_t generation, int64_t *ret);
 
 /* Is it so long since the last time that this was true? Of rotations that come
  * by themselves, and of checks (the first of which is not at once). */
@@ -37,10 +50,6 @@ size_t tokens_turn(struct tokens *t, size_t n, size_t many);
 /* Its token is not good: state registered, and why; the plan does the rest. */
 MUST_CHECK enum rc tokens_needs_login(
 	struct app *app, const char *user_id, const char *why, struct err *e);
-
-/* How much of the agent's patience is left for what comes after the login: so
- * late none is begun any more. */
-int64_t rotation_margin_ms(int64_t wait_ms);
 
 /* The agent's directory, as it was declared last. Free it; RC_INVALID for an id
  * that is none. */

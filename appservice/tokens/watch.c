@@ -70,7 +70,7 @@ enum rc tokens_needs_login(
 	"its file could be read by others, who may have its token: `muster "   \
 	"rotate` it with --now"
 
-/* It stays with the agent until its next token. */
+/* It is known of the agent until its next token, and in the audit for ever. */
 static enum rc record_exposed(
 	struct app *app, const char *user_id, struct err *e)
 {
@@ -82,7 +82,7 @@ static enum rc record_exposed(
 		.detail = EXPOSED };
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)
-		rc = store_agent_error(s, user_id, EXPOSED, e);
+		rc = store_agent_exposed(s, user_id, audit.ms, e);
 	if (rc == RC_OK)
 		rc = store_audit_add(s, &audit, e);
 	if (rc == RC_OK)

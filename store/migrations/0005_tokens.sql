@@ -5,12 +5,18 @@ ALTER TABLE agent ADD COLUMN revoke_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE agent ADD COLUMN revoke_why TEXT;
 -- A new token is wanted as often as this; 0: as all agents.
 ALTER TABLE agent ADD COLUMN rotate_every_ms INTEGER NOT NULL DEFAULT 0;
+-- Since when it is known that others could read its token's file (0: not).
+ALTER TABLE agent ADD COLUMN exposed_ms INTEGER NOT NULL DEFAULT 0;
 -- When the homeserver last knew its token.
 ALTER TABLE agent ADD COLUMN token_seen_ms INTEGER NOT NULL DEFAULT 0;
 
+CREATE INDEX agent_unanswered ON agent (user_id)
+	WHERE declared = 1 AND state = 'handed_off';
+
 -- A new token that somebody asked for, the last one of each agent. Those of one
 -- run were asked for together. An agent that is "answering" is asked to pause
--- before, and to acknowledge after.
+-- before, for the generation "asked", whose number is used up by that, and to
+-- acknowledge after. "generation" is that of the login that was made for it.
 CREATE TABLE rotation (
 	user_id TEXT PRIMARY KEY REFERENCES agent (user_id) ON DELETE CASCADE,
 	run INTEGER NOT NULL,
@@ -21,6 +27,7 @@ CREATE TABLE rotation (
 	at_once INTEGER NOT NULL CHECK (at_once = 0 OR at_once = 1),
 	answering INTEGER NOT NULL DEFAULT 0
 		CHECK (answering = 0 OR answering = 1),
+	asked INTEGER NOT NULL DEFAULT 0,
 	generation INTEGER NOT NULL DEFAULT 0,
 	why TEXT,
 	state_ms INTEGER NOT NULL,

@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from support import small
-from support.fakehs import answer
+from support.fakehs import answer, reset_after
 from support.process import wait_until
 from support.small import AGENTS, full
 
@@ -308,19 +308,44 @@ def test_a_service_that_was_killed_after_the_login(running, written):
     wait_rotation(muster, "done")
 
 
-def test_a_login_that_fails_is_done_again_however_late(running):
+def test_a_login_that_fails_too_long_is_asked_for_again(running):
+    """The agent goes on with its old token, which is good: nothing is done
+    behind its back."""
     muster, hs = running
     acknowledge(muster, AGENT)
     before = muster.handoff(AGENT)
-    hs.fault("POST", r"/v3/login$", answer(500, {"errcode": "M_UNKNOWN"}),
-             times=2)
+    hs.fault("POST", r"/v3/login$", answer(503, {"errcode": "M_UNKNOWN"}),
+             times=None)
     begin(muster, AGENT)
     request(muster)
     muster.answer_as_agent(AGENT, "paused", generation=2)
-    # From here on the old token may be dead: a new one is got, however late.
-    wait_until(lambda: len(logins(hs)) >= 2, 20, "two logins")
-    got = muster.wait_handoff(AGENT, generation=2)
+    wait_until(lambda: "rotate.3.json" in muster.handoff_names(AGENT), 30,
+               "another request")
+    assert "rotate.2.json" not in muster.handoff_names(AGENT)
+    assert muster.handoff(AGENT) == before
+    assert before["access_token"] in hs.tokens_of(AGENT)
+    hs.clear_faults()
+    done = len(logins(hs))
+    assert rotation(muster) == "asked" and len(logins(hs)) == done
+    muster.answer_as_agent(AGENT, "paused", generation=3)
+    muster.wait_handoff(AGENT, generation=3)
+    assert len(logins(hs)) == done + 1
+
+
+def test_a_login_of_which_nobody_knows_what_came_of_it(running):
+    """The old token is dead: a new one is got, however late."""
+    muster, hs = running
+    acknowledge(muster, AGENT)
+    before = muster.handoff(AGENT)
+    hs.fault("POST", r"/v3/login$", reset_after(), times=1)
+    begin(muster, AGENT)
+    request(muster)
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    got = muster.daemon.wait_for(
+        lambda: muster.handoff(AGENT)["generation"] > 1 and
+        muster.handoff(AGENT), 30, "a newer token")
     assert got["access_token"] != before["access_token"]
+    assert got["access_token"] in hs.tokens_of(AGENT)
 
 
 # -- by themselves

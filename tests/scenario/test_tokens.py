@@ -162,11 +162,15 @@ def test_a_file_that_others_can_read(stopped):
     assert muster.handoff(AGENT) == before
     assert hs.writes() == []
     # Until its next token, and for ever.
-    assert "could be read by others" in small.agent(muster, AGENT)["error"]
+    assert small.agent(muster, AGENT)["exposed_ms"] > 0
+    told = [f for f in muster.run("--json", "doctor", expect=3).json()[
+        "findings"] if f["subject"] == full(AGENT)]
+    assert any("others could read" in f["what"] and "rotate" in f["fix"] and
+               "--now" in f["fix"] for f in told), told
     assert [r["subject"] for r in muster.json("audit")
             if r["action"] == "exposed"] == [full(AGENT)]
     muster.run("rotate", AGENT, "--now", expect=0)
-    assert small.agent(muster, AGENT)["error"] is None
+    assert small.agent(muster, AGENT)["exposed_ms"] is None
 
 
 def test_halves_of_a_killed_writer(stopped):

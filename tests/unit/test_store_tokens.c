@@ -62,9 +62,43 @@ static void want(struct store_fixture *f, const char *id, int64_t run)
 	WRITE(f, store_rotation_want(f->s, id, &r, run, &f->e));
 }
 
+static void set_why(struct store_fixture *f, const char *id,
+	enum rotation_state st, const char *why, int64_t now_ms)
+{
+	const struct store_agent was = get(f, id);
+	bool moved = false;
+
+	WRITE(f,
+		store_rotation_move(
+			f->s, &was, st, why, now_ms, &moved, &f->e));
+	assert_true(moved);
+}
+
 static void set(struct store_fixture *f, const char *id, enum rotation_state st)
 {
-	WRITE(f, store_rotation_set(f->s, id, st, NULL, 50, &f->e));
+	set_why(f, id, st, NULL, 50);
+}
+
+static void ask(struct store_fixture *f, const char *id, int64_t generation,
+	int64_t now_ms)
+{
+	const struct store_agent was = get(f, id);
+	bool moved = false;
+
+	WRITE(f,
+		store_rotation_ask(
+			f->s, &was, generation, now_ms, &moved, &f->e));
+	assert_true(moved);
+}
+
+/* A login for what is wanted, and its hand-off. */
+static void log_in(struct store_fixture *f, const char *id, bool at_once,
+	int64_t generation, int64_t now_ms)
+{
+	WRITE(f,
+		store_rotation_logged_in(
+			f->s, id, at_once, generation, now_ms, &f->e));
+	hand_off(f, id, generation, now_ms);
 }
 
 static size_t open_ones(struct store_fixture *f)
@@ -105,16 +139,17 @@ static void test_a_rotation(void **state)
 	want(f, ANNA, 40);
 	assert_int_equal(state_of(f, ANNA), ROTATION_WAITING);
 	assert_int_equal(open_ones(f), 1);
-	WRITE(f, store_rotation_asked(f->s, ANNA, 2, 41, &f->e));
+	ask(f, ANNA, 2, 41);
 	const struct store_rotation r = get(f, ANNA).rotation;
 	assert_int_equal(r.state, ROTATION_ASKED);
-	assert_int_equal(r.generation, 2);
+	assert_int_equal(r.asked, 2);
+	assert_int_equal(r.generation, 0);
 	assert_int_equal(r.run, 40);
 	assert_int_equal(r.state_ms, 41);
 	assert_true(r.answering && !r.at_once);
 	assert_string_equal(r.why, "why not");
 	set(f, ANNA, ROTATION_CLEAR);
-	hand_off(f, ANNA, 2, 60);
+	log_in(f, ANNA, false, 2, 60);
 	assert_int_equal(state_of(f, ANNA), ROTATION_ISSUED);
 	assert_int_equal(open_ones(f), 1);
 	/* A late answer of before is none. */
@@ -123,6 +158,10 @@ static void test_a_rotation(void **state)
 	answer(f, ANNA, 2, 62);
 	assert_int_equal(state_of(f, ANNA), ROTATION_DONE);
 	assert_int_equal(open_ones(f), 0);
+	/* The number stays used up. */
+	want(f, ANNA, 70);
+	assert_int_equal(get(f, ANNA).rotation.asked, 2);
+	assert_int_equal(get(f, ANNA).rotation.generation, 0);
 }
 
 /* Nobody was asked, so nobody has to answer. */
@@ -133,21 +172,66 @@ static void test_at_once(void **state)
 	hand_off(f, ANNA, 1, 5);
 	want(f, ANNA, 40);
 	set(f, ANNA, ROTATION_CLEAR);
-	hand_off(f, ANNA, 2, 60);
+	/* Another one that was read before: the old token is no new one. */
+	hand_off(f, ANNA, 2, 55);
+	assert_int_equal(state_of(f, ANNA), ROTATION_CLEAR);
+	log_in(f, ANNA, false, 3, 60);
 	assert_int_equal(state_of(f, ANNA), ROTATION_DONE);
-	assert_int_equal(get(f, ANNA).rotation.generation, 2);
-	/* A hand-off of another kind is no rotation's. */
+	assert_int_equal(get(f, ANNA).rotation.generation, 3);
+	/* A login of another reason will do, if the file has it. */
 	want(f, ANNA, 70);
-	hand_off(f, ANNA, 3, 71);
+	log_in(f, ANNA, false, 4, 71);
+	assert_int_equal(state_of(f, ANNA), ROTATION_DONE);
+	/* But not for a token that is in the wrong hands. */
+	const struct store_rotation r = { .run = 80, .at_once = true };
+	WRITE(f, store_rotation_want(f->s, ANNA, &r, 80, &f->e));
+	log_in(f, ANNA, false, 5, 81);
 	assert_int_equal(state_of(f, ANNA), ROTATION_WAITING);
+	set(f, ANNA, ROTATION_CLEAR);
+	log_in(f, ANNA, true, 6, 82);
+	assert_int_equal(state_of(f, ANNA), ROTATION_DONE);
+}
+
+/* Whoever has read it moves only what he has read. */
+static void test_somebody_was_faster(void **state)
+{
+	struct store_fixture *f = *state;
+	const struct store_rotation stolen = { .run = 50, .at_once = true };
+	bool moved = true;
+	declare(f, ANNA);
+	hand_off(f, ANNA, 1, 5);
+	want(f, ANNA, 40);
+	const struct store_agent waiting = get(f, ANNA);
+	ask(f, ANNA, 2, 41);
+	const struct store_agent asked = get(f, ANNA);
+	/* Wanted once more: it is the same. */
+	want(f, ANNA, 42);
+	assert_int_equal(state_of(f, ANNA), ROTATION_ASKED);
+	assert_int_equal(get(f, ANNA).rotation.run, 42);
+	/* At once: it is not. */
+	WRITE(f, store_rotation_want(f->s, ANNA, &stolen, 50, &f->e));
+	assert_int_equal(state_of(f, ANNA), ROTATION_WAITING);
+	WRITE(f,
+		store_rotation_move(f->s, &asked, ROTATION_UNANSWERED, "late",
+			51, &moved, &f->e));
+	assert_false(moved);
+	WRITE(f, store_rotation_ask(f->s, &waiting, 3, 52, &moved, &f->e));
+	assert_false(moved);
+	WRITE(f, store_rotation_again(f->s, &asked, 53, &f->e));
+	const struct store_rotation r = get(f, ANNA).rotation;
+	assert_int_equal(r.state, ROTATION_WAITING);
+	assert_true(r.at_once && !r.answering);
+	assert_int_equal(r.run, 50);
+	assert_int_equal(r.asked, 2);
+	assert_int_equal(r.state_ms, 50);
 }
 
 static void asked_and_issued(
 	struct store_fixture *f, const char *id, int64_t now_ms)
 {
-	WRITE(f, store_rotation_asked(f->s, id, 2, now_ms, &f->e));
+	ask(f, id, 2, now_ms);
 	set(f, id, ROTATION_CLEAR);
-	hand_off(f, id, 2, now_ms);
+	log_in(f, id, false, 2, now_ms);
 }
 
 static bool in_trouble(struct store_fixture *f)
@@ -160,9 +244,7 @@ static bool in_trouble(struct store_fixture *f)
 
 static void late(struct store_fixture *f, const char *id, int64_t now_ms)
 {
-	WRITE(f,
-		store_rotation_set(f->s, id, ROTATION_UNACKNOWLEDGED, "late",
-			now_ms, &f->e));
+	set_why(f, id, ROTATION_UNACKNOWLEDGED, "late", now_ms);
 }
 
 static void test_two_in_a_row(void **state)
@@ -223,9 +305,7 @@ static void test_how_often(void **state)
 	/* One that is asked for already, or did not go well just now. */
 	want(f, ANNA, 3 * HOUR);
 	assert_int_equal(due(f, 3 * HOUR), 0);
-	WRITE(f,
-		store_rotation_set(f->s, ANNA, ROTATION_UNANSWERED, "no",
-			3 * HOUR, &f->e));
+	set_why(f, ANNA, ROTATION_UNANSWERED, "no", 3 * HOUR);
 	assert_int_equal(due(f, 4 * HOUR - 1), 0);
 	assert_int_equal(due(f, 4 * HOUR), 1);
 	/* All of them; what was said of one is of no matter then. */
@@ -280,6 +360,7 @@ int main(void)
 		STORE_TEST(test_what_is_known_of_a_hand_off),
 		STORE_TEST(test_a_rotation),
 		STORE_TEST(test_at_once),
+		STORE_TEST(test_somebody_was_faster),
 		STORE_TEST(test_two_in_a_row),
 		STORE_TEST(test_how_often),
 		STORE_TEST(test_tokens_that_are_to_end),
