@@ -159,10 +159,9 @@ static bool on_waiting(void *arg, const struct store_holder *h)
 
 static void on_lost(void *arg, const char *why)
 {
-	const struct app *app = arg;
+	(void)arg; /* whose configuration may be changing just now */
 	log_error("the store is lost to another service, or may be: ending at "
 		  "once",
-		LS("store", config_text(&app->config, SET_STORE_PATH)),
 		LS("why", why));
 	_exit(EXIT_FAILED);
 }

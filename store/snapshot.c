@@ -373,6 +373,9 @@ enum rc store_snapshot(struct store *s, struct arena *a,
 	enum rc rc = own ? stmt_run(s, SQL_READ, NO_ARGS, e) : RC_OK;
 	if (rc == RC_OK) {
 		rc = read_all(s, &t, &all, e);
+		if (rc == RC_OK)
+			rc = store_rotate_every_all(
+				s, a, &all.rotate_every_ms, e);
 		if (own)
 			(void)!stmt_run(s, SQL_ROLLBACK, NO_ARGS, NULL);
 	}

@@ -199,9 +199,12 @@
 	  "state_ms = ?2 "                                                     \
 	  "WHERE user_id = ?1 AND state = ?3 AND run = ?4")                    \
 	X(ROTATION_LOGGED_IN,                                                  \
-	  "UPDATE rotation SET state = 'clear', generation = ?2, "             \
-	  "state_ms = ?3 WHERE user_id = ?1 AND at_once <= ?4 "                \
-	  "AND " SQL_ROTATION_OPEN)                                            \
+	  "UPDATE rotation SET "                                               \
+	  "state = iif(" SQL_ROTATION_OPEN ", 'clear', 'done'), "              \
+	  "generation = ?2, state_ms = ?3, error = NULL "                      \
+	  "WHERE user_id = ?1 AND at_once <= ?4 "                              \
+	  "AND state NOT IN ('done', 'unacknowledged')")                       \
+	X(ROTATION_END, "DELETE FROM rotation WHERE user_id = ?1")             \
 	X(ROTATION_ISSUED,                                                     \
 	  "UPDATE rotation SET state = iif(answering = 1, 'issued', 'done'), " \
 	  "generation = ?2, state_ms = ?3, error = NULL "                      \
@@ -224,10 +227,11 @@
 	X(ROTATIONS_DUE,                                                       \
 	  SQL_AGENTS "WHERE declared = 1 AND sender = 0 "                      \
 	  "AND (a.state = 'handed_off' OR a.state = 'acknowledged') "          \
-	  "AND iif(rotate_every_ms > 0, rotate_every_ms, ?2) > 0 "             \
-	  "AND written_ms + iif(rotate_every_ms > 0, rotate_every_ms, ?2) "    \
+	  "AND iif(rotate_every_ms <> 0, rotate_every_ms, ?2) > 0 "            \
+	  "AND written_ms + iif(rotate_every_ms <> 0, rotate_every_ms, ?2) "   \
 	  "<= ?1 AND a.user_id NOT IN " SQL_AGENTS_ROTATED " "                 \
-	  "AND coalesce(state_ms, 0) + 3600000 <= ?1 ORDER BY a.user_id")      \
+	  "AND (r.state IS NULL OR r.state = 'done' "                          \
+	  "OR state_ms + 3600000 <= ?1) ORDER BY a.user_id")                   \
 	/* rooms */                                                            \
 	X(ROOM_DECLARE,                                                        \
 	  "INSERT INTO room (key, direct, declared, alias, rule) "             \

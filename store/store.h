@@ -214,7 +214,7 @@ MUST_CHECK enum rc store_agent_found(struct store *s,
 MUST_CHECK enum rc store_agent_revoke(struct store *s, const char *user_id,
 	const char *why, int64_t now_ms, struct err *e);
 /* Its tokens were ended: state retired, or blocked, and so is its hand-off;
- * nobody has to want it any more. */
+ * nobody has to want it any more, nor a new token. */
 MUST_CHECK enum rc store_agent_revoked(struct store *s, const char *user_id,
 	enum agent_state st, int64_t now_ms, struct err *e);
 /* Sets (or clears, with NULL) the error text. */
@@ -284,15 +284,15 @@ MUST_CHECK enum rc store_rotation_stop(struct store *s, int64_t run,
 /* Agents whose rotation has not ended, by run and id. */
 MUST_CHECK enum rc store_rotations_open(struct store *s, struct arena *a,
 	struct store_agent **ret, size_t *n, struct err *e);
-/* How often a new token is wanted: of one agent, or (NULL) of all, whatever was
- * said of single ones before; 0: never by itself. */
+/* How often a new token is wanted: of one agent (-1: never by itself, 0: as of
+ * all), or (NULL) of all, whatever was said of single ones before; 0: never. */
 MUST_CHECK enum rc store_rotate_every(
 	struct store *s, const char *user_id, int64_t every_ms, struct err *e);
 /* What holds for all agents of whom nothing else was said. */
 MUST_CHECK enum rc store_rotate_every_all(
 	struct store *s, struct arena *a, int64_t *ret, struct err *e);
-/* Declared agents whose token is older than that; those whose last rotation
- * ended within an hour have time. */
+/* Declared agents whose token is older than that; those whose last rotation did
+ * not go well within an hour have time. */
 MUST_CHECK enum rc store_rotations_due(struct store *s, int64_t now_ms,
 	struct arena *a, struct store_agent **ret, size_t *n, struct err *e);
 
@@ -491,6 +491,7 @@ struct store_snapshot {
 	 * members. */
 	struct store_room *old;
 	size_t n_old;
+	int64_t rotate_every_ms;        /* of all agents; 0: never by itself */
 	struct store_removal *removals; /* by room_id, user_id, time */
 	size_t n_removals;
 };

@@ -101,7 +101,8 @@ static enum rc want(struct ask *q, const struct store_agent *row,
 		rc = store_rotation_want(
 			s, row->user_id, &r->want, q->at_ms, e);
 	if (rc == RC_OK && r->every_ms >= 0 && !r->all)
-		rc = store_rotate_every(s, row->user_id, r->every_ms, e);
+		rc = store_rotate_every(
+			s, row->user_id, r->every_ms > 0 ? r->every_ms : -1, e);
 	jb_str(&q->out, NULL, row->user_id);
 	return rc;
 }

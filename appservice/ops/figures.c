@@ -75,6 +75,7 @@ static void count_direct(
 static void count_tokens(const struct app *app,
 	const struct store_snapshot *now, struct figures *f)
 {
+	f->rotate_every_ms = now->rotate_every_ms;
 	const int64_t wait = config_int(&app->config, SET_HANDOFF_WAIT);
 	const int64_t at = clock_wall_ms();
 	for (size_t i = 0; i < now->n_agents; i++) {

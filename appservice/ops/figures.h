@@ -31,6 +31,7 @@ struct figures {
 	const char *revoked[LEAVERS_SHOWN];
 	size_t n_revoked;
 	int64_t rotations[ROTATION_STATES]; /* the last of each agent */
+	int64_t rotate_every_ms;            /* of all agents; 0: never */
 	int64_t late; /* agents who have not acknowledged in time */
 	/* Pairs; those who should have a room by now; rooms that are, and that
 	 * are to be made, in so many seconds. */

@@ -316,6 +316,10 @@ static void print_rotations(struct js doc)
 				rotation_state_name((enum rotation_state)st));
 	if (others > 0)
 		print_counts("rotations", doc, "rotations");
+	const int64_t every = doc_number(rotations, "every_ms");
+	if (every > 0)
+		printf("new tokens   every %g hours\n",
+			(double)every / 3600000);
 }
 
 static void print_status(struct js doc)

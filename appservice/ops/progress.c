@@ -255,6 +255,7 @@ static enum rc write(struct jb *b, struct progress *p, struct err *e)
 	jb_str(b, "why_not", why_not(&st));
 	jb_str(b, "state", agent ? agent_state_name(agent->state) : NULL);
 	jb_str(b, "error", agent ? agent->error : NULL);
+	jb_bool(b, "revoking", agent && agent->revoke_ms > 0);
 	jb_str(b, "room_id", room ? room->room_id : NULL);
 	jb_str(b, "held_why", held_why(p));
 	enum rc rc = write_held(b, p, e);

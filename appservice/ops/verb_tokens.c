@@ -88,9 +88,10 @@ static size_t tell_not_done(const struct errand *r)
 
 static int tell_rotated(const struct errand *r)
 {
-	const size_t n = js_len(js_get(errand_progress(r), "rotations"));
+	const size_t n = js_len(js_get(errand_asked(r), "agents"));
+	const size_t known = js_len(js_get(errand_progress(r), "rotations"));
 	const size_t without = tell_not_done(r);
-	const size_t with = n - without;
+	const size_t with = known - without;
 	if (!r->cli->json && with > 0)
 		printf("%zu agent%s a new token\n", with,
 			with == 1 ? " has" : "s have");
@@ -99,6 +100,11 @@ static int tell_rotated(const struct errand *r)
 		puts("this homeserver lets an old token live beside the new "
 		     "one until its device goes: where it is in the wrong "
 		     "hands, use --now");
+	if (known < n)
+		return cli_fail(EXIT_DIFFERS,
+			"pending: for %zu of %zu agents somebody has asked "
+			"anew meanwhile: `muster agents` shows how far it is",
+			n - known, n);
 	return without == 0
 		? EXIT_OK
 		: cli_fail(EXIT_FAILED,
@@ -149,12 +155,23 @@ int verb_rotate(struct cli *cli)
 
 /* --- revoke -------------------------------------------------------------------- */
 
+/* Tried again until it is done, whatever is in the way. */
+static int tell_revoking(const struct errand *r)
+{
+	struct js failed = js_at(js_get(errand_progress(r), "failed"), 0);
+	const char *why = js_get_str(failed, "error");
+	return cli_fail(EXIT_DIFFERS,
+		"pending: it is written down, and tried again by itself%s%s; "
+		"`muster status` shows it until it is done",
+		why ? ": " : "", why ? why : "");
+}
+
 static int finish_revoke(struct errand *r, const char *id)
 {
 	int status = errand_wait(r, "user", id, 4, errand_is_over);
-	if (status == EXIT_OK)
-		status = errand_tell_failed(r);
 	const char *state = js_get_str(errand_progress(r), "state");
+	if (status == EXIT_OK && errand_flag(errand_progress(r), "revoking"))
+		return tell_revoking(r);
 	if (status == EXIT_OK && !text_eq(state, "blocked") &&
 		!text_eq(state, "retired"))
 		status = cli_fail(EXIT_FAILED, "%s is %s: let go meanwhile?",

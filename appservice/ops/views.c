@@ -98,6 +98,18 @@ static void write_leaver(
 	write_agent(b, &p, row, leaving);
 }
 
+/* What holds of it: its own, or that of all. */
+static void settle_every(struct store_snapshot *now)
+{
+	for (size_t i = 0; i < now->n_agents; i++) {
+		int64_t *every = &now->agents[i].rotate_every_ms;
+		if (*every == 0)
+			*every = now->rotate_every_ms;
+		else if (*every < 0)
+			*every = 0;
+	}
+}
+
 static void write_agents(
 	struct jb *b, const struct fleet *f, const struct store_snapshot *now)
 {
@@ -122,6 +134,7 @@ enum rc view_agents(struct app *app, struct buf *out, struct err *e)
 	enum rc rc = app_snapshot(app, &a, &now, e);
 	jb_init(&b, out);
 	jb_arr(&b, NULL);
+	settle_every(&now);
 	if (rc == RC_OK)
 		write_agents(&b, &app->fleet, &now);
 	jb_end_arr(&b);
@@ -332,6 +345,7 @@ static void write_tokens(struct jb *b, const struct figures *f)
 		if (f->rotations[st])
 			jb_int(b, rotation_state_name((enum rotation_state)st),
 				f->rotations[st]);
+	jb_int(b, "every_ms", f->rotate_every_ms);
 	jb_end_obj(b);
 }
 

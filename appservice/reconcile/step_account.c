@@ -8,6 +8,7 @@
  * cut off, of an account that nobody ever logged in to.
  */
 #include "appservice/reconcile/work.h"
+#include "appservice/tokens/tokens.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "matrix/id.h"
@@ -63,13 +64,37 @@ static enum rc is_ours(struct work *w, bool *ours, struct err *e)
 	return rc;
 }
 
+/* The store is lost, and only the tombstone tells that it had tokens, and that
+ * they were taken away: nobody but an operator gives it one again. */
+static enum rc stay_blocked(struct work *w, int64_t generation, struct err *e)
+{
+	struct store *s = w->app->store;
+	const char *who = w->step->subject;
+	enum rc rc = store_begin(s, e);
+	if (rc == RC_OK)
+		rc = store_agent_login(s, who,
+			config_text(&w->app->config, SET_HANDOFF_DEVICE),
+			generation, clock_wall_ms(), e);
+	if (rc == RC_OK)
+		rc = store_commit(s, e);
+	store_rollback(s);
+	if (rc != RC_OK)
+		return rc;
+	return work_block(w, "its tokens were taken away: " TOKENS_GIVE_NEW, e);
+}
+
 /* The account exists: ours, then what it shows and has is taken over. */
 static enum rc take_over(struct work *w, struct err *e)
 {
 	bool ours = false;
 	enum rc rc = is_ours(w, &ours, e);
+	const int64_t buried = rc == RC_OK && !ours
+		? tokens_buried(w->app, w->step->subject)
+		: 0;
 	if (rc != RC_OK)
 		return rc;
+	if (buried > 0)
+		return stay_blocked(w, buried, e);
 	if (!ours)
 		return work_block(w,
 			"an account that is not ours has this name: give the "

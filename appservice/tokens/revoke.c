@@ -132,8 +132,7 @@ static const char *why_blocked(
 	struct work *w, const struct store_agent *row, const char *left)
 {
 	return arena_printf(&w->a,
-		"its tokens were taken away%s%s: `muster rotate` or `muster "
-		"retry` with its name gives it a new one%s%s",
+		"its tokens were taken away%s%s: " TOKENS_GIVE_NEW "%s%s",
 		row->revoke_why ? " because: " : "",
 		row->revoke_why ? row->revoke_why : "", left ? "; " : "",
 		left ? left : "");
@@ -180,8 +179,10 @@ static enum rc end_it(struct work *w, const struct store_agent *row,
 	enum rc rc =
 		human ? tokens_end_given(w, row, left, e) : end_tokens(w, e);
 	if (rc == RC_OK)
+		rc = store_may_act(w->app->store, e);
+	if (rc == RC_OK)
 		rc = bury_or_tell(w, row, left, e);
-	if (rc == RC_OK && !human)
+	if (rc == RC_OK && !human && !is_blocking(row))
 		rc = work_leave_strays(w, e);
 	return rc;
 }
@@ -192,6 +193,8 @@ enum rc step_revoke(struct work *w, struct err *e)
 	const char *left = NULL;
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
+	if (rc == RC_OK && row.state == AGENT_HANDED_OFF)
+		rc = tokens_look_for_ack(w->app, &row, e);
 	if (rc == RC_OK)
 		rc = doubt_token(w, &row, e);
 	if (rc == RC_OK)

@@ -53,6 +53,11 @@ MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
 /* The step `revoke` (revoke.c): of an agent that is retired, or whose tokens an
  * operator wants ended, which is blocked then. */
 MUST_CHECK enum rc step_revoke(struct work *w, struct err *e);
+#define TOKENS_GIVE_NEW                                                        \
+	"`muster rotate` or `muster retry` with its name gives it a new one"
+/* The tombstone that lies in the place of an agent's file: the generation of
+ * the token that was taken away; 0: there is none. */
+int64_t tokens_buried(struct app *app, const char *user_id);
 
 /*
  * Rotations that were asked for (rotate.c): asks agents to pause, a few at a

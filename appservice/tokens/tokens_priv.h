@@ -33,6 +33,10 @@ bool tokens_left_ms(struct tokens *t, const char *user_id, enum question what,
 bool tokens_login_left_ms(
 	struct app *app, const char *user_id, int64_t generation, int64_t *ret);
 
+/* Has the agent acknowledged the generation that the row has? Writes it down. */
+MUST_CHECK enum rc tokens_look_for_ack(
+	struct app *app, const struct store_agent *row, struct err *e);
+
 /* Is it so long since the last time that this was true? Of rotations that come
  * by themselves, and of checks (the first of which is not at once). */
 bool tokens_due(struct tokens *t, int64_t every_ms);

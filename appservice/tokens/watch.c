@@ -60,10 +60,31 @@ enum rc tokens_needs_login(
 			clock_wall_ms(), e);
 	if (rc == RC_OK)
 		rc = store_agent_error(app->store, user_id, why, e);
+	const struct store_audit audit = { .ms = clock_wall_ms(),
+		.actor = "muster",
+		.action = "replace_token",
+		.subject = user_id,
+		.detail = why };
+	if (rc == RC_OK)
+		rc = store_audit_add(app->store, &audit, e);
 	if (rc == RC_OK)
 		rc = store_commit(app->store, e);
 	store_rollback(app->store);
 	return rc;
+}
+
+int64_t tokens_buried(struct app *app, const char *user_id)
+{
+	struct handoff there = { 0 };
+	int fd = -1;
+	const bool buried = tokens_open_dir(app, user_id, &fd, NULL) == RC_OK &&
+		handoff_look(fd, &there, NULL) == RC_OK &&
+		there.revoked_ms > 0 && text_eq(there.user_id, user_id);
+	const int64_t generation = buried ? there.generation : 0;
+	if (fd >= 0)
+		close(fd);
+	handoff_fini(&there);
+	return generation;
 }
 
 #define EXPOSED                                                                \
@@ -179,7 +200,7 @@ static enum rc record_ack(struct app *app, const struct handoff_ack *ack,
 	return rc;
 }
 
-static enum rc look_for_ack(
+enum rc tokens_look_for_ack(
 	struct app *app, const struct store_agent *row, struct err *e)
 {
 	struct handoff_ack ack = { 0 };
@@ -213,7 +234,7 @@ enum rc tokens_look_for_acks(struct app *app, struct err *e)
 	const size_t from = tokens_turn(app->tokens, n, IN_TURN);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		if ((i + n - from) % n < IN_TURN || is_pressing(&agents[i]))
-			rc = look_for_ack(app, &agents[i], e);
+			rc = tokens_look_for_ack(app, &agents[i], e);
 	arena_free(&a);
 	return rc;
 }

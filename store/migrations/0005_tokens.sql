@@ -3,7 +3,8 @@
 -- Since when an operator wants its tokens ended (0: nobody does), and why.
 ALTER TABLE agent ADD COLUMN revoke_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE agent ADD COLUMN revoke_why TEXT;
--- A new token is wanted as often as this; 0: as all agents.
+-- A new token is wanted as often as this; 0: as of all agents, -1: never by
+-- itself.
 ALTER TABLE agent ADD COLUMN rotate_every_ms INTEGER NOT NULL DEFAULT 0;
 -- Since when it is known that others could read its token's file (0: not).
 ALTER TABLE agent ADD COLUMN exposed_ms INTEGER NOT NULL DEFAULT 0;

@@ -2,6 +2,7 @@
 the service's side of it does, with the agent's side played here by hand."""
 
 import contextlib
+import glob
 import json
 import os
 import sqlite3
@@ -362,7 +363,6 @@ def test_a_token_gets_no_older_than_it_may(running):
     # A minute later, and an hour after the last.
     with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
         db.execute("UPDATE handoff SET written_ms = written_ms - 7200000")
-        db.execute("UPDATE rotation SET state_ms = state_ms - 7200000")
         db.commit()
     muster.start()
     muster.wait_handoff(AGENT, generation=3)
@@ -399,6 +399,22 @@ def test_revoke_ends_the_token_and_blocks_the_agent(running):
     muster.assert_no_secret_shown({old})
 
 
+def test_a_lost_store_gives_a_revoked_agent_no_token(running):
+    """Only the tombstone tells of it then."""
+    muster, hs = running
+    muster.run("revoke", AGENT, expect=0)
+    muster.stop()
+    for path in glob.glob(muster.path("muster.db*")):
+        os.unlink(path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    row = small.agent(muster, AGENT)
+    assert row["state"] == "blocked" and "taken away" in row["error"]
+    assert "revoked_ms" in muster.handoff(AGENT) and not hs.tokens_of(AGENT)
+    muster.run("rotate", AGENT, expect=0)
+    assert muster.wait_handoff(AGENT, generation=2)
+
+
 def test_retry_gives_a_revoked_agent_a_token(running):
     muster, _ = running
     muster.run("revoke", AGENT, expect=0)
@@ -410,7 +426,8 @@ def test_revoke_while_the_homeserver_is_down(running):
     muster, hs = running
     hs.fault("*", r"/logout/all$", answer(503, {"errcode": "M_UNKNOWN"}),
              times=None)
-    muster.run("revoke", AGENT, expect=1)
+    said = muster.run("revoke", AGENT, expect=3)
+    assert "pending" in said.err and "503" in said.err
     assert muster.json("status")["revocations"] == {
         "pending": 1, "agents": [full(AGENT)]}
     # Its state says so, and nobody gives it a token meanwhile.

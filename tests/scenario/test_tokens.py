@@ -163,7 +163,7 @@ def test_a_file_that_others_can_read(stopped):
     assert hs.writes() == []
     # Until its next token, and for ever.
     assert small.agent(muster, AGENT)["exposed_ms"] > 0
-    told = [f for f in muster.run("--json", "doctor", expect=3).json()[
+    told = [f for f in muster.run("--json", "doctor", expect=3).json[
         "findings"] if f["subject"] == full(AGENT)]
     assert any("others could read" in f["what"] and "rotate" in f["fix"] and
                "--now" in f["fix"] for f in told), told

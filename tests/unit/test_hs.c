@@ -379,8 +379,8 @@ static void asked_before_each_request(void **state)
 	struct hs *hs = NULL;
 	assert_ok(hs_new(&o, &hs, &f->e), f->e);
 	/* Also before one that is sent again. */
-	say(f, 429, LIMITED(1));
-	say(f, 200, "{}");
+	hs_says(f, 429, LIMITED(1));
+	hs_says(f, 200, "{}");
 	assert_ok(hs_logout(hs, &f->e), f->e);
 	assert_int_equal(left, 0);
 	assert_rc(hs_logout(hs, &f->e), RC_STOPPING);

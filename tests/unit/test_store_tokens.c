@@ -308,6 +308,16 @@ static void test_how_often(void **state)
 	set_why(f, ANNA, ROTATION_UNANSWERED, "no", 3 * HOUR);
 	assert_int_equal(due(f, 4 * HOUR - 1), 0);
 	assert_int_equal(due(f, 4 * HOUR), 1);
+	/* One that went well is done at once when it is due again. */
+	WRITE(f,
+		store_rotation_move(f->s,
+			&(struct store_agent){ .user_id = ANNA,
+				.rotation = get(f, ANNA).rotation },
+			ROTATION_DONE, NULL, 4 * HOUR, NULL, &f->e));
+	assert_int_equal(due(f, 4 * HOUR), 1);
+	/* Never, for one. */
+	WRITE(f, store_rotate_every(f->s, ANNA, -1, &f->e));
+	assert_int_equal(due(f, 1000 * HOUR), 0);
 	/* All of them; what was said of one is of no matter then. */
 	WRITE(f, store_rotate_every(f->s, NULL, 9 * HOUR, &f->e));
 	assert_int_equal(due(f, 9 * HOUR), 0);
@@ -321,6 +331,7 @@ static void test_tokens_that_are_to_end(void **state)
 	struct store_fixture *f = *state;
 	declare(f, ANNA);
 	hand_off(f, ANNA, 1, 5);
+	want(f, ANNA, 8);
 	WRITE(f, store_agent_revoke(f->s, ANNA, "why not", 9, &f->e));
 	assert_int_equal(get(f, ANNA).revoke_ms, 9);
 	assert_string_equal(get(f, ANNA).revoke_why, "why not");
@@ -328,6 +339,7 @@ static void test_tokens_that_are_to_end(void **state)
 	assert_int_equal(get(f, ANNA).revoke_ms, 0);
 	assert_null(get(f, ANNA).revoke_why);
 	assert_int_equal(get(f, ANNA).state, AGENT_BLOCKED);
+	assert_int_equal(state_of(f, ANNA), ROTATION_NONE);
 	/* An answer that is seen late does not bring it back, nor does a
 	 * homeserver that has forgotten everything. */
 	answer(f, ANNA, 1, 11);
