@@ -119,6 +119,7 @@ help:
 	@echo "make            build/muster and build/muster-agent"
 	@echo "make demo       a homeserver, nine agents, a human (KEEP=1: stays)"
 	@echo "make test       installs, builds and runs everything"
+	@echo "make test-openclaw  installs OpenClaw and runs it under muster-agent"
 	@echo "make soak       kills it 3,000 times under load (KILLS=3000 SEED=1)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS=60 (FUZZ='json yaml': these)"
 	@echo "make bench      measures; writes docs/performance.md (BENCH=quick: shorter)"
@@ -144,6 +145,15 @@ test:
 	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all bench-programs
 	@$(PYTHON) examples/make-org.py --check
 	@build/venv/bin/python tests/run build/asan build/tsan
+
+# OpenClaw itself, from npm; not a part of `make test`.
+test-openclaw:
+	@sh scripts/ensure-packages.sh build test openclaw
+	@sh scripts/ensure-venv.sh
+	@sh scripts/ensure-openclaw.sh
+	@+$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all
+	@MUSTER_BIN=build/asan/muster MUSTER_AGENT_BIN=build/asan/muster-agent \
+	    build/venv/bin/python -m pytest -q -p no:cacheprovider tests/openclaw
 
 KILLS ?= 3000
 SEED  ?= 1
@@ -184,7 +194,7 @@ install: all
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all bench-programs units fuzzers help demo test soak fuzz bench lint install clean
+.PHONY: all bench-programs units fuzzers help demo test test-openclaw soak fuzz bench lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name node_modules -prune -o -name '*.d' -type f \
     -print 2>/dev/null)

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Sees to it that the Debian packages of a task are there.
 #
-#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench]...  (default: build)
+#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench|openclaw]...
+#
+# The default is build.
 #
 # Quick and silent when they are. Installs what is missing as root, or by sudo
 # where that asks for no password; otherwise says what to install and exits 1.
@@ -19,6 +21,8 @@ bench='valgrind'
 # Whoever has these may have them from elsewhere, and newer.
 command -v go >/dev/null 2>&1 || bench="$bench golang"
 command -v npm >/dev/null 2>&1 || bench="$bench nodejs npm"
+openclaw=
+command -v npm >/dev/null 2>&1 || openclaw='nodejs npm'
 
 wanted=
 for task in "${@:-build}"; do
@@ -28,8 +32,9 @@ for task in "${@:-build}"; do
 	fuzz) wanted="$wanted $fuzz" ;;
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
+	openclaw) wanted="$wanted $openclaw" ;;
 	*)
-		echo "usage: ${0##*/} [build|test|fuzz|lint|bench]..." >&2
+		echo "usage: ${0##*/} [build|test|fuzz|lint|bench|openclaw]..." >&2
 		exit 2
 		;;
 	esac
