@@ -107,12 +107,6 @@ static enum rc make_directories(const struct openclaw *c, struct err *e)
 	return rc;
 }
 
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 /* OpenClaw looks at where a path really leads. */
 static enum rc find_roots(struct openclaw *c, struct err *e)
 {
@@ -135,65 +129,12 @@ static enum rc find_roots(struct openclaw *c, struct err *e)
 	buf_add(&text, real);
 	c->roots = buf_take(&text);
 	buf_free(&text);
-	char *include = path_join(real, last_part(c->include));
+	/* It is absolute, so there is a slash. */
+	const char *slash = strrchr(c->include, '/');
+	char *include = path_join(real, slash ? slash + 1 : c->include);
 	free(c->include);
 	c->include = include;
 	return c->roots && c->include ? RC_OK : err_nomem(e);
-}
-
-/* A word for a shell. */
-static void add_quoted(struct buf *out, const char *word)
-{
-	buf_addc(out, '\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			buf_add(out, "'\\''");
-		else
-			buf_addc(out, *word);
-	}
-	buf_addc(out, '\'');
-}
-
-/* OpenClaw's own call; by the program itself, where that is OpenClaw. */
-static void add_call(
-	struct buf *out, const struct options *o, const char *method)
-{
-	const char *program = o->program ? o->program[0] : NULL;
-
-	if (program && text_eq(last_part(program), "openclaw"))
-		add_quoted(out, program);
-	else
-		buf_add(out, "openclaw");
-	buf_addf(out,
-		" gateway call channels.%s --params '{\"channel\":\"matrix\"}' "
-		"--timeout 20000",
-		method);
-}
-
-/* It stops listening at once, and says that it has stopped only when every
- * answer that it was at is given: with a token that is dead by then, the answer
- * would be lost. */
-static char *pause_command(const struct options *o)
-{
-	struct buf text;
-	buf_init(&text, 64 * KIB);
-	buf_add(&text, "while said=$(");
-	add_call(&text, o, "stop");
-	buf_add(&text,
-		"); do case $said in *'\"stopped\": true'*) exit 0 ;; esac; "
-		"sleep 1; done; exit 1");
-	return buf_take(&text);
-}
-
-/* It sees a new include within half a second; started before that, the channel
- * would go on with the token that is dead, and lose what was sent since. */
-static char *resume_command(const struct options *o)
-{
-	struct buf text;
-	buf_init(&text, 64 * KIB);
-	buf_add(&text, "sleep 1; ");
-	add_call(&text, o, "start");
-	return buf_take(&text);
 }
 
 /* --- configurations --------------------------------------------------- */
@@ -514,28 +455,40 @@ static enum rc copy_workspace(const struct openclaw *c, struct err *e)
 
 /* --- the door --------------------------------------------------------- */
 
-enum rc openclaw_new(
-	const struct options *o, struct openclaw **ret, struct err *e)
+static enum rc find_calls(
+	struct openclaw *c, const struct options *o, struct err *e)
 {
-	struct openclaw *c = calloc(1, sizeof(*c));
-	if (!c)
-		return err_nomem(e);
+	c->pause = openclaw_call_stop(o);
+	c->resume = openclaw_call_start(o);
+	return c->pause && c->resume ? RC_OK : err_nomem(e);
+}
+
+static enum rc find_all(
+	struct openclaw *c, const struct options *o, struct err *e)
+{
 	enum rc rc = find_state(c, e);
 	if (rc == RC_OK)
 		rc = find_files(c, o, e);
 	if (rc == RC_OK)
 		rc = find_seed(c, o, e);
 	if (rc == RC_OK)
+		rc = find_calls(c, o, e);
+	return rc;
+}
+
+enum rc openclaw_new(
+	const struct options *o, struct openclaw **ret, struct err *e)
+{
+	struct openclaw *c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_nomem(e);
+	enum rc rc = find_all(c, o, e);
+	if (rc == RC_OK)
 		rc = read_seed(c, o, e);
 	if (rc == RC_OK)
 		rc = make_directories(c, e);
 	if (rc == RC_OK)
 		rc = find_roots(c, e);
-	if (rc == RC_OK) {
-		c->pause = pause_command(o);
-		c->resume = resume_command(o);
-		rc = c->pause && c->resume ? RC_OK : err_nomem(e);
-	}
 	if (rc == RC_OK)
 		*ret = c;
 	else
@@ -590,8 +543,14 @@ enum rc openclaw_deliver(struct openclaw *c, const struct handoff *h,
 	rc = copy_workspace(c, e);
 	if (rc == RC_OK)
 		rc = configure(c, homeserver, e);
-	c->configured = rc == RC_OK;
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	c->configured = true;
+	/* From now on only the include is written. */
+	json_free(c->seed);
+	c->seed = NULL;
+	give_back_memory();
+	return RC_OK;
 }
 
 const char *openclaw_include(const struct openclaw *c)

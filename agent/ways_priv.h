@@ -107,6 +107,13 @@ const char *openclaw_roots(const struct openclaw *c);
 /* NAME=VALUE in our environment would overrule what was delivered. */
 bool openclaw_overrules(const char *variable);
 
+/* --- openclaw_calls.c -------------------------------------------------- */
+
+/* Shell commands; the program itself is called, where it is OpenClaw. Free
+ * them; NULL: no memory. */
+MUST_CHECK char *openclaw_call_stop(const struct options *o);
+MUST_CHECK char *openclaw_call_start(const struct options *o);
+
 /* --- private.c -------------------------------------------------------- */
 
 /* The URL is http, or some address of its host is this machine's or a private
