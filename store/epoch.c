@@ -109,8 +109,14 @@ static void note_epoch(
 	(void)name;
 	if (epoch > files->top)
 		files->top = epoch;
-	if (epoch > files->newest && text_eq(rest, EPOCH_DB))
+	if (!text_eq(rest, EPOCH_DB))
+		return;
+	if (epoch > files->newest) {
+		files->before = files->newest;
 		files->newest = epoch;
+	} else if (epoch > files->before) {
+		files->before = epoch;
+	}
 }
 
 enum rc epochs_look(const char *dir, struct epochs *ret, struct err *e)
@@ -445,8 +451,14 @@ enum rc epoch_begin(
 		rc = sync_path(dir, O_RDONLY | O_DIRECTORY, e);
 	if (rc == RC_OK) {
 		set_aside(path);
-		/* What stays is removed by the next one. */
-		(void)!sweep(dir, m.files.newest, epoch, NULL);
+		/* What stays is removed by the next one. Of a silent one the
+		 * file that its own was made of stays, too: a file server may
+		 * hold up who removes what it thinks that one has (an NFS
+		 * delegation), and with it our heartbeat, which looks at the
+		 * directory. */
+		const bool silent = lease_was_silent(l);
+		(void)!sweep(dir, silent ? m.files.before : m.files.newest,
+			epoch, NULL);
 	}
 	making_fini(&m);
 	free(to);

@@ -54,6 +54,7 @@ struct lease {
 	int fd; /* that has the lock; -1: none yet */
 	struct lease_record mine;
 	int64_t beat_ms, late_ms;
+	bool was_silent;         /* the one before */
 	_Atomic int64_t good_ms; /* when the last good heartbeat began */
 	atomic_bool lost;        /* and stays it */
 	void (*on_lost)(void *arg, const char *why);
@@ -156,6 +157,11 @@ enum rc lease_may_act(struct lease *l, struct err *e)
 int64_t lease_act_ms(const struct lease *l)
 {
 	return l->mine.takeover_ms - l->late_ms;
+}
+
+bool lease_was_silent(const struct lease *l)
+{
+	return l->was_silent;
 }
 
 int64_t lease_epoch(const struct lease *l)
@@ -395,8 +401,9 @@ static enum rc may_begin(struct hunt *h, bool *ret, struct err *e)
 
 	if (over)
 		rc = is_locked(h->l->path, h->top, &locked, e);
-	*ret = !h->top || (over && !locked) ||
-		clock_boot_ms() - h->since_ms >= takeover_ms(h);
+	const bool at_once = !h->top || (over && !locked);
+	*ret = at_once || clock_boot_ms() - h->since_ms >= takeover_ms(h);
+	h->l->was_silent = !at_once;
 	return rc;
 }
 

@@ -80,6 +80,8 @@ MUST_CHECK enum rc lease_take(const char *dir, const char *store,
 MUST_CHECK enum rc lease_is_foreign(
 	const char *dir, const char *store, bool *foreign, struct err *e);
 int64_t lease_epoch(const struct lease *l);
+/* It was taken from one who was silent, and may be there still. */
+bool lease_was_silent(const struct lease *l);
 /* RC_STOPPING, for ever, once the heartbeat is late. */
 MUST_CHECK enum rc lease_may_act(struct lease *l, struct err *e);
 /* Who was allowed to act has so long before anybody else may be. */
@@ -94,6 +96,7 @@ MUST_CHECK enum rc lease_is_held(const char *dir, bool *held,
 
 struct epochs {
 	int64_t newest; /* of a database that is whole; 0: there is none */
+	int64_t before; /* of the one before it; 0 */
 	int64_t top;    /* of any file */
 };
 /* By a look at the directory that is new each time. */

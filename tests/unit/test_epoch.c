@@ -333,6 +333,7 @@ static void test_names(void **state)
 	make(f, "state.11.db-wal");
 	assert_ok(epochs_look(f->dir, &files, &f->e), f->e);
 	assert_int_equal(files.newest, 10);
+	assert_int_equal(files.before, 9);
 	assert_int_equal(files.top, 12);
 	assert_rc(
 		epochs_look(network_file(f, "nowhere"), &files, &f->e), RC_IO);

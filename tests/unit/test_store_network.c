@@ -387,6 +387,8 @@ static void test_silent(void **state)
 	struct wait w = { .other = &other };
 	int status = 0;
 
+	assert_ok(network_open(f, STORE_NETWORK), f->e);
+	network_close(f);
 	other_start(&other, f->path, SHORT_MS);
 	assert_rc(other_do(&other, OTHER_PUT), RC_OK);
 	assert_rc(other_do(&other, OTHER_MAY_ACT), RC_OK);
@@ -400,6 +402,10 @@ static void test_silent(void **state)
 	assert_true(w.holder.silent_ms >= SHORT_MS - 200);
 	assert_there(f, "other");
 	assert_put(f, "ours");
+	/* What the silent one may have in use stays. */
+	assert_true(network_has(f, "state.1.db"));
+	assert_true(network_has(f, "state.2.db"));
+	assert_true(network_has(f, "state.3.db"));
 
 	kill(other.pid, SIGCONT);
 	assert_rc(other_result(&other), RC_STOPPING);
@@ -414,6 +420,8 @@ static void test_silent(void **state)
 	assert_ok(network_open(f, STORE_NETWORK), f->e);
 	assert_there(f, "ours");
 	assert_null(network_get(f, "late"));
+	assert_int_equal(network_count(f, "state.1."), 0);
+	assert_int_equal(network_count(f, "state.2."), 0);
 }
 
 /* The heartbeats keep it, however long somebody waits. */
