@@ -25,21 +25,28 @@ AGENTS = ["ada", "ben", "cleo", "dora", "emil"]
 TALK = f"#talk:{SERVER}"
 LISTENER = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                         "listener.py")
+LOGIN = "POST .*/login$"
 MOST = 5000  # messages that are sent when nobody ends it
 
 
 class Held:
-    """Requests that the gate keeps; `reached` once one is there."""
+    """Requests that the gate keeps, `reached` once one is there, until it is
+    opened or, of one of them, over() returns."""
 
-    def __init__(self, pattern, after):
+    def __init__(self, pattern, after, over=None):
         self.pattern, self.after = re.compile(pattern), after
+        self.over = over
         self.reached = threading.Event()
         self._open = threading.Event()
 
     def keep(self, what, after):
-        if after == self.after and self.pattern.search(what):
-            self.reached.set()
+        if after != self.after or not self.pattern.search(what):
+            return
+        self.reached.set()
+        if self.over is None:
             self._open.wait(120)
+        elif not self._open.is_set():
+            self.over()
 
     def wait(self, bound=30):
         wait_until(self.reached.is_set, bound, self.pattern.pattern, 0.005)
@@ -54,10 +61,10 @@ class Gate(Asked):
         super().__init__(*args)
 
     @contextlib.contextmanager
-    def hold(self, pattern, after=False):
+    def hold(self, pattern, after=False, over=None):
         """Requests like this one ("METHOD path") come to the homeserver only
         when they are released, or (`after`) its answers come back then."""
-        held = Held(pattern, after)
+        held = Held(pattern, after, over)
         self.held.append(held)
         try:
             yield held
@@ -276,6 +283,11 @@ class Rotating(Fleet):
         finally:
             talk.most = 0
             talk.join(60)
+
+    def slow_logins(self, talk, more):
+        """Each is done, and tells so when the human has said so much more: who
+        is not paused meanwhile knows by then what became of its old token."""
+        return self.gate.hold(LOGIN, after=True, over=lambda: talk.wait(more))
 
     def ask_rotation(self, *localparts):
         """Without waiting for what comes of it."""
