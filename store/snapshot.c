@@ -449,20 +449,39 @@ enum rc store_rotations_open(struct store *s, struct arena *a,
 	return list_by(s, SQL_ROTATIONS_OPEN, &agents, NULL, a, ret, n, e);
 }
 
+static enum rc list_rotations(struct store *s, enum sql list,
+	const struct arg *args, size_t n_args, struct arena *a,
+	struct store_agent **ret, size_t *n, struct err *e)
+{
+	const struct rows rows = { .list = list,
+		.count = SQL_STATEMENTS,
+		.args = args,
+		.n_args = n_args,
+		.size = sizeof(struct store_agent),
+		.read = read_agent };
+
+	return store_list(s, &rows, a, ret, n, e);
+}
+
+enum rc store_rotations_of_run(struct store *s, int64_t run, struct arena *a,
+	struct store_agent **ret, size_t *n, struct err *e)
+{
+	const struct arg args[] = { N(run) };
+
+	return list_rotations(
+		s, SQL_ROTATIONS_OF_RUN, args, ARRAY_LEN(args), a, ret, n, e);
+}
+
 enum rc store_rotations_due(struct store *s, int64_t now_ms, struct arena *a,
 	struct store_agent **ret, size_t *n, struct err *e)
 {
 	int64_t every_ms = 0;
 	enum rc rc = store_rotate_every_all(s, a, &every_ms, e);
 	const struct arg args[] = { N(now_ms), N(every_ms) };
-	const struct rows due = { .list = SQL_ROTATIONS_DUE,
-		.count = SQL_STATEMENTS,
-		.args = args,
-		.n_args = ARRAY_LEN(args),
-		.size = sizeof(struct store_agent),
-		.read = read_agent };
 
-	return rc == RC_OK ? store_list(s, &due, a, ret, n, e) : rc;
+	return rc == RC_OK ? list_rotations(s, SQL_ROTATIONS_DUE, args,
+				     ARRAY_LEN(args), a, ret, n, e)
+			   : rc;
 }
 
 static enum rc one_room(struct store *s, enum sql id, const char *arg,

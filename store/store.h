@@ -284,6 +284,9 @@ MUST_CHECK enum rc store_rotation_stop(struct store *s, int64_t run,
 /* Agents whose rotation has not ended, by run and id. */
 MUST_CHECK enum rc store_rotations_open(struct store *s, struct arena *a,
 	struct store_agent **ret, size_t *n, struct err *e);
+/* The agents of a run, whatever became of it, by id. */
+MUST_CHECK enum rc store_rotations_of_run(struct store *s, int64_t run,
+	struct arena *a, struct store_agent **ret, size_t *n, struct err *e);
 /* How often a new token is wanted: of one agent (-1: never by itself, 0: as of
  * all), or (NULL) of all, whatever was said of single ones before; 0: never. */
 MUST_CHECK enum rc store_rotate_every(

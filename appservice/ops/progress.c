@@ -207,7 +207,8 @@ static void write_rotation(struct jb *b, const struct store_agent *row)
 	jb_end_obj(b);
 }
 
-static void write_run(struct jb *b, const struct progress *p)
+static void write_run(struct jb *b, const struct progress *p,
+	const struct store_agent *rows, size_t n)
 {
 	struct reconcile_state st = { 0 };
 	int64_t open = 0;
@@ -215,13 +216,9 @@ static void write_run(struct jb *b, const struct progress *p)
 		reconcile_state(p->app->reconcile, &st);
 	jb_obj(b, NULL);
 	jb_arr(b, "rotations");
-	for (size_t i = 0; i < p->now.n_agents; i++) {
-		const struct store_agent *row = &p->now.agents[i];
-		if (row->rotation.state == ROTATION_NONE ||
-			row->rotation.run != p->run)
-			continue;
-		open += is_open(row->rotation.state);
-		write_rotation(b, row);
+	for (size_t i = 0; i < n; i++) {
+		open += is_open(rows[i].rotation.state);
+		write_rotation(b, &rows[i]);
 	}
 	jb_end_arr(b);
 	jb_int(b, "pending", open);
@@ -275,9 +272,12 @@ static enum rc write_steps(struct jb *b, struct progress *p, struct err *e)
 
 static enum rc answer_run(struct jb *b, struct progress *p, struct err *e)
 {
-	enum rc rc = app_snapshot(p->app, &p->a, &p->now, e);
+	struct store_agent *rows = NULL;
+	size_t n = 0;
+	enum rc rc = store_rotations_of_run(
+		p->app->store, p->run, &p->a, &rows, &n, e);
 	if (rc == RC_OK)
-		write_run(b, p);
+		write_run(b, p, rows, n);
 	return rc;
 }
 

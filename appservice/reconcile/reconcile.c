@@ -497,6 +497,9 @@ static void rest(struct reconcile *r)
 		wait_ms(r, ms < tick ? ms : tick);
 		ping_try(r);
 		if (!app_stopping() && take_dirty(r)) {
+			/* Whoever asks for a token does it once. */
+			if (mind_tokens(r))
+				return;
 			wait_ms(r, SETTLE_MS);
 			take_dirty(r);
 			return;

@@ -110,6 +110,20 @@ static size_t open_ones(struct store_fixture *f)
 	return n;
 }
 
+/* How many a run has; the state of the first. */
+static size_t of_run(
+	struct store_fixture *f, int64_t run, enum rotation_state st)
+{
+	struct store_agent *rows = NULL;
+	size_t n = 99;
+
+	assert_ok(store_rotations_of_run(f->s, run, &f->a, &rows, &n, &f->e),
+		f->e);
+	if (n > 0)
+		assert_int_equal(rows[0].rotation.state, st);
+	return n;
+}
+
 static void test_what_is_known_of_a_hand_off(void **state)
 {
 	struct store_fixture *f = *state;
@@ -268,6 +282,8 @@ static void test_two_in_a_row(void **state)
 	assert_false(in_trouble(f)); /* between them one has answered */
 	late(f, BERT, 65);
 	assert_true(in_trouble(f));
+	assert_int_equal(of_run(f, 40, ROTATION_UNACKNOWLEDGED), 3);
+	assert_int_equal(of_run(f, 41, ROTATION_NONE), 0);
 	/* It answers after all. */
 	answer(f, CARL, 2, 66);
 	assert_int_equal(state_of(f, CARL), ROTATION_DONE);
