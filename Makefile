@@ -25,7 +25,7 @@ STRICT   := -std=c17 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 ifeq ($(findstring clang,$(CC)),)
 STRICT   += -Wduplicated-cond -Wlogical-op
 endif
-STRICT   += $(if $(WERROR),-Werror)
+STRICT   += $(if $(WERROR),-Werror,-Werror=implicit-function-declaration)
 HARDEN   := -fPIE -fstack-protector-strong -fstack-clash-protection \
             $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
