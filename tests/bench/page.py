@@ -6,6 +6,7 @@ import string
 import textwrap
 
 import page_fleet
+import page_handoff
 import peers
 from tables import number, table
 
@@ -119,6 +120,7 @@ def targets(results):
         t.add(f"start to listening with {said}", f"< {limit} ms",
               f"{took:.1f} ms", took < limit)
     page_fleet.targets(t, results["fleet"])
+    page_handoff.targets(t, results["handoff"])
     return t
 
 
@@ -232,7 +234,8 @@ def words(results):
             [name, version] for name, version in
             results["peers"].items()]).replace("---:", "---"),
         "set_back": set_back(compare),
-        **page_fleet.words(results["fleet"])}
+        **page_fleet.words(results["fleet"]),
+        **page_handoff.words(results["handoff"])}
 
 
 def write(results, path):

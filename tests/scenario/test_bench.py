@@ -21,9 +21,11 @@ from support.process import wait_until
 sys.path.append(os.path.join(TOP, "tests", "bench"))
 
 # pylint: disable=wrong-import-position
+import handoff  # noqa: E402
 import organisation  # noqa: E402
 import page  # noqa: E402
 import page_fleet  # noqa: E402
+import page_handoff  # noqa: E402
 import planning  # noqa: E402
 import provision  # noqa: E402
 import restart  # noqa: E402
@@ -360,7 +362,81 @@ def test_what_the_page_says_of_a_fleet():
     assert said["plan"].splitlines()[-1] == (
         "| 100 people, all present | 1,000 | 7 | 20.0 | 20.0 | 40.00 | 1.0 "
         "| 199.0 |")
+    are_in_the_page(said)
+
+
+def are_in_the_page(said):
     with open(os.path.join(TOP, "tests", "bench", "page.md"),
               encoding="utf-8") as f:
         text = f.read()
     assert all(f"${name}" in text for name in said)
+
+
+# -- the hand-off
+
+
+def test_the_hand_off_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(provision, "CORES", None)
+    got = handoff.measure(
+        program("replay"), str(tmp_path), (5, 4), 1, lambda text: None,
+        times=3, seconds=2, kinds=("scripted",))
+    for key in ("login_to_file_ms", "file_to_program_ms"):
+        assert len(got[key]) == 3 and min(got[key]) > 0
+    assert got["many"]["agents"] == 5
+    assert 0 < got["many"]["written_s"] < got["many"]["seconds"]
+    (one,) = got["scripted"]
+    assert one["muster"]["agents"] == one["bare"]["requests"] == 4
+    assert one["muster"]["seconds"] > 0 and one["bare"]["seconds"] > 0
+    idle = got["idle"]
+    assert idle["directory"] > 0 and idle["private"] > 0
+    assert (idle["files"], idle["requests"]) == (0, 0)
+
+
+def handed_over():
+    """Each just as wanted, or the last that is."""
+    round_ = {"muster": {"agents": 100, "seconds": 1.2},
+              "bare": {"seconds": 1.0}}
+    return {
+        "manner": "conduit", "login_to_file_ms": [1, *[4.9] * 8, 50],
+        "file_to_program_ms": [1, *[49] * 8, 500],
+        "many": {"agents": 1000, "written_s": 1.99},
+        "real": copy.deepcopy([round_] * 3), "scripted": [round_] * 3,
+        "idle": {"seconds": 100, "directory": 110, "files": 0, "whoami": 2,
+                 "requests": 2, "private": 2.9e6}}
+
+
+@pytest.mark.parametrize("path, value, missed", [
+    ("login_to_file_ms 1", 5, 1), ("login_to_file_ms 9", 4, 0),
+    ("file_to_program_ms 1", 50, 1), ("many written_s", 2, 1),
+    ("real 0 muster seconds", 1.3, 1), ("scripted 0 muster seconds", 9, 0),
+    ("idle directory", 111, 1), ("idle files", 1, 1), ("idle whoami", 3, 1),
+    ("idle requests", 3, 1), ("idle private", 3e6, 1)])
+def test_what_is_wanted_of_the_hand_off(path, value, missed):
+    got = handed_over()
+    found = page.Targets()
+    page_handoff.targets(found, got)
+    assert found.missed == [] and len(found.rows) == 9
+    *way, last = (int(w) if w.isdigit() else w for w in path.split())
+    there = got
+    for key in way:
+        there = there[key]
+    there[last] = value
+    if path == "real 0 muster seconds":  # the median round's
+        got["real"] = got["real"][:1]
+    if path == "idle whoami":
+        got["idle"]["requests"] = value
+    found = page.Targets()
+    page_handoff.targets(found, got)
+    assert len(found.missed) == missed, found.missed
+
+
+def test_what_the_page_says_of_the_hand_off():
+    said = page_handoff.words(handed_over())
+    assert said["latency"].splitlines()[2:] == [
+        "| the login's answer to the file | 4.90 | 4.90 | 50.00 |",
+        "| the file to the program | 49.00 | 49.00 | 500.00 |"]
+    assert said["exchange"].splitlines()[2:] == [
+        "| 100 agents, Conduit | 1.200 | 1.000 | 1.20 |",
+        "| 100 agents, scripted | 1.200 | 1.000 | 1.20 |"]
+    assert "| opens of the directory | 110 |" in said["idle"]
+    are_in_the_page(said)
