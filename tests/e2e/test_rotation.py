@@ -213,6 +213,29 @@ def test_a_homeserver_that_hangs_at_the_login(fleet, run):
     assert one.row()["generation"] > before
 
 
+def test_a_homeserver_that_is_away_at_the_login(fleet, run):
+    """For longer than the agent waits: its program goes on with what it has,
+    and is paused again before that is replaced."""
+    fleet.set(wait="3s")
+    one = run("ada")
+    before = one.row()["generation"]
+    with fleet.talking() as talk:
+        with fleet.gate.refuse(LOGIN):
+            talk.wait(10)
+            fleet.ask_rotation("ada")
+            one.wait_for(lambda: "did not come about" in one.output(), 20,
+                         "it goes on with its old token")
+            talk.wait(10)
+        with fleet.slow_logins(talk, 10):
+            fleet.wait_done("ada")
+        talk.wait(10)
+        texts = talk.finish()
+    fleet.set(wait="20s")
+    one.wait_heard(texts)
+    check(one)
+    assert one.row()["generation"] > before
+
+
 # -- at once
 
 

@@ -58,6 +58,7 @@ class Held:
 class Gate(Asked):
     def __init__(self, *args):
         self.held = []
+        self.refused_now = None
         super().__init__(*args)
 
     @contextlib.contextmanager
@@ -72,8 +73,19 @@ class Gate(Asked):
             held.release()
             self.held.remove(held)
 
+    @contextlib.contextmanager
+    def refuse(self, pattern):
+        """Requests like this one are answered 502 and do not come through."""
+        self.refused_now = re.compile(pattern)
+        try:
+            yield
+        finally:
+            self.refused_now = None
+
     def _pass_on(self, method, path, headers, body):
         what = f"{method} {path.partition('?')[0]}"
+        if self.refused_now and self.refused_now.search(what):
+            return 502, b"{}", "application/json"
         for held in list(self.held):
             held.keep(what, False)
         answer = super()._pass_on(method, path, headers, body)
