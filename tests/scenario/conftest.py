@@ -76,6 +76,34 @@ def _served(muster, hs):
 
 
 @pytest.fixture
+def running(fresh_on_conduit):
+    """(muster, homeserver): everything as declared; an agent may take 4 s."""
+    muster, hs = fresh_on_conduit
+    muster.write_config(reconcile={"interval": "1m"},
+                        handoff={"wait": "4s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    hs.clear_log()
+    return muster, hs
+
+
+@pytest.fixture
+def running_six(fresh_on_conduit):
+    muster, hs = fresh_on_conduit
+    org = small.org()
+    ben = next(p for p in org["people"] if "ben.man" in p["matrixId"])
+    for n in range(1, 4):
+        org["people"].append({**ben, "matrixId": small.full(f"extra.{n}"),
+                              "name": f"Extra {n}", "level": "IC"})
+    muster.write_org(org)
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
+    muster.start()
+    muster.wait_settled()
+    hs.wait_quiet()
+    return muster, hs
+
+
+@pytest.fixture
 def strace():
     """The program that kills at a system call."""
     try:

@@ -12,75 +12,10 @@ import pytest
 from support import small
 from support.fakehs import answer, reset_after
 from support.process import wait_until
-from support.small import AGENTS, full
-
-AGENT = "anna.vp"
-ALL = sorted(AGENTS)
-
-
-def rotation(muster, localpart=AGENT):
-    return small.agent(muster, localpart)["rotation"]
-
-
-def wait_rotation(muster, state, localpart=AGENT, bound=20):
-    return muster.daemon.wait_for(
-        lambda: rotation(muster, localpart) == state, bound,
-        f"{localpart} {state}")
-
-
-def request(muster, localpart=AGENT, bound=20):
-    """The request that lies in its directory."""
-    def there():
-        names = [n for n in muster.handoff_names(localpart)
-                 if n.startswith("rotate.")]
-        if not names:
-            return None
-        path = os.path.join(muster.runtime_dir(localpart), names[-1])
-        with open(path, encoding="utf-8") as f:
-            return json.load(f)
-    return muster.daemon.wait_for(there, bound, f"a request to {localpart}")
-
-
-def acknowledge(muster, *localparts):
-    """The agents run, and have their tokens."""
-    for a in localparts:
-        muster.answer_as_agent(a)
-    for a in localparts:
-        muster.daemon.wait_for(
-            lambda a=a: small.agent(muster, a)["state"] == "acknowledged", 20,
-            f"{a} acknowledged")
-
-
-def logins(hs):
-    return [r for r in hs.requests if r.method == "POST" and
-            r.path.endswith("/v3/login")]
-
-
-def begin(muster, *words):
-    """Asks for it, and does not wait for what becomes of it."""
-    body = {"all": True} if words == ("--all",) else {"users": list(words)}
-    status, asked = small.ask(muster, "/v1/rotate", "POST", body)
-    assert status == 200, asked
-    return asked
-
-
-def run_of(muster, asked):
-    status, got = small.ask(
-        muster, f"/v1/progress?since_ms=0&run={asked['run']}")
-    assert status == 200, got
-    return {r["user_id"].split(":")[0][1:]: r for r in got["rotations"]}
-
-
-@pytest.fixture
-def running(fresh_on_conduit):
-    """(muster, homeserver): everything as declared; an agent may take 4 s."""
-    muster, hs = fresh_on_conduit
-    muster.write_config(reconcile={"interval": "1m"},
-                        handoff={"wait": "4s"})
-    muster.start()
-    small.wait_settled(muster, hs)
-    hs.clear_log()
-    return muster, hs
+from support.rotations import (
+    AGENT, ALL, acknowledge, begin, logins, request, rotation, run_of,
+    wait_rotation)
+from support.small import full
 
 
 # -- in two phases
@@ -234,22 +169,6 @@ def test_two_that_do_not_acknowledge_stop_the_rest(running_six):
     # One that acknowledges late has its token all the same.
     muster.answer_as_agent(everyone[0])
     wait_rotation(muster, "done", everyone[0])
-
-
-@pytest.fixture
-def running_six(fresh_on_conduit):
-    muster, hs = fresh_on_conduit
-    org = small.org()
-    ben = next(p for p in org["people"] if "ben.man" in p["matrixId"])
-    for n in range(1, 4):
-        org["people"].append({**ben, "matrixId": full(f"extra.{n}"),
-                              "name": f"Extra {n}", "level": "IC"})
-    muster.write_org(org)
-    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
-    muster.start()
-    muster.wait_settled()
-    hs.wait_quiet()
-    return muster, hs
 
 
 # -- killed in the middle
