@@ -225,7 +225,8 @@
 	  SQL_AGENTS "WHERE a.user_id IN " SQL_AGENTS_ROTATED                  \
 	  " ORDER BY run, a.user_id")                                          \
 	X(ROTATIONS_OF_RUN,                                                    \
-	  SQL_AGENTS "WHERE r.run = ?1 ORDER BY a.user_id")                    \
+	  SQL_AGENTS "WHERE a.user_id IN (SELECT user_id FROM rotation "       \
+	  "WHERE run = ?1) ORDER BY a.user_id")                                \
 	X(ROTATIONS_DUE,                                                       \
 	  SQL_AGENTS "WHERE declared = 1 AND sender = 0 "                      \
 	  "AND (a.state = 'handed_off' OR a.state = 'acknowledged') "          \

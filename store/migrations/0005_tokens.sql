@@ -34,5 +34,6 @@ CREATE TABLE rotation (
 	state_ms INTEGER NOT NULL,
 	error TEXT
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX rotation_run ON rotation (run);
 CREATE INDEX rotation_open ON rotation (run, user_id) WHERE state = 'waiting'
 	OR state = 'asked' OR state = 'clear' OR state = 'issued';
