@@ -179,10 +179,11 @@ def test_guests_of_a_human(fleet):
     fleet.muster.wait_settled()
     assert fleet.room(alias("core-team"))["extra"] == [guest.user_id]
     assert guest.joined_rooms() == {core}
-    # A join that was before the kick may be heard of after it: a second one,
-    # of somebody who is out, is refused.
-    assert fleet.done(("kick", vault, guest.user_id)) == {
-        ("kick", alias("vault"), guest.user_id): 1}
+    # A join that was before the kick may be heard of after it, and then the
+    # guest is put out once more, which Synapse refuses.
+    kicks = fleet.done(("kick", vault, guest.user_id))
+    assert set(kicks) == {("kick", alias("vault"), guest.user_id)}
+    assert kicks.total() <= 2
     guest.leave(core)
 
 
