@@ -46,8 +46,6 @@
 #define LOOK_MAX_MS 1000
 /* Between two looks it is asked so often whether to go on waiting. */
 #define SLICE_MS 50
-/* The locked bytes are far behind those that are written. */
-#define LOCKS_AT (INT64_C(1) << 50)
 
 struct lease {
 	char *dir, *path;
@@ -75,7 +73,7 @@ static int lock_byte(int fd, int cmd, struct flock *l, int64_t epoch)
 
 	*l = (struct flock){ .l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_start = LOCKS_AT + epoch,
+		.l_start = LEASE_LOCKS_AT + epoch,
 		.l_len = 1 };
 	do
 		got = fcntl(fd, cmd, l);

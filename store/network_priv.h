@@ -42,6 +42,8 @@ bool who_is_dead(const struct who *w);
 #define LEASE_RECORD 1024
 #define LEASE_BYTES (LEASE_SLOTS * LEASE_SLOT)
 #define LEASE_EPOCH_MAX (INT64_C(1) << 40)
+/* The byte that an epoch locks is so far behind those that are written. */
+#define LEASE_LOCKS_AT (INT64_C(1) << 50)
 
 /* What who has the lease says there, over and over. */
 struct lease_record {

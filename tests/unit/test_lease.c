@@ -3,9 +3,11 @@
  * what ends it, and a file system that does not answer: the linker puts us
  * between the code and fsync() (--wrap, in the Makefile).
  */
+#define _GNU_SOURCE /* F_OFD_SETLK; and alloca(), which is not wanted */
 #include "tests/unit/network_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include "base/file.h"
 #include "store/network_priv.h"
 
+#undef alloca
 #include "base/poison.h"
 
 #define STORE "muster.db"
@@ -245,6 +248,28 @@ static void test_one_after_the_other(void **state)
 	lease_free(l);
 	l = take(f, &loss, LONG_MS);
 	assert_int_equal(lease_epoch(l), 2);
+	lease_free(l);
+}
+
+/* Somebody is about to begin: nothing is written yet. */
+static void test_the_next_epoch_is_locked(void **state)
+{
+	struct network_fixture *f = *state;
+	struct loss loss;
+	struct lease *l = NULL;
+	const struct store_options o = { 0 };
+	struct flock lock = { .l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = LEASE_LOCKS_AT + 1,
+		.l_len = 1 };
+
+	int fd = open(network_file(f, "lease"), O_RDWR | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	assert_rc(lease_take(f->dir, STORE, &o, &l, &f->e), RC_BUSY);
+	close(fd);
+	l = take(f, &loss, LONG_MS);
+	assert_int_equal(lease_epoch(l), 1);
 	lease_free(l);
 }
 
@@ -489,6 +514,7 @@ int main(void)
 		NETWORK_TEST(test_a_record_that_is_none),
 		NETWORK_TEST(test_a_process_that_is_gone),
 		NETWORK_TEST(test_one_after_the_other),
+		NETWORK_TEST(test_the_next_epoch_is_locked),
 		NETWORK_TEST(test_free_lock_of_another_machine),
 		NETWORK_TEST(test_another_machine_that_has_ended),
 		NETWORK_TEST(test_files_without_a_lease),

@@ -411,6 +411,7 @@ static void test_silent(void **state)
 	assert_rc(other_result(&other), RC_STOPPING);
 	assert_rc(other_do(&other, OTHER_MAY_ACT), RC_STOPPING);
 	assert_rc(other_do(&other, OTHER_PUT), RC_STOPPING);
+	assert_rc(other_do(&other, OTHER_BEGIN), RC_STOPPING);
 	assert_true(other_is_lost(&other));
 	other_end(&other, 0);
 
