@@ -95,7 +95,7 @@ MUST_CHECK bool signals_hold(int *ret_fd);
 /* The next one that came; 0: none. *from_terminal: it was sent to the whole
  * process group. */
 int signals_next(int fd, bool *from_terminal);
-/* Whether it is one that ends a program by default. */
+/* Whether it is one that asks a program to end. */
 bool signals_is_end(int sig);
 /* In a child, before it is executed: as we found them. */
 void signals_restore(void);

@@ -247,8 +247,7 @@ static bool begin_next(struct supervise *s)
  * is down for another start, only what would have ended it counts. */
 static void hand_on(struct supervise *s, int sig, bool from_terminal)
 {
-	/* One that is told of a hang-up, and does not catch it, ends. */
-	if (signals_is_end(sig) || (sig == SIGHUP && !s->program))
+	if (signals_is_end(sig))
 		s->ending = true;
 	if (!s->program || (s->terminal && from_terminal))
 		return;
