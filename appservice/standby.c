@@ -157,9 +157,10 @@ static bool on_waiting(void *arg, const struct store_holder *h)
 	return !app_stopping();
 }
 
+/* Without a look at the configuration, which would have to be waited for. */
 static void on_lost(void *arg, const char *why)
 {
-	(void)arg; /* whose configuration may be changing just now */
+	(void)arg;
 	log_error("the store is lost to another service, or may be: ending at "
 		  "once",
 		LS("why", why));

@@ -226,11 +226,14 @@ static void *beater_main(void *arg)
 	struct lease *l = arg;
 
 	pthread_mutex_lock(&l->lock);
-	while (!l->ending && l->why.rc == RC_OK) {
+	while (!l->ending) {
 		struct err why = { 0 };
-		wait_at_most(l, l->beat_ms);
-		if (l->ending)
-			break;
+		if (l->why.rc == RC_OK)
+			wait_at_most(l, l->beat_ms);
+		else /* that was the last one */
+			pthread_cond_wait(&l->changed, &l->lock);
+		if (l->ending || l->why.rc != RC_OK)
+			continue;
 		pthread_mutex_unlock(&l->lock);
 		if (beat(l, &why) != RC_OK)
 			atomic_store(&l->lost, true);
@@ -259,6 +262,7 @@ static void *watcher_main(void *arg)
 	if (l->why.rc != RC_OK)
 		why = l->why;
 	pthread_mutex_unlock(&l->lock);
+	err_wrap(&why, why.rc, "%s", l->path);
 	if (lost && l->on_lost)
 		l->on_lost(l->arg, why.text);
 	return NULL;

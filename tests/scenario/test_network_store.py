@@ -149,7 +149,8 @@ def test_it_answers_on_the_health_port_and_not_the_homeserver(two):
         body = got.read().decode()
         conn.close()
         return got.status, body
-    assert ask("/health/live")[0] == 200
+    second.daemon.wait_for(
+        lambda: ask("/health/live")[0] == 200, 30, "it lives")
     for path in ("/health/ready", "/metrics"):
         status, body = ask(path)
         assert status == 503 and "waiting for the store" in body

@@ -426,7 +426,8 @@ static void test_no_statement_searches(void **state)
 		const char *sql = sqlite3_sql(f->s->statements[i]);
 		bool all = !strchr(sql, '?') || strstr(sql, "LIMIT") ||
 			strstr(sql, "transaction_count") ||
-			strstr(sql, "iif(rotate_every_ms <> 0"); /* once a minute */
+			strstr(sql,
+				"iif(rotate_every_ms <> 0"); /* once a minute */
 		char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql);
 		sqlite3_stmt *q = NULL;
 		assert_non_null(explain);
