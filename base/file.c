@@ -167,7 +167,7 @@ struct owner {
 /* The mode and the owner first: once the bytes are in it, nobody who may not
  * read them can have it open. */
 static enum rc fill(int fd, const char *name, const void *p, size_t n,
-	const struct owner *o, struct err *e)
+	const struct owner *o, bool sync, struct err *e)
 {
 	if (fchmod(fd, (mode_t)o->mode) != 0)
 		return file_error(e, errno, "cannot set the mode of %s", name);
@@ -177,7 +177,7 @@ static enum rc fill(int fd, const char *name, const void *p, size_t n,
 	enum rc rc = write_all(fd, name, p, n, e);
 	if (rc != RC_OK)
 		return rc;
-	if (fsync(fd) != 0)
+	if (sync && fsync(fd) != 0)
 		return file_error(e, errno, "cannot write %s", name);
 	return RC_OK;
 }
@@ -203,15 +203,17 @@ static enum rc temp_name(
 	return RC_OK;
 }
 
-/* The temporary file for `name`, whole and on the disk; none on failure. */
+/* The temporary file for `name`, whole and (sync) on the disk; none on
+ * failure. */
 static enum rc make_temp(int dirfd, const char *temp, const char *name,
-	const void *p, size_t n, const struct owner *o, struct err *e)
+	const void *p, size_t n, const struct owner *o, bool sync,
+	struct err *e)
 {
 	int fd = openat(dirfd, temp,
 		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return file_error(e, errno, "cannot write %s", name);
-	enum rc rc = fill(fd, name, p, n, o, e);
+	enum rc rc = fill(fd, name, p, n, o, sync, e);
 	/* A network file system may tell only here that it is full. */
 	if (close(fd) != 0 && rc == RC_OK)
 		rc = file_error(e, errno, "cannot write %s", name);
@@ -228,7 +230,7 @@ enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 
 	enum rc rc = temp_name(name, temp, sizeof(temp), e);
 	if (rc == RC_OK)
-		rc = make_temp(dirfd, temp, name, p, n, &owner, e);
+		rc = make_temp(dirfd, temp, name, p, n, &owner, true, e);
 	if (rc != RC_OK)
 		return rc;
 	if (renameat(dirfd, temp, dirfd, name) != 0) {
@@ -246,15 +248,16 @@ enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 enum rc file_try_at(int dirfd, const char *name, unsigned mode, int64_t uid,
 	int64_t gid, struct err *e)
 {
-	/* A full disk may still have room for a name. */
+	/* A full disk may still have room for a name. Room for a block is found
+	 * when it is written, or, over a network, when the file is closed. */
 	static const char block[4096];
 	const struct owner owner = { mode, uid, gid };
 	char temp[NAME_MAX + 1];
 
 	enum rc rc = temp_name(name, temp, sizeof(temp), e);
 	if (rc == RC_OK)
-		rc = make_temp(
-			dirfd, temp, name, block, sizeof(block), &owner, e);
+		rc = make_temp(dirfd, temp, name, block, sizeof(block), &owner,
+			false, e);
 	if (rc != RC_OK)
 		return rc;
 	/* Somebody else may have put a pipe there by now. */

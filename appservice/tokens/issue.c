@@ -132,7 +132,8 @@ static enum rc record_login(struct work *w, const struct store_agent *row,
 	if (tokens_keep(w->app->tokens, w->step->subject, generation, token) !=
 		RC_OK)
 		return err_nomem(e);
-	enum rc rc = store_begin(s, e);
+	/* The token is in memory alone: when that is gone, so may this be. */
+	enum rc rc = store_begin_light(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_login(s, w->step->subject, device_of(w->app),
 			generation, clock_wall_ms(), e);
