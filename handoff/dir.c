@@ -182,12 +182,23 @@ static void open_parents(const char *path)
 	free(part);
 }
 
+static enum rc not_there(const char *path, struct err *e)
+{
+	return err_set(e, RC_NOT_FOUND, "%s: the directory is not there", path);
+}
+
+/* The agent's: it may have been told where a file is, with a token in it, which
+ * nobody is to remove. */
 static enum rc not_opened(const char *path, int error, struct err *e)
 {
 	if (error == ENOENT)
-		return err_set(e, RC_NOT_FOUND,
-			"%s: the directory is not there", path);
-	return not_entered(path, error, e);
+		return not_there(path, e);
+	if (error == ENOTDIR || error == ELOOP)
+		return err_set(e, RC_IO,
+			"%s: is a symbolic link or no directory: name the "
+			"agent's directory itself",
+			path);
+	return file_error(e, error, "%s", path);
 }
 
 enum rc handoff_dir_open(const char *path, int *ret_fd, struct err *e)
@@ -226,17 +237,23 @@ static bool split(struct parts *p)
 	return true;
 }
 
+static enum rc not_found(const char *name, int error, struct err *e)
+{
+	return error == ENOENT ? not_there(name, e)
+			       : not_entered(name, error, e);
+}
+
 static enum rc find_below(
 	int top, const struct parts *p, int *ret_fd, struct err *e)
 {
 	int middle = openat(top, p->department, LOOK | O_NOFOLLOW);
 	if (middle < 0)
-		return not_opened(p->department, errno, e);
+		return not_found(p->department, errno, e);
 	int fd = openat(middle, p->localpart, LOOK | O_NOFOLLOW);
 	int error = errno;
 	close(middle);
 	if (fd < 0)
-		return not_opened(p->localpart, error, e);
+		return not_found(p->localpart, error, e);
 	*ret_fd = fd;
 	return RC_OK;
 }

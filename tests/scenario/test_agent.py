@@ -429,6 +429,21 @@ def test_bad_file_then_a_good_one(world, text, words):
     assert run.ends() == 3
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_something_else_than_the_directory_is_named(up, link):
+    """Nobody is told to remove it: there is a token in it."""
+    named = up.runtime / "matrix.json"
+    if link:
+        named = up.tmp / "link"
+        named.symlink_to(up.runtime)
+    run = up.run("--deadline", "0s", *shell(STAY),
+                 env={"RUNTIME_PATH": str(named)})
+    assert run.ends() == 124
+    assert (f"{named}: is a symbolic link or no directory: name the agent's "
+            "directory itself") in run.stderr()
+    assert "remove" not in run.stderr()
+
+
 @pytest.mark.parametrize("make, words", [
     (lambda path: os.mkfifo(path), "is a pipe"),
     (lambda path: path.mkdir(), "is a directory"),
