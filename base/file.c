@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/secret.h"
 
 #include "base/poison.h"
@@ -182,13 +184,17 @@ static enum rc fill(int fd, const char *name, const void *p, size_t n,
 	return RC_OK;
 }
 
+#define RANDOM_BYTES 8
+#define LEFT_OVER_S 60
+#define RANDOM_HEX (2 * RANDOM_BYTES)
+
 /* ".NAME.RANDOM" for the temporary file; it must not be guessable, nor be
  * left over from another run. */
 static enum rc temp_name(
 	const char *name, char *out, size_t room, struct err *e)
 {
-	unsigned char raw[8];
-	char hex[2 * sizeof(raw) + 1];
+	unsigned char raw[RANDOM_BYTES];
+	char hex[RANDOM_HEX + 1];
 
 	if (!*name || strchr(name, '/'))
 		return err_set(e, RC_INVALID,
@@ -290,6 +296,82 @@ enum rc file_clock_at(int dirfd, const char *name, time_t *ret, struct err *e)
 		rc = file_error(e, errno, "cannot look at %s", name);
 	close(fd);
 	unlinkat(dirfd, temp, 0);
+	return rc;
+}
+
+bool file_is_temporary(const char *name, struct str *of)
+{
+	size_t n = strlen(name);
+	if (name[0] != '.' || n < RANDOM_HEX + 3 ||
+		name[n - RANDOM_HEX - 1] != '.' ||
+		strspn(name + n - RANDOM_HEX, "0123456789abcdef") != RANDOM_HEX)
+		return false;
+	*of = (struct str){ name + 1, n - RANDOM_HEX - 2 };
+	return true;
+}
+
+bool file_is_left_over(int dirfd, const char *name, time_t now)
+{
+	struct stat st;
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(st.st_mode) && st.st_mtime < now - LEFT_OVER_S;
+}
+
+struct cleaning {
+	const char *name;
+	time_t now; /* asked for by the first that is to be judged by it */
+	bool asked;
+};
+
+static enum rc clean_one(
+	int dirfd, const char *found, struct cleaning *c, struct err *e)
+{
+	struct str of;
+	enum rc rc = RC_OK;
+
+	if (!file_is_temporary(found, &of) || !str_eq(of, c->name))
+		return RC_OK;
+	if (!c->asked)
+		rc = file_clock_at(dirfd, c->name, &c->now, e);
+	if (rc != RC_OK)
+		return rc;
+	c->asked = true;
+	if (!file_is_left_over(dirfd, found, c->now) ||
+		unlinkat(dirfd, found, 0) == 0 || errno == ENOENT)
+		return RC_OK;
+	return file_error(e, errno, "cannot remove %s", found);
+}
+
+/* A name that comes while we read may come for ever. */
+static enum rc clean(int dirfd, DIR *dir, const char *name, struct err *e)
+{
+	struct cleaning c = { .name = name };
+	enum rc rc = RC_OK;
+
+	for (size_t n = 0; rc == RC_OK && n < LIMIT_CLEANED_NAMES; n++) {
+		const struct dirent *entry = readdir(dir);
+		if (!entry)
+			break;
+		rc = clean_one(dirfd, entry->d_name, &c, e);
+	}
+	return rc;
+}
+
+enum rc file_clean_at(int dirfd, const char *name, struct err *e)
+{
+	/* A descriptor of its own: reading moves its place. */
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir) {
+		int why = errno;
+		if (fd >= 0)
+			close(fd);
+		return file_error(
+			e, why, "cannot read the directory of %s", name);
+	}
+	enum rc rc = clean(dirfd, dir, name, e);
+	closedir(dir);
 	return rc;
 }
 

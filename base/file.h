@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/str.h"
 
 /*
  * What an errno of the file system is: "WHAT: why: what to do". RC_STALE for
@@ -40,6 +41,13 @@ MUST_CHECK enum rc file_try_at(int dirfd, const char *name, unsigned mode,
  * a temporary file of `name` that is made and removed. */
 MUST_CHECK enum rc file_clock_at(
 	int dirfd, const char *name, time_t *ret, struct err *e);
+/* The name is one of a temporary file as they are called here: *of is what it
+ * was to become. */
+bool file_is_temporary(const char *name, struct str *of);
+/* Older than a minute, by such a time: whoever wrote it is dead by now. */
+bool file_is_left_over(int dirfd, const char *name, time_t now);
+/* Removes what writers of `name` that were killed have left beside it. */
+MUST_CHECK enum rc file_clean_at(int dirfd, const char *name, struct err *e);
 /* As file_replace_at() by path, owner untouched. */
 MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
 	unsigned mode, struct err *e);

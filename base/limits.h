@@ -40,6 +40,9 @@
 /* Names in a directory of the hand-off: an agent's has ten, the root a
  * department each; who can write there can make any number. */
 #define LIMIT_HANDOFF_NAMES 100000
+/* Names beside a file among which those are looked for that a killed writer has
+ * left: it may be /tmp. */
+#define LIMIT_CLEANED_NAMES 100000
 /* Names below the root of the hand-off that are looked at: for 10,000 people
  * with what they leave behind. */
 #define LIMIT_HANDOFF_PLACES 200000

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -17,21 +16,14 @@
 #include "base/poison.h"
 
 #define KEPT_BACK 2
-#define STALE_S 60
-#define TEMP_HEX 16 /* the random end of a temporary file's name */
 
-/* ".NAME.RANDOM", as file_replace_at() makes it of one of our names. */
+/* Of one of our names. */
 static bool is_temporary(const char *name)
 {
-	size_t n = strlen(name);
-	if (name[0] != '.' || n < TEMP_HEX + 3 ||
-		name[n - TEMP_HEX - 1] != '.' ||
-		strspn(name + n - TEMP_HEX, "0123456789abcdef") != TEMP_HEX)
-		return false;
-	struct str made_of = { name + 1, n - TEMP_HEX - 2 };
-	struct str kind;
-	return str_eq(made_of, HANDOFF_FILE) ||
-		handoff_name_generation(made_of, &kind) > 0;
+	struct str made_of, kind;
+	return file_is_temporary(name, &made_of) &&
+		(str_eq(made_of, HANDOFF_FILE) ||
+			handoff_name_generation(made_of, &kind) > 0);
 }
 
 struct sweep {
@@ -62,21 +54,14 @@ static bool know_now(int dirfd, struct sweep *s)
 	return rc == RC_OK;
 }
 
-static bool is_stale(int dirfd, const char *name, struct sweep *s)
-{
-	struct stat st;
-	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISREG(st.st_mode) && know_now(dirfd, s) &&
-		st.st_mtime < s->now - STALE_S;
-}
-
 static bool has_had_its_day(int dirfd, const char *name, struct sweep *s)
 {
 	struct str kind;
 	int64_t of = handoff_name_generation(str_of(name), &kind);
 	if (of > 0)
 		return of < s->generation - KEPT_BACK;
-	return is_temporary(name) && is_stale(dirfd, name, s);
+	return is_temporary(name) && know_now(dirfd, s) &&
+		file_is_left_over(dirfd, name, s->now);
 }
 
 static void sweep(int dirfd, const char *name, void *arg)

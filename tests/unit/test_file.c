@@ -432,6 +432,75 @@ static void reads_no_links(void **state)
 	buf_free(&b);
 }
 
+static void leave(const char *name, int seconds_ago)
+{
+	struct timespec then[2] = { { .tv_nsec = UTIME_NOW },
+		{ .tv_sec = time(NULL) - seconds_ago } };
+	struct err e = { 0 };
+
+	assert_ok(file_replace(in_dir(name), "t", 1, 0600, &e), e);
+	assert_int_equal(utimensat(AT_FDCWD, in_dir(name), then, 0), 0);
+}
+
+static void knows_its_temporary_files(void **state)
+{
+	static const struct {
+		const char *name, *of; /* NULL: it is none */
+	} cases[] = {
+		{ ".f.0123456789abcdef", "f" },
+		{ ".a.json.0000000000000000", "a.json" },
+		{ "..0123456789abcdef", NULL },
+		{ ".f.0123456789abcde", NULL },
+		{ ".f.0123456789abcdeg", NULL },
+		{ ".f.0123456789ABCDEF", NULL },
+		{ ".f.00123456789abcdef", NULL },
+		{ "f.0123456789abcdef", NULL },
+		{ ".f", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct str of = { NULL, 0 };
+		bool is = file_is_temporary(cases[i].name, &of);
+		assert_int_equal(is, cases[i].of != NULL);
+		assert_true(!is || str_eq(of, cases[i].of));
+	}
+}
+
+static void cleans_what_killed_writers_left(void **state)
+{
+	static const struct {
+		const char *name;
+		int seconds_ago;
+		bool goes;
+	} files[] = {
+		{ ".f.0123456789abcdef", 3600, true },
+		{ ".f.fedcba9876543210", 120, true },
+		{ ".f.00000000deadbeef", 20, false },
+		{ ".g.0123456789abcdef", 3600, false },
+		{ ".f.json.0123456789abcdef", 3600, false },
+		{ "f", 3600, false },
+	};
+	struct err e = { 0 };
+
+	(void)state;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		leave(files[i].name, files[i].seconds_ago);
+	assert_int_equal(symlink("f", in_dir(".f.1111111111111111")), 0);
+	for (int times = 0; times < 2; times++)
+		assert_ok(file_clean_at(fd, "f", &e), e);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		assert_int_equal(access(in_dir(files[i].name), F_OK) == 0,
+			!files[i].goes);
+	struct stat st;
+	assert_int_equal(lstat(in_dir(".f.1111111111111111"), &st), 0);
+	close(fd);
+	assert_rc(file_clean_at(fd, "f", &e), RC_IO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +529,9 @@ int main(void)
 			locks_between_processes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			reads_no_links, set_up, tear_down),
+		cmocka_unit_test(knows_its_temporary_files),
+		cmocka_unit_test_setup_teardown(
+			cleans_what_killed_writers_left, set_up, tear_down),
 		cmocka_unit_test(paths),
 	};
 
