@@ -4,10 +4,12 @@
  * as OpenClaw wants it. Files are replaced by rename.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/ways_priv.h"
@@ -127,9 +129,60 @@ static const struct {
 	[FOR_OPENCLAW] = { prepare_openclaw, NULL },
 };
 
+/* A file there cannot be replaced by rename. */
+static enum rc check_name(int dirfd, const char *name, struct err *e)
+{
+	struct stat st;
+	if (*name &&
+		(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+			!S_ISDIR(st.st_mode)))
+		return RC_OK;
+	return err_set(e, RC_INVALID, "it is a directory: name a file in it");
+}
+
+/* What would be found out only when there is a token; and whoever was killed in
+ * the middle of it has left one beside the file. */
+static enum rc check_output(int dirfd, const char *name, struct err *e)
+{
+	enum rc rc = check_name(dirfd, name, e);
+	if (rc == RC_OK)
+		rc = file_clean_at(dirfd, name, e);
+	return rc == RC_OK ? file_try_at(dirfd, name, 0600, -1, -1, e) : rc;
+}
+
+static enum rc open_output(const char *dir, int *ret_fd, struct err *e)
+{
+	*ret_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd >= 0)
+		return RC_OK;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return err_set(e, RC_NOT_FOUND,
+			"there is no directory %s: make it, or name a file "
+			"elsewhere",
+			dir);
+	return file_error(e, errno, "%s", dir);
+}
+
+static enum rc prepare_output(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = path_dir(path);
+	int fd = -1;
+	enum rc rc = dir ? open_output(dir, &fd, e) : err_nomem(e);
+	if (rc == RC_OK)
+		rc = check_output(fd, slash ? slash + 1 : path, e);
+	if (fd >= 0)
+		close(fd);
+	free(dir);
+	return rc == RC_OK ? rc : err_wrap(e, rc, "the token for %s", path);
+}
+
 enum rc deliver_prepare(struct agent *a, struct err *e)
 {
-	return ways[a->o.how].prepare ? ways[a->o.how].prepare(a, e) : RC_OK;
+	enum rc rc =
+		ways[a->o.how].prepare ? ways[a->o.how].prepare(a, e) : RC_OK;
+	return rc == RC_OK && a->token_file ? prepare_output(a->token_file, e)
+					    : rc;
 }
 
 enum rc deliver_file(

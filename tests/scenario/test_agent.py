@@ -172,13 +172,53 @@ def test_once_fails_when_it_cannot_acknowledge(up):
     assert "acknowledging generation 1" in run.stderr()
 
 
-def test_output_that_cannot_be_written(up):
-    run = up.run("--for", "file", "--output", str(up.tmp / "no/token"),
-                 *shell(STAY))
+@pytest.mark.parametrize("output, words", [
+    ("no/token", "there is no directory {tmp}/no: make it, or name a file "
+     "elsewhere"),
+    ("scratch", "it is a directory: name a file in it"),
+    ("scratch/", "it is a directory: name a file in it"),
+])
+def test_output_that_cannot_be_written(world, output, words):
+    """Said before anything is waited for: nothing is handed over."""
+    run = world.run("--for", "file", "--output", f"{world.tmp}/{output}",
+                    *shell(STAY))
     assert run.ends() == 125
-    assert "no" in run.stderr().splitlines()[-1]
-    assert not (up.tmp / "up").exists()
-    assert up.ack() is None
+    assert words.format(tmp=world.tmp) in run.stderr()
+    assert f"{world.tmp}/{output}: " in run.stderr()
+    assert "waiting" not in run.stderr()
+    assert os.listdir(world.scratch) == []
+
+
+def test_output_where_we_may_not_write(humble):
+    place = humble.tmp / "closed"
+    place.mkdir(mode=0o555)
+    run = humble.run("--for", "file", "--output", str(place / "token"),
+                     *shell(STAY))
+    assert run.ends() == 125
+    assert "Permission denied: give our user the right to it" in run.stderr()
+    assert "waiting" not in run.stderr()
+
+
+def test_what_a_killed_writer_left_beside_the_output_goes(up):
+    """Only of this very name, and only what nobody can be writing now."""
+    hex_ = "0123456789abcdef"
+    old = [f".token.{hex_}", f".token.{hex_[::-1]}"]
+    kept = [f".other.{hex_}", f".token.{hex_[1:]}", f".token.{hex_}0",
+            f"token.{hex_}", f".token.{hex_.upper()}", "token.old"]
+    fresh = ".token.00000000deadbeef"
+    for name in old + kept + [fresh]:
+        (up.tmp / name).write_text(TOKEN2)
+    for name in old + kept:
+        then = time.time() - 61
+        os.utime(up.tmp / name, (then, then))
+    (up.tmp / ".token.ffffffffffffffff").mkdir()
+    os.utime(up.tmp / ".token.ffffffffffffffff", (1, 1))
+    run = up.run("--once", "--for", "file", "--output", str(up.tmp / "token"))
+    assert run.ends() == 0
+    there = set(os.listdir(up.tmp))
+    assert not there & set(old)
+    assert there >= {*kept, fresh, "token", ".token.ffffffffffffffff"}
+    assert up.read("token") == TOKEN + "\n"
 
 
 # --- exit status ------------------------------------------------------------
