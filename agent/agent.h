@@ -42,6 +42,7 @@ struct options {
 	int reload_signal;             /* of RELOAD_SIGNAL */
 	const char *workspace, *merge; /* of FOR_OPENCLAW; NULL: not said */
 	const char *homeserver;        /* NULL: the one of the file */
+	const char *ca_file;           /* NULL: the system's authorities */
 	const char *user; /* whose token it must be; NULL: anybody's */
 	int64_t deadline_ms;
 	int64_t check_ms; /* how often we ask who we are */

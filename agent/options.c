@@ -31,6 +31,7 @@ enum option_id {
 	OPT_DEADLINE,
 	OPT_CHECK,
 	OPT_HOMESERVER,
+	OPT_CA_FILE,
 	OPT_HELP,
 };
 
@@ -70,6 +71,9 @@ static const struct {
 	{ OPT_HOMESERVER, "homeserver", "URL",
 		"instead of the one that the hand-off names (default: "
 		"$MATRIX_HOMESERVER)" },
+	{ OPT_CA_FILE, "ca-file", "FILE",
+		"the certificate authority of the homeserver, where it is a "
+		"private one" },
 	{ OPT_HELP, "help", NULL, "this text" },
 };
 
@@ -211,6 +215,8 @@ static const char **plain(int id, struct options *o)
 		return &o->workspace;
 	case OPT_MERGE:
 		return &o->merge;
+	case OPT_CA_FILE:
+		return &o->ca_file;
 	default:
 		return NULL;
 	}
@@ -378,6 +384,8 @@ static enum rc take_environment(struct options *o, struct err *e)
 
 static enum rc check_program(const struct options *o, struct err *e)
 {
+	if (is_empty(o->ca_file))
+		return err_set(e, RC_INVALID, "--ca-file needs a file's name");
 	if (!o->runtime || !*o->runtime)
 		return err_set(e, RC_INVALID,
 			"where is the hand-off? say --runtime DIR, or set "

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/file.h"
+#include "base/limits.h"
 #include "matrix/http.h"
 
 #include "base/poison.h"
@@ -34,11 +36,25 @@ static enum rc set_name(struct agent *a, struct err *e)
 		sizeof(a->name) - 1);
 }
 
+/* What would be found out only when there is somebody to be asked. */
+static enum rc check_ca_file(const char *path, struct err *e)
+{
+	struct buf text;
+	if (!path)
+		return RC_OK;
+	buf_init(&text, LIMIT_CONFIG_FILE);
+	enum rc rc = file_read(path, &text, e);
+	buf_free(&text);
+	return rc == RC_OK ? rc : err_wrap(e, rc, "--ca-file");
+}
+
 static enum rc agent_init(
 	struct agent *a, const struct options *o, struct err *e)
 {
 	*a = (struct agent){ .o = *o };
 	enum rc rc = set_name(a, e);
+	if (rc == RC_OK)
+		rc = check_ca_file(o->ca_file, e);
 	if (rc == RC_OK)
 		rc = http_global_init(e);
 	if (rc != RC_OK)

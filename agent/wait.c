@@ -57,6 +57,7 @@ enum rc agent_verify(const struct agent *a, const struct handoff *h,
 	enum rc rc = hs_new(
 		&(struct hs_options){
 			.url = agent_homeserver(a, h),
+			.ca_file = a->o.ca_file,
 			.token = &h->access_token,
 			.gate = a->gate,
 			.stop = &agent_stop,

@@ -16,6 +16,7 @@ import pytest
 
 from support.agent import (AGENT, BOUND, ENV, REVOKED, STAY, TOKEN, TOKEN2,
                            USER, document, shell, tombstone, until, variables)
+from support.tls import TlsFront
 
 
 # --- what the program gets --------------------------------------------------
@@ -482,6 +483,29 @@ def test_something_else_than_the_directory_is_named(up, link):
     assert (f"{named}: is a symbolic link or no directory: name the agent's "
             "directory itself") in run.stderr()
     assert "remove" not in run.stderr()
+
+
+def test_private_authority(world, tmp_path_factory):
+    world.hs.start()
+    front = TlsFront(world.hs.port, tmp_path_factory.mktemp("tls"))
+    try:
+        world.hand_off(url=front.url)
+        run = world.run("--deadline", "1s", *shell(STAY))
+        assert run.ends() == 124
+        assert "certificate" in run.stderr()
+        run = world.run("--ca-file", front.ca_file, *shell(ENV))
+        assert run.ends() == 0
+        assert variables(
+            world.read("env"))["MATRIX_HOMESERVER"] == front.url
+    finally:
+        front.close()
+
+
+def test_authority_is_checked_before_anything(world):
+    run = world.run("--ca-file", "/nowhere/ca.pem", *shell(STAY))
+    assert run.ends() == 125
+    assert "--ca-file: /nowhere/ca.pem does not exist" in run.stderr()
+    assert "waiting" not in run.stderr()
 
 
 @pytest.mark.parametrize("make, words", [

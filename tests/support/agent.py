@@ -102,7 +102,8 @@ class Homeserver:
             ("127.0.0.1", 0), Handler, bind_and_activate=False)
         self.server.daemon_threads = True
         self.server.server_bind()
-        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self.thread = None
 
     def start(self):
