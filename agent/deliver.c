@@ -233,7 +233,7 @@ const char *deliver_resume_command(const struct agent *a)
  * how deliver_env_free() knows them. */
 static const char *const ours[] = { "MATRIX_HOMESERVER", "MATRIX_USER_ID",
 	"MATRIX_DEVICE_ID", "MATRIX_ACCESS_TOKEN", "MATRIX_ACCESS_TOKEN_FILE",
-	OPENCLAW_ROOTS };
+	OPENCLAW_ROOTS, OPENCLAW_WORKSPACE };
 
 static bool is_ours(const char *variable)
 {
@@ -272,7 +272,9 @@ static bool assign_ours(const struct agent *a, char **env, size_t *used)
 		a->o.how == FOR_FILE ? a->token_file : NULL,
 		/* Where it is not ours to say, as we found it. */
 		a->openclaw ? openclaw_roots(a->openclaw)
-			    : getenv(OPENCLAW_ROOTS) };
+			    : getenv(OPENCLAW_ROOTS),
+		a->openclaw ? openclaw_workspace(a->openclaw)
+			    : getenv(OPENCLAW_WORKSPACE) };
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
 		if (!values[i])
 			continue;

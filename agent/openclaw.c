@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/ways_priv.h"
@@ -181,7 +182,8 @@ static enum rc read_seed(
 		"--merge FILE, or put one there",
 		c->config,
 		c->seed_path ? c->seed_path
-			     : "a workspace (--workspace, WORKSPACE_PATH)");
+			     : "a workspace (--workspace, "
+			       "WORKSPACE_PATH, " OPENCLAW_WORKSPACE_PLACE ")");
 }
 
 /* A document after edits, for whoever goes on with it. */
@@ -571,6 +573,19 @@ const char *openclaw_resume(const struct openclaw *c)
 const char *openclaw_roots(const struct openclaw *c)
 {
 	return c->roots;
+}
+
+const char *openclaw_workspace(const struct openclaw *c)
+{
+	return c->workspace ? c->workspace : setting(OPENCLAW_WORKSPACE);
+}
+
+const char *openclaw_default_workspace(void)
+{
+	struct stat st;
+	return stat(OPENCLAW_WORKSPACE_PLACE, &st) == 0 && S_ISDIR(st.st_mode)
+		? OPENCLAW_WORKSPACE_PLACE
+		: NULL;
 }
 
 bool openclaw_overrules(const char *variable)

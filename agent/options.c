@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
+#include "agent/ways_priv.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -59,7 +59,7 @@ static const struct {
 	{ OPT_RESUME, "resume", "CMD", "and what lets it go on" },
 	{ OPT_WORKSPACE, "workspace", "DIR",
 		"with --for openclaw: the workspace (default: "
-		"$WORKSPACE_PATH)" },
+		"$WORKSPACE_PATH, else " OPENCLAW_WORKSPACE_PLACE ")" },
 	{ OPT_MERGE, "merge", "FILE",
 		"with --for openclaw: the fleet's openclaw.json" },
 	{ OPT_ONCE, "once", NULL, "deliver, acknowledge and exit; no PROGRAM" },
@@ -378,6 +378,8 @@ static enum rc take_environment(struct options *o, struct err *e)
 		o->runtime = variable("RUNTIME_PATH");
 	if (o->how == FOR_OPENCLAW && !o->workspace)
 		o->workspace = variable("WORKSPACE_PATH");
+	if (o->how == FOR_OPENCLAW && !o->workspace)
+		o->workspace = openclaw_default_workspace();
 	o->user = variable("AGENT_MATRIX_ID");
 	return take_homeserver(o, e);
 }

@@ -104,6 +104,13 @@ const char *openclaw_resume(const struct openclaw *c);
 /* Where OpenClaw may include files from: the value of this variable. */
 #define OPENCLAW_ROOTS "OPENCLAW_INCLUDE_ROOTS"
 const char *openclaw_roots(const struct openclaw *c);
+/* What the fleet's own runtime told programs that ask for the workspace; NULL:
+ * there is none. */
+#define OPENCLAW_WORKSPACE "OPENCLAW_WORKSPACE"
+const char *openclaw_workspace(const struct openclaw *c);
+/* Where the fleet mounts it, unless it says so; NULL: nothing is there. */
+#define OPENCLAW_WORKSPACE_PLACE "/workspace"
+const char *openclaw_default_workspace(void);
 /* NAME=VALUE in our environment would overrule what was delivered. */
 bool openclaw_overrules(const char *variable);
 

@@ -4,6 +4,7 @@ and what is said when it cannot be given."""
 import json
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -130,10 +131,10 @@ def claw(world):
     world.include = world.state / "muster" / "matrix.json"
     run = world.run
 
-    def for_openclaw(*args, env=None):
+    def for_openclaw(*args, env=None, **more):
         return run("--for", "openclaw", *args, env={
             "HOME": str(world.home), "WORKSPACE_PATH": str(world.work),
-            **(env or {})})
+            **(env or {})}, **more)
     world.run = for_openclaw
     return world
 
@@ -144,7 +145,8 @@ def test_openclaw_finds_everything(claw):
     run = claw.run(*shell(ENV), env={
         "OPENCLAW_INCLUDE_ROOTS": "/etc/openclaw",
         "MATRIX_DEFAULT_ACCESS_TOKEN": "overrules",
-        "MATRIX_PASSWORD": "is not needed", "MATRIX_ACCESS_TOKEN": "old"})
+        "MATRIX_PASSWORD": "is not needed", "MATRIX_ACCESS_TOKEN": "old",
+        "OPENCLAW_WORKSPACE": "/somewhere/else"})
     assert run.ends() == 0
     assert load(claw.include) == {
         "homeserver": claw.hs.url, "userId": USER, "deviceId": "MUSTER",
@@ -162,6 +164,7 @@ def test_openclaw_finds_everything(claw):
     env = dict(line.split("=", 1) for line in claw.read("env").splitlines())
     assert env["OPENCLAW_INCLUDE_ROOTS"] == (
         f"/etc/openclaw:{claw.state / 'muster'}")
+    assert env["OPENCLAW_WORKSPACE"] == str(claw.work)
     assert {k: v for k, v in env.items() if k.startswith("MATRIX_")} == {
         "MATRIX_HOMESERVER": claw.hs.url, "MATRIX_USER_ID": USER,
         "MATRIX_DEVICE_ID": "MUSTER"}
@@ -169,6 +172,37 @@ def test_openclaw_finds_everything(claw):
     assert TOKEN not in claw.read("env")
     assert config["gateway"]["auth"]["token"] not in claw.read("env")
     assert config["gateway"]["auth"]["token"] not in run.stderr()
+
+
+def test_openclaw_s_workspace_is_where_the_fleet_mounts_it(claw):
+    """In a tree of its own: /workspace is in the root, where nothing of a test
+    belongs."""
+    root = claw.tmp / "root"
+    root.mkdir()
+    script = f"""
+set -e
+mount -t tmpfs none {root}
+for d in /*; do
+    [ -d "$d" ] && [ "$d" != /workspace ] || continue
+    if [ -L "$d" ]; then ln -s "$(readlink "$d")" "{root}$d"
+    else mkdir "{root}$d"; mount --rbind "$d" "{root}$d"; fi
+done
+mkdir {root}/workspace
+mount --bind {claw.work} {root}/workspace
+exec chroot {root} "$@"
+"""
+    if subprocess.run(["unshare", "--mount", "true"],
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("nothing may be mounted here")
+    claw.hs.start()
+    claw.hand_off()
+    run = claw.run(*shell(ENV), env={"WORKSPACE_PATH": ""}, popen={
+        "before": ["unshare", "--mount", "sh", "-c", script, "sh"]})
+    assert run.ends() == 0, run.stderr()
+    assert "OPENCLAW_WORKSPACE=/workspace\n" in claw.read("env")
+    config = load(claw.state / "openclaw.json")
+    assert config["agents"]["defaults"]["workspace"] == "/workspace"
+    assert (claw.state / "workspace" / "SOUL.md").read_text() == "a soul"
 
 
 def test_openclaw_gets_a_new_token_by_rename(claw):

@@ -152,8 +152,9 @@ class Run:
         self.err = world.tmp / f"err.{world.runs}"
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
-                [popen.pop("binary", AGENT), *args], stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err, env=env, **popen)
+                [*popen.pop("before", []), popen.pop("binary", AGENT), *args],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env,
+                **popen)
         self.pid = self.process.pid
 
     def stderr(self):
