@@ -165,3 +165,144 @@ def test_a_login_that_would_have_to_wait_too_long(running):
     assert [r.status for r in logins(hs)] == [429]
     assert before["access_token"] in hs.tokens_of(AGENT)
     assert muster.handoff(AGENT) == before
+
+
+# -- those that come by themselves
+
+
+def grow_older(muster, hours):
+    """All tokens, and what was done about them, are so much older when it
+    starts again."""
+    muster.stop()
+    with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
+        for table, column in (("handoff", "written"), ("rotation", "state")):
+            db.execute(f"UPDATE {table} SET {column}_ms = {column}_ms - ?",
+                       [int(hours * 3600000)])
+        db.commit()
+    muster.start()
+
+
+def generations(muster):
+    return {a: muster.handoff(a)["generation"] for a in muster.agents()}
+
+
+def test_what_is_said_of_all_is_true_of_each(running):
+    """Also of one of whom something else was said, and of who comes later."""
+    muster, _ = running
+    muster.run("rotate", AGENT, "--every", "60s", expect=0)
+    muster.run("rotate", "--all", "--every", "2h", expect=0)
+    assert small.agent(muster, AGENT)["rotate_every_ms"] == 0
+    before = generations(muster)
+    assert before == {AGENT: 3, OTHER: 2, "cleo.ic": 2}
+    org = small.org()
+    org["people"].append(small.person(
+        "dan.ic", "IC", "Platform", OTHER, small.DEPARTMENT))
+    muster.write_org(org)
+    grow_older(muster, 1.5)
+    muster.wait_handoff("dan.ic", generation=1)
+    # Who would be due has its turn before these answers are seen.
+    acknowledge(muster, OTHER)
+    acknowledge(muster, "cleo.ic")
+    assert generations(muster) == {**before, "dan.ic": 1}
+    acknowledge(muster, AGENT, "dan.ic")
+    grow_older(muster, 3)
+    for a in muster.agents():
+        assert request(muster, a)["why"] == "its token is as old as it may be"
+
+
+# -- the service begins again
+
+
+def test_an_acknowledgement_has_its_time_after_a_restart(running):
+    muster, hs = running
+    reload(muster, handoff={"wait": "1m"})
+    acknowledge(muster, AGENT)
+    begin(muster, AGENT)
+    request(muster)
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    muster.wait_handoff(AGENT, generation=2)
+    wait_rotation(muster, "issued")
+    muster.kill()
+    muster.start()
+    # It looks again and again.
+    acknowledge(muster, OTHER)
+    acknowledge(muster, "cleo.ic")
+    assert rotation(muster) == "issued"
+    muster.answer_as_agent(AGENT)
+    wait_rotation(muster, "done")
+    assert "has not acknowledged it" not in muster.daemon.output()
+    assert len(logins(hs)) == 1
+
+
+# -- the agent is to have none any more
+
+
+LEAVER = "cleo.ic"
+CHART = """\
+departments:
+  Engineering: {enabled: true, vp: %d, directors: 0, managers: 0, ics: 0}
+"""
+
+
+def revoked(muster):
+    assert small.ask(muster, "/v1/revoke", "POST", {"user": LEAVER})[0] == 200
+
+
+def retired(muster):
+    muster.write_org(muster.without(LEAVER))
+    reload(muster)
+
+
+def human(muster):
+    muster.write_org(muster.without(LEAVER))
+    reload(muster, fleet={"humans": [{"id": full(LEAVER), "name": "Cleo"}]})
+
+
+def not_deployed(muster):
+    muster.write("config.yaml", CHART % 2)
+    reload(muster)
+
+
+def stored_rotation(muster):
+    (state,), = muster.query(
+        "SELECT state FROM rotation WHERE user_id = ?", full(LEAVER))
+    return state
+
+
+@pytest.mark.parametrize("state", ["asked", "clear"])
+@pytest.mark.parametrize("happen", [revoked, retired, human, not_deployed])
+def test_no_new_token_for_who_is_to_have_none(fresh_on_conduit, happen, state):
+    """The rotation ends, and does not stand in the way of others for ever."""
+    muster, hs = fresh_on_conduit
+    org = small.org()
+    for person in org["people"][2:]:
+        person.update(level="VP", team=None, reportsTo=full(small.HUMAN))
+    muster.write_org(org)
+    muster.write("config.yaml", CHART % 3)
+    muster.write_config(fleet={"config": "config.yaml"},
+                        reconcile={"interval": "1m"}, handoff={"wait": "1m"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    acknowledge(muster, LEAVER)
+    hs.clear_log()
+    hs.fault("POST", r"/v3/login$", answer(503, {"errcode": "M_UNKNOWN"}),
+             times=None)
+    begin(muster, LEAVER)
+    folder = muster.runtime_dir(LEAVER)
+    request(muster, LEAVER)
+    if state == "clear":
+        muster.answer_as_agent(LEAVER, "paused", generation=2)
+        muster.daemon.wait_for(lambda: logins(hs), 20, "a login")
+    assert stored_rotation(muster) == state
+    happen(muster)
+    muster.daemon.wait_for(lambda: stored_rotation(muster) == "failed", 20,
+                           "the rotation to end")
+    # Nobody pauses for it any more. Who has paused does not go on before a
+    # login that may be under way.
+    if state == "asked":
+        assert "rotate.2.json" not in os.listdir(folder)
+    hs.clear_faults()
+    wait_until(lambda: not hs.tokens_of(LEAVER), 40, "its token to end")
+    small.wait_settled(muster, hs)
+    assert not [r for r in logins(hs) if r.status == 200]
+    assert stored_rotation(muster) == "failed"
