@@ -497,7 +497,7 @@ enum rc lease_take(const char *dir, const char *store,
 	struct hunt h = { .o = o };
 
 	enum rc rc = lease_new(dir, store, o, &h.l, e);
-	if (rc != RC_OK)
+	if (rc != RC_OK || !h.l)
 		return rc;
 	for (;;) {
 		rc = try_claim(&h, e);

@@ -127,7 +127,7 @@ static void find_newest(
 {
 	for (int i = 0; i < LEASE_SLOTS; i++) {
 		const char *slot = area + (size_t)i * LEASE_SLOT;
-		struct lease_record r;
+		struct lease_record r = { 0 };
 		if (!lease_record_read(slot, i, &r) || r.epoch <= ret->epoch)
 			continue;
 		*ret = r;
