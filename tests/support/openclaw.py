@@ -139,6 +139,10 @@ class OpenClaw:
             r"SyncApi\.stop|starting provider", self.daemon.output())
         return found[-1:] == ["starting provider"]
 
+    def logins(self):
+        """How often its channel was up: /readyz says so before that."""
+        return self.output().count("matrix: logged in as")
+
     # -- what it has
 
     @property
