@@ -11,6 +11,7 @@
 #include "base/poison.h"
 
 #define STEP_MS 500 /* of errand_wait() */
+#define EVERY_MIN_MS 60000
 #define EVERY_MAX_MS (INT64_C(10) * 365 * 24 * 3600 * 1000)
 
 /* --- rotate ------------------------------------------------------------------- */
@@ -23,7 +24,8 @@ static bool read_every(const struct cli *cli, int64_t *ret)
 		return true;
 	*ret = 0;
 	return text_eq(cli->every, "never") ||
-		str_duration(str_of(cli->every), EVERY_MAX_MS, ret);
+		(str_duration(str_of(cli->every), EVERY_MAX_MS, ret) &&
+			*ret >= EVERY_MIN_MS);
 }
 
 static int check_rotate(const struct cli *cli, int64_t *every_ms)
@@ -35,7 +37,7 @@ static int check_rotate(const struct cli *cli, int64_t *every_ms)
 	if (!read_every(cli, every_ms))
 		return cli_fail(EXIT_WRONG,
 			"--every %s: expected a duration such as 12h or 30d, "
-			"or never",
+			"of at least a minute and at most ten years, or never",
 			cli->every);
 	return EXIT_OK;
 }

@@ -275,10 +275,11 @@ def test_a_token_gets_no_older_than_it_may(running):
     muster, hs = running
     muster.run("rotate", AGENT, "--every", "60s", expect=0)
     assert small.agent(muster, AGENT)["rotate_every_ms"] == 60000
-    for bad in ("60", "soon", "-1s"):
-        muster.run("rotate", AGENT, "--every", bad, expect=2)
-    muster.run("rotate", AGENT, "--every", "1s", expect=2)
     muster.stop()
+    # Said without a service.
+    for bad in ("60", "soon", "-1s", "1s", "59s", "0s", "3651d"):
+        done = muster.run("rotate", AGENT, "--every", bad, expect=2)
+        assert f"--every {bad}: expected a duration" in done.err
     # A minute later, and an hour after the last.
     with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
         db.execute("UPDATE handoff SET written_ms = written_ms - 7200000")
