@@ -67,12 +67,21 @@ const struct verb verbs[] = {
 };
 const size_t n_verbs = ARRAY_LEN(verbs);
 
+#define ARGS_COLUMN 17
+
 static void usage(FILE *to)
 {
 	fputs("usage: muster [-c muster.yaml] VERB [--json]\n\n", to);
-	for (size_t i = 0; i < n_verbs; i++)
-		fprintf(to, "  %-12s %-17s %s\n", verbs[i].name, verbs[i].args,
-			verbs[i].help);
+	for (size_t i = 0; i < n_verbs; i++) {
+		const struct verb *v = &verbs[i];
+		/* What does not fit stands on a line of its own. */
+		if (strlen(v->args) > ARGS_COLUMN)
+			fprintf(to, "  %-12s %s\n  %-12s %-*s %s\n", v->name,
+				v->args, "", ARGS_COLUMN, "", v->help);
+		else
+			fprintf(to, "  %-12s %-*s %s\n", v->name, ARGS_COLUMN,
+				v->args, v->help);
+	}
 	fputs("\nThe usual order: check, registration, register, serve, "
 	      "agents.\n",
 		to);
