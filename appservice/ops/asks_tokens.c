@@ -72,8 +72,9 @@ static enum rc refuse(struct ask *q, const char *id,
 	if (!row || row->sender || !p)
 		return ask_no_such_agent(id, e);
 	if (row->revoke_ms)
-		return err_set(e, RC_INVALID,
-			"the tokens of %s are just being ended: wait for it",
+		return err_set(e, RC_EXISTS,
+			"the tokens of %s are to be ended, which comes first: "
+			"`muster status` shows it until it is done",
 			id);
 	if (row->state == AGENT_BLOCKED)
 		return err_set(e, RC_INVALID, "%s is blocked: %s", id,
@@ -122,22 +123,34 @@ static enum rc want_all(
 	return rc;
 }
 
+/* Who is named twice gets one token. */
+static enum rc want_one(struct ask *q, const char *id, const struct rotate *r,
+	bool *named, size_t *n, struct err *e)
+{
+	const struct store_agent *row = snapshot_agent(&q->now, id);
+	if (!row || (!is_able(q, row) && !is_revoked(row)))
+		return refuse(q, id, row, e);
+	bool *before = &named[row - q->now.agents];
+	if (*before)
+		return RC_OK;
+	*before = true;
+	*n += 1;
+	return want(q, row, r, e);
+}
+
 static enum rc want_named(
 	struct ask *q, const struct rotate *r, size_t *n, struct err *e)
 {
 	struct js users = js_get(q->body, "users");
-	enum rc rc = js_len(users) > 0
-		? RC_OK
-		: err_set(e, RC_INVALID, "expected users");
-	for (; rc == RC_OK && *n < js_len(users); *n += 1) {
+	bool *named = arena_array(&q->a, q->now.n_agents + 1, sizeof(bool));
+	enum rc rc = !named         ? err_nomem(e)
+		: js_len(users) > 0 ? RC_OK
+				    : err_set(e, RC_INVALID, "expected users");
+	for (size_t i = 0; rc == RC_OK && i < js_len(users); i++) {
 		const char *id = NULL;
-		rc = ask_full_id(q, js_str(js_at(users, *n)), &id, e);
-		if (rc != RC_OK)
-			return rc;
-		const struct store_agent *row = snapshot_agent(&q->now, id);
-		rc = row && (is_able(q, row) || is_revoked(row))
-			? want(q, row, r, e)
-			: refuse(q, id, row, e);
+		rc = ask_full_id(q, js_str(js_at(users, i)), &id, e);
+		if (rc == RC_OK)
+			rc = want_one(q, id, r, named, n, e);
 	}
 	return rc;
 }

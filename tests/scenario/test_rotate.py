@@ -133,6 +133,18 @@ def test_an_old_token_that_would_live_on_is_ended_at_once(fresh):
     assert third not in (old, second)
 
 
+def test_who_is_named_twice_gets_one_token(running):
+    muster, hs = running
+    asked = begin(muster, AGENT, full(AGENT), "ben.man", AGENT)
+    assert asked["agents"] == [full(AGENT), full("ben.man")]
+    for a in (AGENT, "ben.man"):
+        muster.wait_handoff(a, generation=2)
+    assert [r["detail"] for r in muster.json("audit")
+            if (r["action"], r["actor"]) == ("rotate", "operator")] == [
+        "2 agents"]
+    assert len(logins(hs)) == 2
+
+
 # -- many
 
 
@@ -351,7 +363,8 @@ def test_revoke_while_the_homeserver_is_down(running):
     assert muster.json("status")["revocations"] == {
         "pending": 1, "agents": [full(AGENT)]}
     # Its state says so, and nobody gives it a token meanwhile.
-    muster.run("rotate", AGENT, expect=2)
+    done = muster.run("rotate", AGENT, expect=1)
+    assert "are to be ended" in done.err and "`muster status`" in done.err
     muster.kill()
     hs.clear_faults()
     muster.start()
