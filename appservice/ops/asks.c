@@ -290,6 +290,24 @@ static size_t write_kept_out(struct ask *q, const char *id)
 	return n;
 }
 
+/* What is written down: of one whose tokens were taken away that it may have one
+ * again, of the others what had failed. */
+static const char *retry_detail(struct ask *q,
+	const struct store_agent *blocked, size_t steps, size_t held)
+{
+	const bool revoked = blocked && blocked->generation > 0;
+	const char *counted = revoked && steps + held == 0
+		? ""
+		: arena_printf(&q->a,
+			  "%zu failed step%s, kept out of %zu room%s%s", steps,
+			  steps == 1 ? "" : "s", held, held == 1 ? "" : "s",
+			  blocked ? "; " : "");
+	const char *why = blocked && blocked->error ? blocked->error : "";
+	return arena_printf(&q->a, "%s%s%s%s", counted ? counted : "",
+		revoked ? "it may have a token again; " : "",
+		blocked ? "it was blocked: " : "", why);
+}
+
 static enum rc retry_user(struct ask *q, const char *text, struct err *e)
 {
 	struct store *s = q->app->store;
@@ -303,7 +321,6 @@ static enum rc retry_user(struct ask *q, const char *text, struct err *e)
 	if (!row && !(p && p->deployed))
 		return ask_no_such_agent(id, e);
 	const bool blocked = row && row->state == AGENT_BLOCKED;
-	const char *why = blocked ? row->error : NULL;
 	jb_str(&q->out, "user_id", id);
 	const size_t held = write_kept_out(q, id);
 	rc = store_begin(s, e);
@@ -315,10 +332,7 @@ static enum rc retry_user(struct ask *q, const char *text, struct err *e)
 		rc = hurry(q, 0, id, NULL, &steps, e);
 	q->audit = (struct store_audit){ .action = "retry",
 		.subject = id,
-		.detail = arena_printf(&q->a,
-			"%zu failed steps, kept out of %zu rooms%s%s", steps,
-			held, blocked ? "; it was blocked: " : "",
-			why ? why : "") };
+		.detail = retry_detail(q, blocked ? row : NULL, steps, held) };
 	rc = ask_commit(q, rc, e);
 	jb_int(&q->out, "steps", (int64_t)steps);
 	jb_bool(&q->out, "was_blocked", blocked);

@@ -352,6 +352,13 @@ def test_retry_gives_a_revoked_agent_a_token(running):
     muster.run("revoke", AGENT, expect=0)
     muster.run("retry", AGENT, expect=0)
     assert muster.wait_handoff(AGENT, generation=2)
+    row, = [r for r in muster.json("audit") if r["action"] == "retry"]
+    assert row["detail"].startswith(
+        "it may have a token again; it was blocked: its tokens were taken")
+    muster.run("retry", AGENT, expect=0)
+    assert [r["detail"] for r in muster.json("audit")
+            if r["action"] == "retry"][0] == (
+        "0 failed steps, kept out of 0 rooms")
 
 
 def test_revoke_while_the_homeserver_is_down(running):
