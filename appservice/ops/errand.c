@@ -137,12 +137,15 @@ bool errand_is_over(const struct errand *r)
 static int tell_pending(const struct errand *r, const char *why)
 {
 	const char *away = js_get_str(errand_progress(r), "why_not");
+	const char *in_way = js_get_str(errand_progress(r), "in_way");
 	return cli_fail(EXIT_DIFFERS,
 		"pending: it is written down, and goes on by itself: %s",
 		why            ? why
 			: away ? away
-			       : "there are steps to come, `muster plan` lists "
-				 "them");
+			: in_way
+			? in_way
+			: "there are steps to come, `muster plan` lists "
+			  "them");
 }
 
 /* `of` is what GET /v1/progress takes beside the time. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "appservice/ops/print_priv.h"
+#include "appservice/ops/rotation_words.h"
 #include "base/clock.h"
 #include "base/str.h"
 
@@ -70,11 +71,12 @@ static void print_rotation(struct js row)
 	struct arena a = { 0 };
 	const char *why = js_get_str(row, "rotation_why");
 	const char *error = js_get_str(row, "rotation_error");
-	printf("rotation: %s: %s since %s%s%s%s%s%s\n",
-		js_get_str(row, "user_id"), js_get_str(row, "rotation"),
-		doc_when(&a, row, "rotation_ms"), why ? " (" : "",
-		why ? why : "", why ? ")" : "", error ? ": " : "",
-		error ? error : "");
+	const char *state = js_get_str(row, "rotation");
+	const bool over = rotation_is_over(state);
+	printf("rotation: %s: %s (%s%s%s%s)\n", js_get_str(row, "user_id"),
+		over && error ? error : rotation_words_of(state),
+		over ? "" : "since ", doc_when(&a, row, "rotation_ms"),
+		why ? ": " : "", why ? why : "");
 	arena_free(&a);
 }
 

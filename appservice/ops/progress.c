@@ -6,14 +6,17 @@
 #include <string.h>
 
 #include "appservice/ops/asks_priv.h"
+#include "appservice/ops/rotation_words.h"
 #include "appservice/reconcile/reconcile.h"
 #include "appservice/reconcile/work.h"
+#include "base/clock.h"
 #include "base/json.h"
 
 #include "base/poison.h"
 
 #define NONE (-1)
 #define AUDIT_ROWS 200
+#define JOURNAL_ROWS 1000 /* among which the one is that is waited for */
 
 struct progress {
 	struct app *app;
@@ -180,6 +183,73 @@ static enum rc write_held(struct jb *b, struct progress *p, struct err *e)
 	return rc;
 }
 
+/* --- what is in the way --------------------------------------------------------- */
+
+static bool is_mine(const struct progress *p, const struct store_step *row)
+{
+	if (p->run)
+		return text_eq(row->kind, step_kind_name(STEP_LOGIN));
+	return (p->user && text_eq(row->subject, p->user)) ||
+		(p->room && text_eq(row->room, p->room));
+}
+
+/* What is at work for the longest time: of what is asked about, else of all,
+ * as others may have to be done before. NULL: nothing is. */
+static const struct store_step *at_work(
+	const struct progress *p, const struct store_step *rows, size_t n)
+{
+	const struct store_step *best = NULL;
+	for (size_t i = 0; i < n; i++) {
+		const struct store_step *row = &rows[i];
+		if (row->state != JOURNAL_RUNNING)
+			continue;
+		const bool mine = is_mine(p, row);
+		if (!best || mine > is_mine(p, best) ||
+			(mine == is_mine(p, best) &&
+				row->updated_ms < best->updated_ms))
+			best = row;
+	}
+	return best;
+}
+
+static const char *work_words(struct progress *p, const struct store_step *row)
+{
+	const int64_t ms = clock_wall_ms() - row->updated_ms;
+	const bool where = row->room && !text_eq(row->room, row->subject);
+	return arena_printf(&p->a,
+		"the step %s of %s%s%s is at work for %lld s: it has no answer "
+		"yet",
+		row->kind, row->subject, where ? " in " : "",
+		where ? row->room : "", (long long)(ms > 0 ? ms / 1000 : 0));
+}
+
+/* Of those that have failed since. */
+static const char *failed_words(struct progress *p)
+{
+	const struct store_step *newest = NULL;
+	for (size_t i = 0; i < p->n_rows; i++)
+		if (has_failed(p, &p->rows[i]) &&
+			(!newest || p->rows[i].updated_ms > newest->updated_ms))
+			newest = &p->rows[i];
+	return newest ? arena_printf(&p->a,
+				"the step %s of %s failed, and is tried again: "
+				"%s",
+				newest->kind, newest->subject, newest->error)
+		      : NULL;
+}
+
+/* Why it is not done yet, where that is known; what cannot be read is not. */
+static const char *find_in_way(struct progress *p)
+{
+	struct store_step *rows = NULL;
+	size_t n = 0;
+	if (store_journal_list(p->app->store, JOURNAL_ROWS, &p->a, &rows, &n,
+		    NULL) != RC_OK)
+		return NULL;
+	const struct store_step *row = at_work(p, rows, n);
+	return row ? work_words(p, row) : failed_words(p);
+}
+
 /* --- of the rotations of one run ------------------------------------------------ */
 
 static bool is_open(enum rotation_state st)
@@ -207,7 +277,30 @@ static void write_rotation(struct jb *b, const struct store_agent *row)
 	jb_end_obj(b);
 }
 
-static void write_run(struct jb *b, const struct progress *p,
+/* The first that has not ended. */
+static const char *open_words(
+	struct progress *p, const struct store_agent *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_open(rows[i].rotation.state))
+			return arena_printf(&p->a, "%s: %s%s%s",
+				rows[i].user_id,
+				rotation_words(rows[i].rotation.state),
+				rows[i].error ? ": " : "",
+				rows[i].error ? rows[i].error : "");
+	return NULL;
+}
+
+/* A login that has no answer, or whose turn it is. */
+static const char *run_in_way(
+	struct progress *p, const struct store_agent *rows, size_t n)
+{
+	const char *open = open_words(p, rows, n);
+	const char *why = open ? find_in_way(p) : NULL;
+	return why ? why : open;
+}
+
+static void write_run(struct jb *b, struct progress *p,
 	const struct store_agent *rows, size_t n)
 {
 	struct reconcile_state st = { 0 };
@@ -224,6 +317,7 @@ static void write_run(struct jb *b, const struct progress *p,
 	jb_int(b, "pending", open);
 	jb_int(b, "may_take_ms", ask_rotations_take_ms(p->app, open));
 	jb_str(b, "why_not", why_not(&st));
+	jb_str(b, "in_way", run_in_way(p, rows, n));
 	jb_end_obj(b);
 }
 
@@ -250,6 +344,7 @@ static enum rc write(struct jb *b, struct progress *p, struct err *e)
 	jb_int(b, "pending", p->pending);
 	write_failed(b, p);
 	jb_str(b, "why_not", why_not(&st));
+	jb_str(b, "in_way", p->pending > 0 ? find_in_way(p) : NULL);
 	jb_str(b, "state", agent ? agent_state_name(agent->state) : NULL);
 	jb_str(b, "error", agent ? agent->error : NULL);
 	jb_bool(b, "revoking", agent && agent->revoke_ms > 0);

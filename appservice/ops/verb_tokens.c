@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "appservice/ops/errand.h"
+#include "appservice/ops/rotation_words.h"
 #include "base/limits.h"
 #include "base/str.h"
 
@@ -69,6 +70,19 @@ static bool is_done(struct js row)
 	return text_eq(js_get_str(row, "state"), "done");
 }
 
+/* What has become of it, or how far it is. */
+static void tell_rotation(struct js row)
+{
+	const char *state = js_get_str(row, "state");
+	const char *why = js_get_str(row, "error");
+	if (why && rotation_is_over(state))
+		printf("%s: %s\n", js_get_str(row, "user_id"), why);
+	else
+		printf("%s: %s%s%s\n", js_get_str(row, "user_id"),
+			rotation_words_of(state), why ? ": " : "",
+			why ? why : "");
+}
+
 /* Those who have not got one, each with the reason; how many they are. */
 static size_t tell_not_done(const struct errand *r)
 {
@@ -76,14 +90,11 @@ static size_t tell_not_done(const struct errand *r)
 	size_t n = 0;
 	for (size_t i = 0; i < js_len(rows); i++) {
 		struct js row = js_at(rows, i);
-		const char *why = js_get_str(row, "error");
 		if (is_done(row))
 			continue;
 		n++;
 		if (!r->cli->json)
-			printf("%s: %s%s%s\n", js_get_str(row, "user_id"),
-				js_get_str(row, "state"), why ? ": " : "",
-				why ? why : "");
+			tell_rotation(row);
 	}
 	return n;
 }

@@ -127,7 +127,7 @@ def test_an_agent_that_does_not_answer_keeps_its_token(fleet, run):
     finally:
         one.signal(signal.SIGCONT)
         fleet.set(wait="20s")
-    assert "@ada:fleet.test: unanswered" in said.out
+    assert "@ada:fleet.test: it did not pause in time" in said.out
     assert fleet.muster.handoff("ada") == before
     check(one)
     assert one.life() == life

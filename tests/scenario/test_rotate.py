@@ -5,12 +5,14 @@ import contextlib
 import glob
 import json
 import os
+import re
 import sqlite3
+import threading
 
 import pytest
 
 from support import small
-from support.fakehs import answer, reset_after
+from support.fakehs import answer, hold, reset_after
 from support.process import wait_until
 from support.rotations import (
     AGENT, ALL, acknowledge, begin, logins, request, rotation, run_of,
@@ -64,7 +66,7 @@ def test_an_agent_that_does_not_answer_keeps_its_token(running):
     acknowledge(muster, AGENT)
     before = muster.handoff(AGENT)
     done = muster.run("rotate", AGENT, expect=1)
-    assert f"{full(AGENT)}: unanswered" in done.out
+    assert f"{full(AGENT)}: it did not pause in time" in done.out
     assert "1 of 1 agents" in done.err
     assert muster.handoff(AGENT) == before and not logins(hs)
     # An agent that looks only now shall not pause for nothing.
@@ -131,6 +133,50 @@ def test_an_old_token_that_would_live_on_is_ended_at_once(fresh):
     third = muster.handoff(AGENT)["access_token"]
     assert set(hs.tokens_of(AGENT)) == {third}
     assert third not in (old, second)
+
+
+# -- and what is in the way is said
+
+
+@pytest.fixture
+def silence():
+    """What waits for it is answered at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.mark.parametrize("words, path, step", [
+    (("revoke", AGENT), r"/logout/all$", "revoke"),
+    (("rotate", AGENT, "--now"), r"/v3/login$", "login")])
+def test_a_homeserver_that_does_not_answer_is_named(
+        running, silence, words, path, step):
+    muster, hs = running
+    hs.fault("POST", path, hold(silence), times=1)
+    done = muster.run(*words, expect=3)
+    assert re.search(
+        f"pending: .*: the step {step} of {full(AGENT)} is at work for "
+        r"\d+ s: it has no answer yet$", done.err.strip())
+    assert "muster plan" not in done.err
+
+
+def test_an_agent_that_has_time_is_named(running):
+    muster, _ = running
+    muster.write_config(reconcile={"interval": "1m"},
+                        handoff={"wait": "10m"})
+    muster.restart()
+    acknowledge(muster, AGENT)
+    asked = begin(muster, AGENT)
+    request(muster)
+    status, got = small.ask(
+        muster, f"/v1/progress?since_ms=0&run={asked['run']}")
+    assert (status, got["in_way"]) == (200, f"{full(AGENT)}: asked to pause")
+    # People read words, programs the state.
+    assert got["rotations"][0]["state"] == "asked"
+    line, = [x for x in muster.run("agents", expect=0).out.splitlines()
+             if x.startswith("rotation: ")]
+    assert line.startswith(
+        f"rotation: {full(AGENT)}: asked to pause (since ")
 
 
 def test_who_is_named_twice_gets_one_token(running):
