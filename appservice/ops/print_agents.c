@@ -12,11 +12,13 @@
 #include "base/poison.h"
 
 #define BY_CHARACTERS 24
+#define DAY_MS (INT64_C(20) * 3600 * 1000)        /* nearly */
 #define YEAR_MS (INT64_C(300) * 24 * 3600 * 1000) /* nearly */
 
 /* --- agents ------------------------------------------------------------------ */
 
-/* "11-26 08:17", or the date of what is as old as a year. */
+/* "08:17Z" of what is not a day old, "11-26" of what is not a year old, else the
+ * whole date: in a table that fits a terminal. */
 static const char *when_short(struct arena *a, struct js row, const char *key)
 {
 	const int64_t ms = doc_number(row, key);
@@ -24,9 +26,11 @@ static const char *when_short(struct arena *a, struct js row, const char *key)
 	if (ms == 0)
 		return "";
 	clock_format(ms, text);
-	return clock_wall_ms() - ms > YEAR_MS
-		? arena_printf(a, "%.10s", text)
-		: arena_printf(a, "%.5s %.5s", text + 5, text + 11);
+	const int64_t age = clock_wall_ms() - ms;
+	if (age > YEAR_MS)
+		return arena_printf(a, "%.10s", text);
+	return age > DAY_MS ? arena_printf(a, "%.5s", text + 5)
+			    : arena_printf(a, "%.5sZ", text + 11);
 }
 
 /* What is wrong with it. */
@@ -57,7 +61,7 @@ static const char *acknowledged(struct arena *a, struct js row)
 {
 	const int64_t last = doc_number(row, "acked_generation");
 	if (last > 0 && last < doc_number(row, "generation"))
-		return arena_printf(a, "generation %lld", (long long)last);
+		return arena_printf(a, "gen %lld", (long long)last);
 	return when_short(a, row, "acked_ms");
 }
 
@@ -98,7 +102,7 @@ static void print_wishes(struct js row)
 void print_agents(struct js doc)
 {
 	static const char *const names[] = { "AGENT", "NAME", "STATE", "GEN",
-		"WRITTEN UTC", "ACKNOWLEDGED", "BY", "" };
+		"WRITTEN", "ACKED", "BY", "" };
 	struct table t = { 0 };
 	table_titles(&t, ARRAY_LEN(names), names);
 	for (size_t i = 0; i < js_len(doc); i++) {
