@@ -589,10 +589,16 @@ def test_wrong_use(tmp_path, words, said):
 
 def test_help_and_version(tmp_path):
     got = use(tmp_path, "help")
+    # Each explanation begins in one column, also below long arguments.
+    lines = got.stdout.split("\n\n")[1].splitlines()
+    assert sum(x.startswith("  rotate ") for x in lines) == 1
+    for line in lines:
+        assert line.startswith("  rotate ") or (
+            line[32] == " " != line[33]), line
     assert got.returncode == 0 and got.stderr == ""
     assert got.stdout == use(tmp_path, "--help").stdout
     verbs = [line.split()[0] for line in got.stdout.splitlines()
-             if line.startswith("  ")]
+             if line.startswith("  ") and line[2] != " "]
     assert {"init", "check", "registration", "register", "serve", "config",
             "healthcheck", "help", "version", "retry", "approve", "retire",
             "direct", *VIEWS} <= set(verbs)
