@@ -263,13 +263,14 @@ static enum rc begin_generation(struct work *w, int dirfd,
 		    : log_in(w, dirfd, row, next, e);
 }
 
-/* A rotation's new token, too, which got there before we were killed: its agent
+/* A rotation's new token, too, which got there before we were killed, or one
+ * that came after it, of which a store from a backup does not know: its agent
  * may go on with it already. */
 static bool may_stay(const struct store_agent *row, const struct handoff *old)
 {
 	return !is_rotation(row) ||
 		(row->rotation.generation > 0 &&
-			old->generation == row->rotation.generation);
+			old->generation >= row->rotation.generation);
 }
 
 /* What lies there is taken over where it is as it should be. */
