@@ -1,5 +1,6 @@
 """Scenarios: the program against the scripted homeserver."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -101,6 +102,29 @@ def running_six(fresh_on_conduit):
     muster.wait_settled()
     hs.wait_quiet()
     return muster, hs
+
+
+@pytest.fixture
+def hangs(tmp_path):
+    """hangs(muster, path): from flag.touch() on, whatever does something to
+    that path hangs, as with NFS when its server is away: not even a signal
+    brings it back. Gives (flag, seen): seen is there once one hangs."""
+    flag, seen = tmp_path / "hang", tmp_path / "seen"
+
+    def prepare(muster, path):
+        library = str(tmp_path / "hang.so")
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-o", library, os.path.join(
+                os.path.dirname(agent.__file__), "hang.c")],
+            check=True)
+        muster.env.update({
+            "LD_PRELOAD": library, "HANG_AT": path, "HANG_WHILE": str(flag),
+            "HANG_SEEN": str(seen),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+            + ":verify_asan_link_order=0:detect_leaks=0"})
+        return flag, seen
+    yield prepare
+    flag.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -306,3 +306,164 @@ def test_no_new_token_for_who_is_to_have_none(fresh_on_conduit, happen, state):
     small.wait_settled(muster, hs)
     assert not [r for r in logins(hs) if r.status == 200]
     assert stored_rotation(muster) == "failed"
+
+
+# -- somebody is faster
+
+
+def test_another_time_to_wait_is_set_meanwhile(running):
+    """What the request said holds."""
+    muster, hs = running
+    acknowledge(muster, AGENT, OTHER)
+    begin(muster, AGENT)
+    assert request(muster)["wait_ms"] == 4000
+    reload(muster, handoff={"wait": "5m"})
+    begin(muster, OTHER)
+    assert request(muster, OTHER)["wait_ms"] == 300000
+    wait_rotation(muster, "unanswered")
+    assert not is_asked(muster, 2) and is_asked(muster, 2, OTHER)
+    # Half of two seconds is over already; of five minutes it is not.
+    reload(muster, handoff={"wait": "2s"})
+    wait_age(file_of(muster, OTHER, "rotate.2.json"), 2)
+    muster.answer_as_agent(OTHER, "paused", generation=2)
+    muster.wait_handoff(OTHER, generation=2)
+    assert len(logins(hs)) == 1
+
+
+def test_at_once_while_another_rotation_is_given_up(fresh_on_conduit, hangs):
+    """It takes its place, however long that takes."""
+    muster, hs = fresh_on_conduit
+    flag, seen = hangs(muster, AGENT)
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    acknowledge(muster, AGENT)
+    hs.clear_log()
+    first = begin(muster, AGENT)
+    request(muster)
+    # When it looks again it is too late; and its disk is slow.
+    muster.signal(signal.SIGSTOP)
+    wait_age(file_of(muster, name="rotate.2.json"), 2.1)
+    flag.touch()
+    muster.signal(signal.SIGCONT)
+    wait_until(seen.exists, 20, "it to hang")
+    status, asked = small.ask(muster, "/v1/rotate", "POST", {
+        "users": [AGENT], "now": True, "why": "stolen"})
+    assert status == 200 and asked["run"] != first["run"]
+    assert rotation(muster) == "waiting" and not logins(hs)
+    flag.unlink()
+    muster.daemon.wait_for(lambda: muster.handoff(AGENT)["generation"] > 1, 20,
+                           "a newer token")
+    wait_rotation(muster, "done")
+    assert run_of(muster, asked)[AGENT]["state"] == "done"
+    assert len(logins(hs)) == 1
+
+
+# -- another configuration, an older store
+
+
+def test_another_name_of_the_homeserver_in_the_middle(running_six):
+    """A token that is not known to be good is good until it is known to be
+    dead: nobody loses one without a pause."""
+    muster, hs = running_six
+    everyone = sorted(muster.agents())
+    acknowledge(muster, *everyone)
+    tokens = {a: muster.handoff(a)["access_token"] for a in everyone}
+    begin(muster, "--all")
+    request(muster, everyone[0])
+    muster.kill()
+    hs.clear_log()
+    hs.fault("GET", r"/whoami$", delay(0.3), times=None)
+    url = hs.url.replace("127.0.0.1", "localhost")
+    muster.write_config(homeserver={"public_url": url},
+                        reconcile={"concurrency": 2}, handoff={"wait": "1m"})
+    muster.start()
+    muster.daemon.wait_for(
+        lambda: all(muster.handoff(a)["homeserver"] == url for a in everyone),
+        40, "all files to be right")
+    muster.daemon.wait_for(
+        lambda: sum(rotation(muster, a) == "asked" for a in everyone) == 4, 40,
+        "four to be asked")
+    assert not logins(hs)
+    for a in everyone:
+        assert muster.handoff(a)["access_token"] == tokens[a]
+        assert hs.tokens_of(a) == [tokens[a]]
+    # And each gets its new one when it has paused.
+    for a in everyone:
+        generation = request(muster, a)["generation"]
+        muster.answer_as_agent(a, "paused", generation=generation)
+        muster.wait_handoff(a, generation=generation)
+        muster.answer_as_agent(a)
+    for a in everyone:
+        wait_rotation(muster, "done", a)
+    assert len(logins(hs)) == len(everyone)
+
+
+def answer_request(muster, generation):
+    """As an agent does."""
+    muster.daemon.wait_for(lambda: is_asked(muster, generation), 20,
+                           f"a request for generation {generation}")
+    muster.answer_as_agent(AGENT, "paused", generation=generation)
+    muster.wait_handoff(AGENT, generation=generation)
+    muster.answer_as_agent(AGENT)
+    wait_rotation(muster, "done")
+
+
+def exchange(muster, generation):
+    """One rotation as it should be."""
+    begin(muster, AGENT)
+    answer_request(muster, generation)
+
+
+@pytest.fixture
+def restored(running):
+    """(muster, homeserver, its hand-off): stopped, with the store as it was
+    when its agent was asked for generation 2; it has generation 3 by now."""
+    muster, hs = running
+    reload(muster, handoff={"wait": "1m"})
+    acknowledge(muster, AGENT)
+    begin(muster, AGENT)
+    request(muster)
+    wait_rotation(muster, "asked")
+    kept = muster.path("kept.db")
+    with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db, \
+            contextlib.closing(sqlite3.connect(kept)) as to:
+        db.backup(to)
+    answer_request(muster, 2)
+    exchange(muster, 3)
+    muster.stop()
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(muster.path("muster.db" + suffix))
+    os.rename(kept, muster.path("muster.db"))
+    hs.clear_log()
+    return muster, hs, muster.handoff(AGENT)
+
+
+@pytest.mark.parametrize("then", [
+    # Asked for generation 2; clear to log in for it; logged in, and the file
+    # not yet written.
+    "UPDATE rotation SET state = 'asked'",
+    "UPDATE rotation SET state = 'clear'",
+    "UPDATE rotation SET state = 'clear', generation = 2;"
+    "UPDATE agent SET state = 'logged_in', generation = 2 "
+    "WHERE generation = 1 AND user_id = '" + full(AGENT) + "'"])
+def test_a_store_from_a_backup(restored, then):
+    """The newer token that the agent has by now is good, and stays until it
+    has paused."""
+    muster, hs, now = restored
+    with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
+        db.executescript(then)
+        assert db.execute("SELECT answering, asked FROM rotation").fetchall(
+            ) == [(1, 2)]
+    muster.start()
+    small.wait_settled(muster, hs)
+    row = muster.daemon.wait_for(
+        lambda: small.agent(muster, AGENT)["generation"] >= 3 and
+        small.agent(muster, AGENT), 20, "the file to be known")
+    assert not logins(hs)
+    assert muster.handoff(AGENT)["access_token"] == now["access_token"]
+    assert hs.tokens_of(AGENT) == [now["access_token"]]
+    if row["rotation"] != "done":
+        answer_request(muster, 4)
+        assert len(logins(hs)) == 1

@@ -4,11 +4,9 @@ is doing, and the next one goes on."""
 import os
 import signal
 import socket
-import subprocess
 import threading
 
 import pytest
-import support.process
 
 from support import small
 from support.fakehs import delay
@@ -110,29 +108,6 @@ def test_homeserver_hangs_in_the_middle(fresh_on_conduit):
     hs.clear_faults()
     muster.start(ready=False)
     small.wait_settled(muster, hs)
-
-
-@pytest.fixture
-def hangs(tmp_path):
-    """hangs(muster, path): from flag.touch() on, whatever does something to
-    that path hangs, as with NFS when its server is away: not even a signal
-    brings it back. Gives (flag, seen): seen is there once one hangs."""
-    flag, seen = tmp_path / "hang", tmp_path / "seen"
-
-    def prepare(muster, path):
-        library = str(tmp_path / "hang.so")
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-o", library, os.path.join(
-                os.path.dirname(support.process.__file__), "hang.c")],
-            check=True)
-        muster.env.update({
-            "LD_PRELOAD": library, "HANG_AT": path, "HANG_WHILE": str(flag),
-            "HANG_SEEN": str(seen),
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
-            + ":verify_asan_link_order=0:detect_leaks=0"})
-        return flag, seen
-    yield prepare
-    flag.unlink(missing_ok=True)
 
 
 def test_shared_file_system_hangs(fresh_on_conduit, hangs):
