@@ -299,9 +299,8 @@ static const char *retry_detail(struct ask *q,
 	const char *counted = revoked && steps + held == 0
 		? ""
 		: arena_printf(&q->a,
-			  "%zu failed step%s, kept out of %zu room%s%s", steps,
-			  steps == 1 ? "" : "s", held, held == 1 ? "" : "s",
-			  blocked ? "; " : "");
+			  "%zu failed steps, kept out of %zu rooms%s", steps,
+			  held, blocked ? "; " : "");
 	const char *why = blocked && blocked->error ? blocked->error : "";
 	return arena_printf(&q->a, "%s%s%s%s", counted ? counted : "",
 		revoked ? "it may have a token again; " : "",

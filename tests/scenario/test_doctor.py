@@ -507,7 +507,7 @@ def test_a_revocation_that_is_pending(served):
     muster, hs = served
     hs.fault("*", r"/logout/all$", answer(503, {"errcode": "M_UNKNOWN"}),
              times=None)
-    muster.run("revoke", AGENT, "--why", "stolen", expect=1)
+    muster.run("revoke", AGENT, "--why", "stolen", expect=3)
     the_symptom(muster, "revocation", "are to be ended since ")
     said = muster.run("agents", expect=0).out
     line, = [x for x in said.splitlines() if x.startswith("to be ended: ")]
