@@ -4,9 +4,11 @@ token or with the one that it has. Either side may be killed at any moment."""
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
+import support.agent
 
 from support.agent import (BOUND, NOTING, PAUSE, RESUME, REVOKED, TOKEN, TOKEN2,
                            USER, is_alive, shell, tombstone, until)
@@ -334,6 +336,45 @@ def test_pause_that_hangs(up):
     sleep = int(up.read("sleep"))
     until(lambda: not is_alive(sleep), "the end of what it had started")
     end(up, run)
+
+
+@pytest.fixture
+def refusing(up):
+    """(variables of the environment, the file while which no command can be
+    started, that from which on it is an hour later)"""
+    library, no, later = (up.tmp / n for n in ("refuse.so", "no", "later"))
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, os.path.join(
+        os.path.dirname(support.agent.__file__), "refuse.c")], check=True)
+    return {"LD_PRELOAD": str(library), "REFUSE_WHILE": str(no),
+            "LATER_WHEN": str(later),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+            + ":verify_asan_link_order=0:detect_leaks=0"}, no, later
+
+
+def test_pause_that_cannot_be_started(up, refusing):
+    """Not answered; and the program is not taken for a command that has not
+    ended in its time."""
+    env, no, later = refusing
+    run = up.run("--for", "file", "--pause", PAUSE, "--resume", RESUME, "--",
+                 "sleep", "1000", env=env)
+    until(up.ack, "the acknowledgement")
+    [program] = run.children()
+    no.touch()
+    up.request()
+    run.says("is not answered: the command that pauses the program: could "
+             "not be started")
+    run.says("the command that resumes the program: could not be started")
+    up.take_back()
+    no.unlink()
+    later.touch()
+    # What was late would be ended before it does anything else.
+    up.request(generation=3)
+    until(lambda: up.paused(3), "the answer")
+    assert run.children() == [program]
+    assert "killed" not in run.stderr()
+    assert up.paused() is None and up.log() == ["pause"]
+    run.send(signal.SIGTERM)
+    assert run.ends() == 128 + signal.SIGTERM
 
 
 def test_resume_that_fails_is_tried_again(up):
