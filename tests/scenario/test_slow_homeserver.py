@@ -184,6 +184,7 @@ def test_what_fails_in_the_middle_keeps_its_order(fresh_on_conduit):
     muster.start(ready=False)
     small.wait_settled(muster, hs)
     small.assert_as_declared(hs, muster)
+    hs.wait_quiet()  # the log has the last answer, too
     assert hs.log.overlaps == []
     assert [r for r in hs.find("POST", "/join$") if r.status != 200] == []
 
