@@ -40,7 +40,7 @@ bool who_is_dead(const struct who *w);
 #define LEASE_SLOTS 16
 #define LEASE_SLOT 4096
 #define LEASE_RECORD 1024
-#define LEASE_BYTES (LEASE_SLOTS * LEASE_SLOT)
+#define LEASE_BYTES ((off_t)LEASE_SLOTS * LEASE_SLOT)
 #define LEASE_EPOCH_MAX (INT64_C(1) << 40)
 /* The byte that an epoch locks is so far behind those that are written. */
 #define LEASE_LOCKS_AT (INT64_C(1) << 50)

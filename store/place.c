@@ -148,7 +148,7 @@ enum rc place_find(struct store *s, bool *alone, struct err *e)
 
 	enum rc rc = dir ? RC_OK : err_nomem(e);
 	/* No directory, no store. */
-	if (rc == RC_OK && access(dir, F_OK) == 0)
+	if (dir && access(dir, F_OK) == 0)
 		rc = find_epochs(s, dir, &files, e);
 	*alone = files.newest > 0;
 	if (rc == RC_OK && *alone)

@@ -79,7 +79,8 @@ def test_from_nothing(made):
     # People are asked when agents are there; then come direct rooms.
     human = place(hs, "POST", "/invite$", named(full(HUMAN)))
     assert len(human) == 1
-    slack = 2 * muster.config["reconcile"]["concurrency"]
+    # What is under way when something else begins, on a busy machine, too.
+    slack = 4 * muster.config["reconcile"]["concurrency"]
     assert human[0] > sorted(joins)[-1] - slack
     assert human[0] < direct[0] + slack
     assert sorted(joins)[-1] < direct[0] + slack

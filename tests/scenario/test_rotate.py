@@ -85,6 +85,9 @@ def test_no_login_before_the_file_can_be_written(running):
     acknowledge(muster, AGENT)
     before = muster.handoff(AGENT)
     path = os.path.join(muster.runtime_dir(AGENT), "matrix.json")
+    # With the configuration files are looked at, once more for new ones.
+    wait_until(lambda: "was read again" in muster.daemon.output(), 20,
+               "the second look at the configuration")
     begin(muster, AGENT)
     request(muster)
     os.rename(path, path + ".kept")
