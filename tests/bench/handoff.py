@@ -21,7 +21,7 @@ import urllib.parse
 
 import organisation
 import provision
-from provision import FLYING, SERVER, Failed, Making, homeserver, manner
+from provision import FLYING, SERVER, Failed, Making, homeserver, reals
 from service import pin
 from support import agent as one_agent
 from support import small
@@ -333,10 +333,10 @@ def idle(folder, seconds):
 
 
 def measure(program, folder, agents, rounds, say, times=30, seconds=130,
-            kinds=("real", "scripted")):
+            kinds=(*reals(), "scripted")):
     """agents: (of the fleet of many, of that beside the loop)"""
     place = os.path.join(folder, "handoff")
-    result = {"manner": manner(), "agents": list(agents)}
+    result = {"agents": list(agents)}
     result["login_to_file_ms"] = login_to_file(place, times)
     say("from the login's answer to the file: "
         f"{statistics.median(result['login_to_file_ms']):.2f} ms")

@@ -17,11 +17,7 @@ def times_bare(runs):
 
 
 def kinds(handoff):
-    return [kind for kind in ("real", "scripted") if kind in handoff]
-
-
-def where(handoff, kind):
-    return NAMES[handoff["manner"]] if kind == "real" else "scripted"
+    return [kind for kind in (*NAMES, "scripted") if kind in handoff]
 
 
 def latency_table(handoff):
@@ -43,7 +39,7 @@ def exchange_table(handoff):
             return statistics.median(run[who]["seconds"] for run in runs)
         rows.append([
             f"{number(runs[0]['muster']['agents'])} agents, "
-            f"{where(handoff, kind)}", f"{median('muster'):.3f}",
+            f"{NAMES.get(kind, kind)}", f"{median('muster'):.3f}",
             f"{median('bare'):.3f}", number(times_bare(runs), 2)])
     return table(["", "s", "bare s", "times"], rows)
 
@@ -83,9 +79,9 @@ def targets(t, handoff):
     t.add(f"{number(many['agents'])} agents written", "< 2 s",
           f"{many['written_s']:.2f} s", many["written_s"] < 2)
     for kind in kinds(handoff):
-        times, real = times_bare(handoff[kind]), kind == "real"
+        times, real = times_bare(handoff[kind]), kind in NAMES
         n = number(handoff[kind][0]["muster"]["agents"])
-        on = where(handoff, kind) if real else "the scripted homeserver"
+        on = NAMES.get(kind, "the scripted homeserver")
         t.add(f"{n} tokens exchanged on {on}: time, times that of the bare "
               "login loop", "≤ 1.2" if real else "–", number(times, 2),
               times <= 1.2 if real else None)

@@ -149,17 +149,19 @@ class Script:
 
 
 class Homeserver:
-    """An empty one that knows the registration; `kind`: scripted or real."""
+    """An empty one that knows the registration; `kind`: scripted, conduit,
+    synapse, or real, which is the one of them that counts."""
 
     def __init__(self, kind, folder, registration):
-        self.real = kind == "real"
+        kind = manner() if kind == "real" else kind
+        self.real = kind != "scripted"
         ours = os.sched_getaffinity(0)
         if CORES:  # its threads inherit it
             os.sched_setaffinity(0, {CORES[0]})
         try:
             if not self.real:
                 self.hs = FakeHS(SERVER, manner()).start()
-            elif manner() == "conduit":
+            elif kind == "conduit":
                 self.hs = conduit.Conduit(SERVER, folder)
                 self.hs.start()
                 self.hs.admin  # noqa: B018, the first user is one
@@ -180,7 +182,11 @@ class Homeserver:
 
 def manner():
     """Conduit is what counts, where there is one."""
-    return "conduit" if conduit.binary() else "synapse"
+    return reals()[0]
+
+
+def reals():
+    return ["conduit"] * bool(conduit.binary()) + ["synapse"]
 
 
 class _Place:
