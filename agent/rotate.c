@@ -3,14 +3,11 @@
  * answer is written, and a newer hand-off comes or does not. Whoever asked may
  * be dead by then: whatever happens, the program goes on in the end.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "agent/agent.h"
 #include "base/clock.h"
-#include "base/file.h"
 
 #include "base/poison.h"
 
@@ -40,22 +37,6 @@ static enum rc answer(struct rotation *r, const struct agent *a,
 				     r->generation);
 }
 
-/* For how long somebody still waits for an answer to what lay there already
- * when we came, by the clock of the file system; 0: for none. */
-static int64_t left_of(int dirfd, const struct handoff_request *q)
-{
-	char name[64];
-	struct stat st;
-	time_t now;
-	snprintf(name, sizeof(name), "rotate.%" PRId64 ".json", q->generation);
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-		file_clock_at(dirfd, name, &now, NULL) != RC_OK ||
-		now - st.st_mtim.tv_sec > q->wait_ms / 1000)
-		return 0;
-	int64_t age_ms = (int64_t)(now - st.st_mtim.tv_sec) * 1000;
-	return age_ms < 0 ? q->wait_ms : q->wait_ms - age_ms;
-}
-
 /* The newest request after this generation; false: there is none. */
 static bool find_request(
 	int dirfd, int64_t generation, struct handoff_request *q)
@@ -76,7 +57,8 @@ enum rc rotation_before(struct rotation *r, const struct agent *a,
 		return RC_OK;
 	if (q.generation != r->generation)
 		*r = (struct rotation){ .generation = q.generation,
-			.until_ms = clock_mono_ms() + left_of(dirfd, &q) };
+			.until_ms = clock_mono_ms() +
+				handoff_request_left_ms(dirfd, &q) };
 	if (clock_mono_ms() >= r->until_ms)
 		return RC_OK;
 	if (!r->answered && answer(r, a, h, dirfd, &why) != RC_OK) {
@@ -141,7 +123,7 @@ static enum rc notice(
 	if (rc != RC_OK)
 		return rc;
 	r->asked = newest;
-	if (first && left_of(dirfd, &q) == 0)
+	if (first && handoff_request_left_ms(dirfd, &q) == 0)
 		return RC_OK;
 	return take(r, g, &q, e);
 }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
@@ -28,10 +27,8 @@ static enum rc decode(struct js file, const char *name, int64_t generation,
 	struct handoff_ack *ret, struct err *e)
 {
 	struct handoff_ack ack = { .generation = generation };
-	enum rc rc = handoff_check_generation(file, name, generation, e);
-	if (rc == RC_OK)
-		rc = copy_text(file, name, "user_id", ack.user_id,
-			sizeof(ack.user_id), e);
+	enum rc rc = copy_text(
+		file, name, "user_id", ack.user_id, sizeof(ack.user_id), e);
 	if (rc == RC_OK)
 		rc = copy_text(file, name, "device_id", ack.device_id,
 			sizeof(ack.device_id), e);
@@ -49,9 +46,8 @@ static enum rc read_answer(int dirfd, const char *kind, int64_t generation,
 	struct handoff_ack *ret, struct err *e)
 {
 	char name[HANDOFF_NAME_MAX];
-	handoff_name(kind, generation, name);
 	struct json *doc = NULL;
-	enum rc rc = handoff_load(dirfd, name, &doc, e);
+	enum rc rc = handoff_note_load(dirfd, kind, generation, name, &doc, e);
 	if (rc == RC_OK)
 		rc = decode(json_root(doc), name, generation, ret, e);
 	json_free(doc);
@@ -84,28 +80,13 @@ static enum rc write_answer(int dirfd, const char *kind,
 			"control characters, its numbers not be negative");
 	if (answered(dirfd, kind, ack))
 		return RC_OK;
-	char name[HANDOFF_NAME_MAX];
-	handoff_name(kind, ack->generation, name);
-	struct buf text;
-	buf_init(&text, LIMIT_HANDOFF_FILE);
-	struct jb jb;
-	jb_init(&jb, &text);
-	jb_obj(&jb, NULL);
-	jb_int(&jb, "generation", ack->generation);
-	jb_str(&jb, "user_id", ack->user_id);
-	jb_str(&jb, "device_id", ack->device_id);
-	jb_int(&jb, "at_ms", ack->at_ms);
-	jb_str(&jb, "agent", ack->agent);
-	jb_end_obj(&jb);
-	buf_addc(&text, '\n');
-	enum rc rc = buf_rc(&text);
-	if (rc == RC_OK) /* no secret, and the service may be another user */
-		rc = file_replace_at(
-			dirfd, name, text.p, text.n, 0644, -1, -1, e);
-	else
-		rc = err_nomem(e);
-	buf_free(&text);
-	return rc;
+	struct handoff_note n;
+	handoff_note_begin(&n, kind, ack->generation);
+	jb_str(&n.jb, "user_id", ack->user_id);
+	jb_str(&n.jb, "device_id", ack->device_id);
+	jb_int(&n.jb, "at_ms", ack->at_ms);
+	jb_str(&n.jb, "agent", ack->agent);
+	return handoff_note_put(&n, dirfd, -1, -1, e);
 }
 
 enum rc handoff_ack_read(

@@ -208,6 +208,9 @@ MUST_CHECK enum rc handoff_request_read(int dirfd, int64_t generation,
  * ahead of it; 0: none. */
 MUST_CHECK enum rc handoff_request_newest(
 	int dirfd, int64_t known, int64_t *ret, struct err *e);
+/* For how long who asked still waits for an answer, by the clock of the file
+ * system alone; 0: no more, or the request is gone. */
+int64_t handoff_request_left_ms(int dirfd, const struct handoff_request *q);
 /* Nothing came of it: an agent that sees it only now shall not pause. Nothing
  * there is fine. */
 MUST_CHECK enum rc handoff_request_remove(

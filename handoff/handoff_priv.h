@@ -24,6 +24,27 @@
 /* The name of a generation's file of this kind. */
 void handoff_name(
 	const char *kind, int64_t generation, char out[HANDOFF_NAME_MAX]);
+
+/*
+ * A generation's small file, which holds no secret: JSON that begins with the
+ * generation; who writes it adds the other members to jb in between.
+ */
+struct handoff_note {
+	char name[HANDOFF_NAME_MAX];
+	struct buf text;
+	struct jb jb;
+};
+void handoff_note_begin(
+	struct handoff_note *n, const char *kind, int64_t generation);
+/* Replaces the file, in any case ends the note; uid and gid as handoff_write(),
+ * -1: whoever writes it. */
+MUST_CHECK enum rc handoff_note_put(struct handoff_note *n, int dirfd,
+	int64_t uid, int64_t gid, struct err *e);
+/* Its document, to be freed, and its name; results as handoff_read(), and
+ * RC_CORRUPT where it says another generation than its name does. */
+MUST_CHECK enum rc handoff_note_load(int dirfd, const char *kind,
+	int64_t generation, char name[HANDOFF_NAME_MAX], struct json **ret,
+	struct err *e);
 /* "ack.7.json" and its like: the generation, and which kind ("ack"); 0 for any
  * other name. */
 int64_t handoff_name_generation(struct str name, struct str *kind);
@@ -68,9 +89,6 @@ MUST_CHECK enum rc handoff_load(
 /* The member as a value of at most max bytes (borrowed), or RC_CORRUPT. */
 MUST_CHECK enum rc handoff_get_text(struct js file, const char *name,
 	const char *key, size_t max, const char **ret, struct err *e);
-/* "generation", which has to be the one that the name says, or RC_CORRUPT. */
-MUST_CHECK enum rc handoff_check_generation(
-	struct js file, const char *name, int64_t generation, struct err *e);
 /* The member as a number of at least min, or RC_CORRUPT. */
 MUST_CHECK enum rc handoff_get_number(struct js file, const char *name,
 	const char *key, int64_t min, int64_t *ret, struct err *e);

@@ -201,17 +201,6 @@ enum rc handoff_get_number(struct js file, const char *name, const char *key,
 	return bad_field(file, name, key, "a whole number", e);
 }
 
-enum rc handoff_check_generation(
-	struct js file, const char *name, int64_t generation, struct err *e)
-{
-	int64_t found;
-	enum rc rc = handoff_get_number(file, name, "generation", 1, &found, e);
-	if (rc == RC_OK && found != generation)
-		rc = err_set(e, RC_CORRUPT, "%s: is of generation %lld", name,
-			(long long)found);
-	return rc;
-}
-
 static enum rc check_format(struct js file, struct err *e)
 {
 	int64_t format;

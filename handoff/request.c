@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -39,10 +40,8 @@ static enum rc decode(struct js file, const char *name, int64_t generation,
 	struct handoff_request *ret, struct err *e)
 {
 	struct handoff_request q = { .generation = generation };
-	enum rc rc = handoff_check_generation(file, name, generation, e);
-	if (rc == RC_OK)
-		rc = handoff_get_number(
-			file, name, "wait_ms", 1, &q.wait_ms, e);
+	enum rc rc =
+		handoff_get_number(file, name, "wait_ms", 1, &q.wait_ms, e);
 	if (rc == RC_OK)
 		rc = get_why(file, name, q.why, e);
 	if (rc != RC_OK)
@@ -57,9 +56,9 @@ enum rc handoff_request_read(int dirfd, int64_t generation,
 	struct handoff_request *ret, struct err *e)
 {
 	char name[HANDOFF_NAME_MAX];
-	handoff_name(HANDOFF_ROTATE, generation, name);
 	struct json *doc = NULL;
-	enum rc rc = handoff_load(dirfd, name, &doc, e);
+	enum rc rc = handoff_note_load(
+		dirfd, HANDOFF_ROTATE, generation, name, &doc, e);
 	if (rc == RC_OK)
 		rc = decode(json_root(doc), name, generation, ret, e);
 	json_free(doc);
@@ -90,26 +89,11 @@ static enum rc may_ask(
 static enum rc ask(int dirfd, const struct handoff_request *q, int64_t uid,
 	int64_t gid, struct err *e)
 {
-	char name[HANDOFF_NAME_MAX];
-	handoff_name(HANDOFF_ROTATE, q->generation, name);
-	struct buf text;
-	buf_init(&text, LIMIT_HANDOFF_FILE);
-	struct jb jb;
-	jb_init(&jb, &text);
-	jb_obj(&jb, NULL);
-	jb_int(&jb, "generation", q->generation);
-	jb_int(&jb, "wait_ms", q->wait_ms);
-	jb_str(&jb, "why", q->why);
-	jb_end_obj(&jb);
-	buf_addc(&text, '\n');
-	enum rc rc = buf_rc(&text);
-	if (rc == RC_OK)
-		rc = file_replace_at(
-			dirfd, name, text.p, text.n, 0644, uid, gid, e);
-	else
-		rc = err_nomem(e);
-	buf_free(&text);
-	return rc;
+	struct handoff_note n;
+	handoff_note_begin(&n, HANDOFF_ROTATE, q->generation);
+	jb_int(&n.jb, "wait_ms", q->wait_ms);
+	jb_str(&n.jb, "why", q->why);
+	return handoff_note_put(&n, dirfd, uid, gid, e);
 }
 
 enum rc handoff_request_write(int dirfd, const struct handoff_request *q,
@@ -179,4 +163,18 @@ enum rc handoff_remove(
 enum rc handoff_request_remove(int dirfd, int64_t generation, struct err *e)
 {
 	return handoff_remove(dirfd, HANDOFF_ROTATE, generation, e);
+}
+
+int64_t handoff_request_left_ms(int dirfd, const struct handoff_request *q)
+{
+	char name[HANDOFF_NAME_MAX];
+	struct stat st;
+	time_t now;
+	handoff_name(HANDOFF_ROTATE, q->generation, name);
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+		file_clock_at(dirfd, name, &now, NULL) != RC_OK ||
+		now - st.st_mtim.tv_sec > q->wait_ms / 1000)
+		return 0;
+	int64_t age_ms = (int64_t)(now - st.st_mtim.tv_sec) * 1000;
+	return age_ms < 0 ? q->wait_ms : q->wait_ms - age_ms;
 }
