@@ -184,7 +184,7 @@ static enum rc fill(int fd, const char *name, const void *p, size_t n,
 	return RC_OK;
 }
 
-#define RANDOM_BYTES 8
+#define RANDOM_BYTES ((size_t)8)
 #define LEFT_OVER_S 60
 #define RANDOM_HEX (2 * RANDOM_BYTES)
 

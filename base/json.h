@@ -58,6 +58,7 @@ void json_free(struct json *doc);
 /* NULL has a root of nothing. */
 struct js json_root(const struct json *doc);
 
+/* JS_NULL also where there is nothing at all. */
 enum js_type js_type(struct js v);
 const char *js_type_name(enum js_type t); /* "a string", "an object" … */
 

@@ -14,6 +14,7 @@ struct str {
 	size_t n;
 };
 
+/* Of a text; borrowed. NULL: empty. */
 struct str str_of(const char *s);
 bool str_eq(struct str a, const char *b);
 bool str_starts(struct str s, const char *prefix);

@@ -49,6 +49,7 @@ MUST_CHECK enum rc http_new(
 void http_free(struct http *h);
 void http_set_stop(struct http *h, const atomic_bool *stop);
 
+/* Before it is first filled, and when it is done with. */
 void http_answer_init(struct http_answer *a);
 void http_answer_free(struct http_answer *a);
 

@@ -33,6 +33,7 @@ struct namespace_traits namespace_look(const char *regex);
 /* How long the admin room's bot may take to answer. */
 #define CONDUIT_ANSWER_MS 10000
 
+/* A line of what is done now, for o->say if there is one; cut at 511 bytes. */
 void register_say(const struct register_options *o, const char *fmt, ...)
 	PRINTF_LIKE(2, 3);
 

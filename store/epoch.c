@@ -13,6 +13,7 @@
  * It is emptied only by the next commit, and never removed: the owner leaves it
  * there when it ends.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -445,6 +446,7 @@ enum rc epoch_begin(
 	char *to = epoch_path(dir, epoch, EPOCH_DB);
 
 	enum rc rc = to ? make(&m, e) : err_nomem(e);
+	assert(rc != RC_OK || m.part);
 	if (rc == RC_OK)
 		rc = move(m.part, to, e);
 	if (rc == RC_OK)

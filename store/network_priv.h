@@ -29,6 +29,7 @@ struct who {
 	char began[32]; /* tells it from a later one of this number */
 };
 
+/* Of this process; what cannot be found out is "". */
 void who_am_i(struct who *ret);
 /* Ran on this machine, and does no more. */
 bool who_is_dead(const struct who *w);

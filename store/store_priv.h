@@ -83,6 +83,8 @@ struct store {
 			       not yet, or something failed since */
 };
 
+/* Everything that uses the connection is between these; whoever has it may take
+ * it again. */
 void store_lock(struct store *s);
 void store_unlock(struct store *s);
 

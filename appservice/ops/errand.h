@@ -23,6 +23,8 @@ int errand_begin_with(struct errand *r, const char *path, const char *key,
 	const char *value, int64_t id);
 void errand_end(struct errand *r);
 
+/* What the service said to the request, and of it the last time that it was
+ * asked how far it is; borrowed from r. */
 struct js errand_asked(const struct errand *r);
 struct js errand_progress(const struct errand *r);
 /* A member; 0, false when it is not there. */

@@ -7,6 +7,7 @@
 
 #include "store/store.h"
 
+/* What a rotation in this state waits for or ended with, for people. */
 const char *rotation_words(enum rotation_state st);
 /* By its name, which is what JSON has; the name itself when it is none that this
  * version knows. */

@@ -33,6 +33,7 @@ struct verb {
 extern const struct verb verbs[];
 extern const size_t n_verbs;
 
+/* Each does what it is named for, and says so; the exit code. */
 int verb_init(struct cli *cli);
 int verb_check(struct cli *cli);
 int verb_registration(struct cli *cli);

@@ -2,20 +2,13 @@
 
 import pytest
 
-from support.fleet import KINDS, ExampleFleet
+from support.fleet import ExampleFleet, brought_up
 from support.nioclient import NioClient
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def fleet(request, tmp_path_factory):
-    """The example fleet, served: check, registration, register, serve. One
-    for all tests, so a test leaves the agents where they belong."""
-    fleet = ExampleFleet(
-        request.param, str(tmp_path_factory.mktemp(request.param)))
-    try:
-        yield fleet.bring_up()
-    finally:
-        fleet.close()
+# The example fleet, served: check, registration, register, serve. One for all
+# tests, so a test leaves the agents where they belong.
+fleet = brought_up(ExampleFleet, "session")
 
 
 @pytest.fixture

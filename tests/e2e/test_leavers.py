@@ -11,18 +11,11 @@ from support.changing import (
     EVERYBODY, HUMAN, PEOPLE, Changing, alias, full, organisation, pair,
     without)
 from support.client import V3, Client
-from support.fleet import KINDS
+from support.fleet import brought_up
 from support.handoffs import forget, signed, write_json
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def running(request, tmp_path_factory):
-    fleet = Changing(
-        request.param, str(tmp_path_factory.mktemp(request.param)))
-    try:
-        yield fleet.bring_up()
-    finally:
-        fleet.close()
+running = brought_up(Changing)
 
 
 @pytest.fixture

@@ -9,19 +9,11 @@ import pytest
 
 from support import small
 from support.changing import EVERYBODY, HUMAN, Changing, alias, full, pair
-from support.fleet import KINDS
+from support.fleet import brought_up
 from support.process import wait_until
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def running(request, tmp_path_factory):
-    fleet = Changing(
-        request.param, str(tmp_path_factory.mktemp(request.param)),
-        reconcile={"interval": "2s"})
-    try:
-        yield fleet.bring_up()
-    finally:
-        fleet.close()
+running = brought_up(Changing, reconcile={"interval": "2s"})
 
 
 @pytest.fixture

@@ -14,19 +14,11 @@ from support import small
 from support.changing import (
     DESK, EVERYBODY, HUMAN, LATER, Changing, alias, changed, full,
     joined, organisation, pair, without)
-from support.fleet import KINDS
+from support.fleet import brought_up
 from support.process import wait_until
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def running(request, tmp_path_factory):
-    """One service for all of it."""
-    fleet = Changing(
-        request.param, str(tmp_path_factory.mktemp(request.param)))
-    try:
-        yield fleet.bring_up()
-    finally:
-        fleet.close()
+running = brought_up(Changing)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from support.fleet import KINDS, Fleet, real_homeserver
+from support.fleet import Fleet, brought_up, real_homeserver
 from support.muster import Muster, small_org
 from support.process import wait_until
 
@@ -71,13 +71,7 @@ class World:
             self.hs.kill()
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def world(request, tmp_path_factory):
-    world = World(request.param, str(tmp_path_factory.mktemp(request.param)))
-    try:
-        yield world.bring_up()
-    finally:
-        world.close()
+world = brought_up(World)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from support import small
-from support.fleet import KINDS
+from support.fleet import brought_up
 from support.muster import FINDINGS
 from support.process import wait_until
 from support.rotating import AGENTS, LOGIN, Rotating, Running
@@ -15,14 +15,7 @@ from support.rotating import AGENTS, LOGIN, Rotating, Running
 FILE = ("--for", "file")  # and --reload none: the program looks by itself
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def world(request, tmp_path_factory):
-    fleet = Rotating(
-        request.param, str(tmp_path_factory.mktemp(request.param)))
-    try:
-        yield fleet.bring_up()
-    finally:
-        fleet.close()
+world = brought_up(Rotating)
 
 
 @pytest.fixture

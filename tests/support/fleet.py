@@ -23,6 +23,21 @@ EXAMPLE = os.path.join(TOP, "examples", "fleet")
 KINDS = ["synapse", "conduit"]
 
 
+def brought_up(make, scope="module", **settings):
+    """A fixture: make(kind, folder, **settings), on each kind of
+    homeserver; one for all tests of a module, so a test leaves it as it found
+    it."""
+    @pytest.fixture(scope=scope, params=KINDS)
+    def fleet(request, tmp_path_factory):
+        fleet = make(request.param,
+                     str(tmp_path_factory.mktemp(request.param)), **settings)
+        try:
+            yield fleet.bring_up()
+        finally:
+            fleet.close()
+    return fleet
+
+
 def real_homeserver(kind, server_name, dir, **settings):
     """A real one, not started; settings are its own."""
     if kind == "synapse":

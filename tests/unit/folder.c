@@ -29,7 +29,7 @@ int folder_make(void **state)
 	return mkdtemp(folder) ? 0 : -1;
 }
 
-static void remove_all(const char *path)
+void folder_remove_all(const char *path)
 {
 	DIR *d = opendir(path);
 	const struct dirent *entry;
@@ -41,7 +41,7 @@ static void remove_all(const char *path)
 			continue;
 		snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
 		if (unlink(inner) != 0)
-			remove_all(inner);
+			folder_remove_all(inner);
 	}
 	if (d)
 		closedir(d);
@@ -51,7 +51,7 @@ static void remove_all(const char *path)
 int folder_remove(void **state)
 {
 	(void)state;
-	remove_all(folder);
+	folder_remove_all(folder);
 	buf_free(&text);
 	return 0;
 }

@@ -9,6 +9,8 @@
 /* For cmocka_unit_test_setup_teardown: a new folder, and its end. */
 int folder_make(void **state);
 int folder_remove(void **state);
+/* Any folder, with all that is in it. */
+void folder_remove_all(const char *path);
 
 /* The path of a name in it; valid until four calls later. */
 const char *in_folder(const char *name);

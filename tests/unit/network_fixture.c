@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/folder.h"
+
 #include "base/poison.h"
 
 int network_fixture_open(void **state)
@@ -35,21 +37,12 @@ int network_fixture_open(void **state)
 int network_fixture_close(void **state)
 {
 	struct network_fixture *f = *state;
-	char path[600];
 
 	if (f->s)
 		store_rollback(f->s);
 	network_close(f);
 	arena_free(&f->a);
-	DIR *dir = opendir(f->dir);
-	assert_non_null(dir);
-	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-		snprintf(path, sizeof(path), "%s/%s", f->dir, d->d_name);
-		if (d->d_name[0] != '.')
-			unlink(path);
-	}
-	closedir(dir);
-	rmdir(f->dir);
+	folder_remove_all(f->dir);
 	free(f);
 	return 0;
 }

@@ -3,11 +3,14 @@
  */
 #include "tests/unit/store_fixture.h"
 
-#include <dirent.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/unit/folder.h"
 
 #include "base/poison.h"
 
@@ -29,21 +32,12 @@ int store_fixture_open(void **state)
 int store_fixture_close(void **state)
 {
 	struct store_fixture *f = *state;
-	char path[600];
 
 	if (f->s)
 		store_rollback(f->s);
 	store_close(f->s);
 	arena_free(&f->a);
-	DIR *dir = opendir(f->dir);
-	assert_non_null(dir);
-	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-		snprintf(path, sizeof(path), "%s/%s", f->dir, d->d_name);
-		if (d->d_name[0] != '.')
-			unlink(path);
-	}
-	closedir(dir);
-	rmdir(f->dir);
+	folder_remove_all(f->dir);
 	free(f);
 	return 0;
 }
@@ -73,4 +67,53 @@ int64_t store_fixture_sql(struct store_fixture *f, const char *sql)
 	sqlite3_finalize(q);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	return ret;
+}
+
+/* --- a writer that is killed -------------------------------------------------- */
+
+static _Noreturn void commit_until_killed(
+	const char *path, enum store_place place, int tell)
+{
+	const struct store_options o = { .place = place };
+	const struct store_txn_counts one = { .seen = 1, .events = 1 };
+	struct store *s = NULL;
+	char text[24];
+
+	if (store_open_with(path, &o, &s, NULL) != RC_OK)
+		_exit(1);
+	for (int64_t i = 1;; i++) {
+		snprintf(text, sizeof(text), "%lld", (long long)i);
+		if (store_begin(s, NULL) != RC_OK ||
+			store_note_set(s, "first", text, NULL) != RC_OK ||
+			store_txn_count(s, &one, NULL) != RC_OK ||
+			store_note_set(s, "last", text, NULL) != RC_OK ||
+			store_commit(s, NULL) != RC_OK ||
+			write(tell, &i, sizeof(i)) != sizeof(i))
+			_exit(2);
+	}
+}
+
+int64_t store_kill_in_the_middle(
+	const char *path, enum store_place place, int64_t after)
+{
+	int fds[2], status = 0;
+	int64_t told = 0, last = 0;
+
+	assert_int_equal(pipe(fds), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fds[0]);
+		commit_until_killed(path, place, fds[1]);
+	}
+	close(fds[1]);
+	while (last < after && read(fds[0], &told, sizeof(told)) > 0)
+		last = told;
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	while (read(fds[0], &told, sizeof(told)) == sizeof(told))
+		last = told;
+	close(fds[0]);
+	return last;
 }

@@ -25,6 +25,15 @@ void store_fixture_reopen(struct store_fixture *f);
  * the first row as a number. */
 int64_t store_fixture_sql(struct store_fixture *f, const char *sql);
 
+/*
+ * Another process opens the store and commits for ever, each time the next
+ * number as the notes "first" and "last" with one transaction counted between
+ * them, until it is killed some time after it told that `after` is committed.
+ * The last number that it told.
+ */
+int64_t store_kill_in_the_middle(
+	const char *path, enum store_place place, int64_t after);
+
 /* A change in a transaction of its own. */
 #define WRITE(f, change)                                                       \
 	do {                                                                   \

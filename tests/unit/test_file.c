@@ -1,7 +1,7 @@
 /*
  * tests/unit/test_file.c: reading, replacing and locking files, and paths.
  */
-#include "tests/unit/test.h"
+#include "tests/unit/folder.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -19,55 +19,9 @@
 
 #include "base/poison.h"
 
-static char dir[256];
-
-static const char *in_dir(const char *name)
-{
-	static char path[1024];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return path;
-}
-
-static int set_up(void **state)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	(void)state;
-	snprintf(dir, sizeof(dir), "%s/muster-file-XXXXXX",
-		tmp && *tmp ? tmp : "/tmp");
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static void remove_all(const char *path)
-{
-	DIR *d = opendir(path);
-	const struct dirent *entry;
-	char inner[1024];
-
-	while (d && (entry = readdir(d))) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-			strcmp(entry->d_name, "..") == 0)
-			continue;
-		snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
-		if (unlink(inner) != 0)
-			remove_all(inner);
-	}
-	if (d)
-		closedir(d);
-	rmdir(path);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	remove_all(dir);
-	return 0;
-}
-
 static size_t count_entries(void)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(in_folder(""));
 	size_t n = 0;
 
 	assert_non_null(d);
@@ -90,7 +44,7 @@ static void assert_content(const char *path, const char *want)
 
 static void replaces_and_reads(void **state)
 {
-	const char *path = in_dir("f");
+	const char *path = in_folder("f");
 	struct err e = { 0 };
 	struct stat st;
 
@@ -112,7 +66,7 @@ static void replaces_and_reads(void **state)
 /* Who has the old file open keeps the old bytes. */
 static void replaces_at_once(void **state)
 {
-	const char *path = in_dir("f");
+	const char *path = in_folder("f");
 	struct err e = { 0 };
 	char old[4] = { 0 };
 
@@ -131,19 +85,19 @@ static void replaces_at_once(void **state)
 static void replaces_in_an_open_directory(void **state)
 {
 	struct err e = { 0 };
-	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int fd = open(in_folder(""), O_RDONLY | O_DIRECTORY);
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_ok(file_replace_at(fd, "x", "abc", 3, 0600, (int64_t)getuid(),
 			  (int64_t)getgid(), &e),
 		e);
-	assert_content(in_dir("x"), "abc");
+	assert_content(in_folder("x"), "abc");
 	assert_rc(file_replace_at(fd, "a/b", "", 0, 0600, -1, -1, &e),
 		RC_INVALID);
 	assert_rc(file_replace_at(fd, "", "", 0, 0600, -1, -1, &e), RC_INVALID);
 	close(fd);
-	unlink(in_dir("x"));
+	unlink(in_folder("x"));
 }
 
 static void a_failed_replacement_leaves_nothing(void **state)
@@ -153,35 +107,36 @@ static void a_failed_replacement_leaves_nothing(void **state)
 
 	(void)state;
 	/* A directory cannot be replaced by a file. */
-	assert_int_equal(mkdir(in_dir("d"), 0700), 0);
-	assert_rc(file_replace(in_dir("d"), "x", 1, 0600, &e), RC_IO);
+	assert_int_equal(mkdir(in_folder("d"), 0700), 0);
+	assert_rc(file_replace(in_folder("d"), "x", 1, 0600, &e), RC_IO);
 	assert_non_null(strstr(e.text, "cannot replace d"));
 	assert_int_equal(count_entries(), 1);
-	rmdir(in_dir("d"));
+	rmdir(in_folder("d"));
 
-	assert_rc(file_replace(in_dir("no/f"), "x", 1, 0600, &e), RC_NOT_FOUND);
+	assert_rc(file_replace(in_folder("no/f"), "x", 1, 0600, &e),
+		RC_NOT_FOUND);
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	assert_rc(file_replace(in_dir(name), "x", 1, 0600, &e), RC_INVALID);
+	assert_rc(file_replace(in_folder(name), "x", 1, 0600, &e), RC_INVALID);
 	assert_int_equal(count_entries(), 0);
 }
 
 static void a_try_leaves_everything_as_it_was(void **state)
 {
 	struct err e = { 0 };
-	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int fd = open(in_folder(""), O_RDONLY | O_DIRECTORY);
 
 	(void)state;
-	assert_ok(file_replace(in_dir("f"), "abc", 3, 0600, &e), e);
+	assert_ok(file_replace(in_folder("f"), "abc", 3, 0600, &e), e);
 	assert_ok(file_try_at(fd, "f", 0600, -1, -1, &e), e);
 	assert_ok(file_try_at(fd, "g", 0600, (int64_t)getuid(),
 			  (int64_t)getgid(), &e),
 		e);
 	assert_rc(file_try_at(fd, "a/b", 0600, -1, -1, &e), RC_INVALID);
-	assert_content(in_dir("f"), "abc");
+	assert_content(in_folder("f"), "abc");
 	assert_int_equal(count_entries(), 1);
 	close(fd);
-	unlink(in_dir("f"));
+	unlink(in_folder("f"));
 }
 
 /* Files may have 100 bytes at most: what a full disk is like. */
@@ -203,7 +158,7 @@ static enum rc try_where_nothing_fits(int fd, struct err *e)
 static void a_try_finds_out_what_would_fail(void **state)
 {
 	struct err e = { 0 };
-	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int fd = open(in_folder(""), O_RDONLY | O_DIRECTORY);
 
 	(void)state;
 	assert_rc(try_where_nothing_fits(fd, &e), RC_IO);
@@ -235,21 +190,21 @@ static void refuses_what_is_no_file(void **state)
 
 	(void)state;
 	buf_init(&b, 10);
-	assert_rc(file_read(in_dir("none"), &b, &e), RC_NOT_FOUND);
+	assert_rc(file_read(in_folder("none"), &b, &e), RC_NOT_FOUND);
 	assert_non_null(strstr(e.text, "/none does not exist"));
-	assert_rc(file_read(dir, &b, &e), RC_INVALID);
+	assert_rc(file_read(in_folder(""), &b, &e), RC_INVALID);
 	assert_non_null(strstr(e.text, "is a directory"));
 	/* Would block for ever if it waited for a writer. */
-	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
-	assert_rc(file_read(in_dir("fifo"), &b, &e), RC_INVALID);
+	assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
+	assert_rc(file_read(in_folder("fifo"), &b, &e), RC_INVALID);
 	assert_non_null(strstr(e.text, "is a special file"));
-	unlink(in_dir("fifo"));
+	unlink(in_folder("fifo"));
 	buf_free(&b);
 }
 
 static void reads_up_to_its_limit(void **state)
 {
-	const char *path = in_dir("f");
+	const char *path = in_folder("f");
 	struct buf b;
 	struct err e = { 0 };
 
@@ -282,14 +237,14 @@ static void reads_large_files(void **state)
 	assert_non_null(text);
 	for (int i = 0; i < SIZE; i++)
 		text[i] = (char)(i % 251);
-	assert_ok(file_replace(in_dir("f"), text, SIZE, 0600, &e), e);
+	assert_ok(file_replace(in_folder("f"), text, SIZE, 0600, &e), e);
 	buf_init(&b, SIZE);
-	assert_ok(file_read(in_dir("f"), &b, &e), e);
+	assert_ok(file_read(in_folder("f"), &b, &e), e);
 	assert_int_equal(b.n, SIZE);
 	assert_memory_equal(b.p, text, SIZE);
 	buf_free(&b);
 	free(text);
-	unlink(in_dir("f"));
+	unlink(in_folder("f"));
 }
 
 static void makes_directories(void **state)
@@ -298,22 +253,22 @@ static void makes_directories(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_ok(file_mkdirs(in_dir("a b//c/d/"), 0755, &e), e);
-	assert_ok(file_mkdirs(in_dir("a b/c/d"), 0755, &e), e);
-	assert_int_equal(stat(in_dir("a b/c/d"), &st), 0);
+	assert_ok(file_mkdirs(in_folder("a b//c/d/"), 0755, &e), e);
+	assert_ok(file_mkdirs(in_folder("a b/c/d"), 0755, &e), e);
+	assert_int_equal(stat(in_folder("a b/c/d"), &st), 0);
 	assert_true(S_ISDIR(st.st_mode));
-	assert_ok(file_replace(in_dir("file"), "", 0, 0600, &e), e);
-	assert_rc(file_mkdirs(in_dir("file/x"), 0755, &e), RC_IO);
+	assert_ok(file_replace(in_folder("file"), "", 0, 0600, &e), e);
+	assert_rc(file_mkdirs(in_folder("file/x"), 0755, &e), RC_IO);
 	assert_non_null(strstr(e.text, "file: Not a directory"));
 	assert_ok(file_mkdirs("/", 0755, &e), e);
-	remove_all(in_dir("a b"));
-	unlink(in_dir("file"));
+	folder_remove_all(in_folder("a b"));
+	unlink(in_folder("file"));
 }
 
 static void locks_once(void **state)
 {
 	struct err e = { 0 };
-	const char *path = in_dir("lock");
+	const char *path = in_folder("lock");
 	int fd = -1;
 	int second = 99;
 
@@ -341,7 +296,7 @@ static void locks_once(void **state)
 static void locks_between_processes(void **state)
 {
 	struct err e = { 0 };
-	const char *path = in_dir("lock");
+	const char *path = in_folder("lock");
 	int go[2], status;
 	int fd = -1;
 	char byte;
@@ -368,7 +323,7 @@ static void locks_between_processes(void **state)
 	close(fd);
 	close(go[0]);
 	close(go[1]);
-	assert_rc(file_lock(in_dir("no/lock"), "x", &fd, &e), RC_NOT_FOUND);
+	assert_rc(file_lock(in_folder("no/lock"), "x", &fd, &e), RC_NOT_FOUND);
 	unlink(path);
 }
 
@@ -418,12 +373,12 @@ static void reads_no_links(void **state)
 
 	(void)state;
 	buf_init(&b, 100);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int fd = open(in_folder(""), O_RDONLY | O_DIRECTORY);
 	assert_true(fd >= 0);
-	assert_ok(file_replace(in_dir("f"), "text", 4, 0600, &e), e);
+	assert_ok(file_replace(in_folder("f"), "text", 4, 0600, &e), e);
 	assert_ok(file_read_at(fd, "f", &b, &e), e);
 	assert_string_equal(buf_str(&b), "text");
-	assert_int_equal(symlink("f", in_dir("link")), 0);
+	assert_int_equal(symlink("f", in_folder("link")), 0);
 	assert_rc(file_read_at(fd, "link", &b, &e), RC_INVALID);
 	assert_string_equal(e.text, "link is a symbolic link");
 	assert_string_equal(buf_str(&b), "");
@@ -438,8 +393,8 @@ static void leave(const char *name, int seconds_ago)
 		{ .tv_sec = time(NULL) - seconds_ago } };
 	struct err e = { 0 };
 
-	assert_ok(file_replace(in_dir(name), "t", 1, 0600, &e), e);
-	assert_int_equal(utimensat(AT_FDCWD, in_dir(name), then, 0), 0);
+	assert_ok(file_replace(in_folder(name), "t", 1, 0600, &e), e);
+	assert_int_equal(utimensat(AT_FDCWD, in_folder(name), then, 0), 0);
 }
 
 static void knows_its_temporary_files(void **state)
@@ -485,18 +440,18 @@ static void cleans_what_killed_writers_left(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int fd = open(in_folder(""), O_RDONLY | O_DIRECTORY);
 	assert_true(fd >= 0);
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		leave(files[i].name, files[i].seconds_ago);
-	assert_int_equal(symlink("f", in_dir(".f.1111111111111111")), 0);
+	assert_int_equal(symlink("f", in_folder(".f.1111111111111111")), 0);
 	for (int times = 0; times < 2; times++)
 		assert_ok(file_clean_at(fd, "f", &e), e);
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		assert_int_equal(access(in_dir(files[i].name), F_OK) == 0,
+		assert_int_equal(access(in_folder(files[i].name), F_OK) == 0,
 			!files[i].goes);
 	struct stat st;
-	assert_int_equal(lstat(in_dir(".f.1111111111111111"), &st), 0);
+	assert_int_equal(lstat(in_folder(".f.1111111111111111"), &st), 0);
 	close(fd);
 	assert_rc(file_clean_at(fd, "f", &e), RC_IO);
 }
@@ -505,33 +460,36 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			replaces_and_reads, set_up, tear_down),
+			replaces_and_reads, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			replaces_at_once, set_up, tear_down),
+			replaces_at_once, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(replaces_in_an_open_directory,
+			folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			replaces_in_an_open_directory, set_up, tear_down),
+			a_failed_replacement_leaves_nothing, folder_make,
+			folder_remove),
 		cmocka_unit_test_setup_teardown(
-			a_failed_replacement_leaves_nothing, set_up, tear_down),
+			a_try_leaves_everything_as_it_was, folder_make,
+			folder_remove),
+		cmocka_unit_test_setup_teardown(a_try_finds_out_what_would_fail,
+			folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			a_try_leaves_everything_as_it_was, set_up, tear_down),
+			refuses_what_is_no_file, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			a_try_finds_out_what_would_fail, set_up, tear_down),
+			reads_up_to_its_limit, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			refuses_what_is_no_file, set_up, tear_down),
+			reads_large_files, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			reads_up_to_its_limit, set_up, tear_down),
+			makes_directories, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			reads_large_files, set_up, tear_down),
+			locks_once, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			makes_directories, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(locks_once, set_up, tear_down),
+			locks_between_processes, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
-			locks_between_processes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			reads_no_links, set_up, tear_down),
+			reads_no_links, folder_make, folder_remove),
 		cmocka_unit_test(knows_its_temporary_files),
-		cmocka_unit_test_setup_teardown(
-			cleans_what_killed_writers_left, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(cleans_what_killed_writers_left,
+			folder_make, folder_remove),
 		cmocka_unit_test(paths),
 	};
 

@@ -663,51 +663,6 @@ static void test_threads(void **state)
 	assert_note(f, "sum", "720"); /* 8 times 90 commits of 100 rounds */
 }
 
-/* Commits numbers for ever and tells each once it is committed. */
-static _Noreturn void commit_until_killed(const char *path, int tell)
-{
-	const struct store_txn_counts one = { .seen = 1, .events = 1 };
-	struct store *s = NULL;
-	char text[24];
-
-	if (store_open(path, &s, NULL) != RC_OK)
-		_exit(1);
-	for (int64_t i = 1;; i++) {
-		snprintf(text, sizeof(text), "%lld", (long long)i);
-		if (store_begin(s, NULL) != RC_OK ||
-			store_note_set(s, "first", text, NULL) != RC_OK ||
-			store_txn_count(s, &one, NULL) != RC_OK ||
-			store_note_set(s, "last", text, NULL) != RC_OK ||
-			store_commit(s, NULL) != RC_OK ||
-			write(tell, &i, sizeof(i)) != sizeof(i))
-			_exit(2);
-	}
-}
-
-static int64_t kill_in_the_middle(const char *path, int64_t after)
-{
-	int fds[2], status = 0;
-	int64_t told = 0, last = 0;
-
-	assert_int_equal(pipe(fds), 0);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		close(fds[0]);
-		commit_until_killed(path, fds[1]);
-	}
-	close(fds[1]);
-	while (last < after && read(fds[0], &told, sizeof(told)) > 0)
-		last = told;
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	while (read(fds[0], &told, sizeof(told)) == sizeof(told))
-		last = told;
-	close(fds[0]);
-	return last;
-}
-
 static void test_killed(void **state)
 {
 	struct store_fixture *f = *state;
@@ -716,7 +671,8 @@ static void test_killed(void **state)
 	for (int64_t round = 1; round <= 8; round++) {
 		store_close(f->s);
 		f->s = NULL;
-		int64_t told = kill_in_the_middle(f->path, round * 7);
+		int64_t told = store_kill_in_the_middle(
+			f->path, STORE_AUTO, round * 7);
 		assert_ok(store_open(f->path, &f->s, &f->e), f->e);
 
 		/* What was told is there; the one after it may be. */

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "store/store_priv.h"
+#include "tests/unit/store_fixture.h"
 
 #include "base/poison.h"
 
@@ -318,56 +319,14 @@ static void test_waits_as_long_as_it_should(void **state)
 	other_end(&other, 0);
 }
 
-/* As test_store.c does it on a local one: all that was told is there. */
-static _Noreturn void commit_until_killed(const char *path, int tell)
-{
-	const struct store_options o = { .place = STORE_NETWORK };
-	struct store *s = NULL;
-	char text[24];
-
-	if (store_open_with(path, &o, &s, NULL) != RC_OK)
-		_exit(1);
-	for (int64_t i = 1;; i++) {
-		snprintf(text, sizeof(text), "%lld", (long long)i);
-		if (store_begin(s, NULL) != RC_OK ||
-			store_note_set(s, "first", text, NULL) != RC_OK ||
-			store_note_set(s, "last", text, NULL) != RC_OK ||
-			store_commit(s, NULL) != RC_OK ||
-			write(tell, &i, sizeof(i)) != sizeof(i))
-			_exit(2);
-	}
-}
-
-static int64_t kill_in_the_middle(const char *path, int64_t after)
-{
-	int fds[2], status = 0;
-	int64_t told = 0, last = 0;
-
-	assert_int_equal(pipe(fds), 0);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		close(fds[0]);
-		commit_until_killed(path, fds[1]);
-	}
-	close(fds[1]);
-	while (last < after && read(fds[0], &told, sizeof(told)) > 0)
-		last = told;
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	while (read(fds[0], &told, sizeof(told)) == sizeof(told))
-		last = told;
-	close(fds[0]);
-	return last;
-}
-
+/* All that was told is there. */
 static void test_killed(void **state)
 {
 	struct network_fixture *f = *state;
 
 	for (int64_t round = 1; round <= 8; round++) {
-		const int64_t told = kill_in_the_middle(f->path, round * 7);
+		const int64_t told = store_kill_in_the_middle(
+			f->path, STORE_NETWORK, round * 7);
 		assert_ok(network_open(f, STORE_NETWORK), f->e);
 		const int64_t first =
 			strtoll(network_get(f, "first"), NULL, 10);
