@@ -119,7 +119,7 @@ help:
 	@echo "make            build/muster and build/muster-agent"
 	@echo "make demo       a homeserver, nine agents, a human (KEEP=1: stays)"
 	@echo "make test       installs, builds and runs everything"
-	@echo "make test-openclaw  installs OpenClaw and runs it under muster-agent"
+	@echo "make test-openclaw  installs OpenClaw, and tests it under muster-agent alone"
 	@echo "make soak       kills it 3,000 times under load (KILLS=3000 SEED=1)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS=60 (FUZZ='json yaml': these)"
 	@echo "make bench      measures; writes docs/performance.md (BENCH=quick: shorter)"
@@ -141,12 +141,15 @@ demo:
 test:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
+	@[ '$(OPENCLAW)' = no ] || { sh scripts/ensure-packages.sh openclaw && \
+	    sh scripts/ensure-openclaw.sh; } || \
+	    echo "OpenClaw cannot be had: its tests are left out"
 	@+$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all units
 	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all bench-programs
 	@$(PYTHON) examples/make-org.py --check
 	@build/venv/bin/python tests/run build/asan build/tsan
 
-# OpenClaw itself, from npm; not a part of `make test`.
+# OpenClaw itself, from npm, alone: `make test` has it beside everything else.
 test-openclaw:
 	@sh scripts/ensure-packages.sh build test openclaw
 	@sh scripts/ensure-venv.sh

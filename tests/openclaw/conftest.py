@@ -44,7 +44,8 @@ class World:
         self.muster = Muster(dir / "muster", self.hs, fleet={
             "humans": [f"@{HUMAN}:{SERVER}"],
             "agents": [{"id": AGENT, "name": "Helper"},
-                       {"id": "other", "name": "Other"}]})
+                       {"id": "other", "name": "Other"}]},
+            handoff={"wait": "1m"})
         self.model = ModelServer()
         self.claw = None
 

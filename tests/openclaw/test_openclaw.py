@@ -13,7 +13,7 @@ from support.openclaw import installation
 from support.process import wait_until
 
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 # Questions that are open at one time. When OpenClaw has been away it looks at
 # the newest ten events of each room and at no older ones: its sync asks for no
@@ -45,7 +45,7 @@ def test_has_what_was_handed_over(world):
         "homeserver": got["homeserver"], "userId": claw.user_id,
         "deviceId": "MUSTER", "accessToken": got["access_token"]}
     assert claw.channel()["running"] is True
-    wait_until(lambda: world.agent()["state"] == "acknowledged", 30,
+    wait_until(lambda: world.agent()["state"] == "acknowledged", 120,
                "the acknowledgement is known")
 
 
@@ -95,14 +95,14 @@ def test_rotation_loses_nothing(world, measured):
     asking, claw = world.asking, world.claw
     before = world.muster.handoff("helper")
     with Asker(asking) as asker:
-        wait_until(lambda: len(asker.words) >= 2, 30, "questions")
-        done = world.muster.run("rotate", "helper", timeout=90)
+        wait_until(lambda: len(asker.words) >= 2, 120, "questions")
+        done = world.muster.run("rotate", "helper", timeout=180)
         rotated = time.monotonic()
         assert done.code == 0, done
         after = world.muster.handoff("helper")
         for word in list(asker.words):
             asking.wait_answer(word)
-        wait_until(lambda: asking.asked[asker.words[-1]] > rotated, 30,
+        wait_until(lambda: asking.asked[asker.words[-1]] > rotated, 120,
                    "a question after it")
     for word in asker.words:
         asking.wait_answer(word)
@@ -127,7 +127,7 @@ def longest_gap(asking, words):
 
 def test_rotation_is_acknowledged(world):
     generation = world.muster.handoff("helper")["generation"]
-    wait_until(lambda: world.agent()["acked_generation"] == generation, 30,
+    wait_until(lambda: world.agent()["acked_generation"] == generation, 120,
                "the acknowledgement is known")
 
 
@@ -137,13 +137,14 @@ def test_rotation_waits_for_an_answer_that_is_being_written(world):
     before = world.muster.handoff("helper")
     release = world.model.hold("slow")
     asking.ask("slow")
-    wait_until(lambda: world.model.was_asked("slow"), 60, "the model is asked")
+    wait_until(lambda: world.model.was_asked("slow"), 120,
+               "the model is asked")
     done = []
     rotating = threading.Thread(target=lambda: done.append(
-        world.muster.run("rotate", "helper", timeout=90)))
+        world.muster.run("rotate", "helper", timeout=180)))
     rotating.start()
     try:
-        wait_until(lambda: not world.claw.is_listening(), 30,
+        wait_until(lambda: not world.claw.is_listening(), 120,
                    "the channel has stopped listening")
     finally:
         release.set()
@@ -162,9 +163,9 @@ def test_rotation_does_not_take_an_answer_away(world):
     release = world.model.hold("endless")
     asking.ask("endless")
     try:
-        wait_until(lambda: world.model.was_asked("endless"), 60,
+        wait_until(lambda: world.model.was_asked("endless"), 120,
                    "the model is asked")
-        done = world.muster.run("rotate", "helper", timeout=90)
+        done = world.muster.run("rotate", "helper", timeout=180)
     finally:
         release.set()
     assert done.code != 0, done
@@ -185,7 +186,7 @@ def test_restart_keeps_the_conversation(world, measured):
     asking.ask("while-down", after="before-restart")
     claw.start()
     measured("answer to what was asked while it was down, from the question",
-             asking.wait_answer("while-down", bound=120))
+             asking.wait_answer("while-down"))
     assert claw.include["deviceId"] == "MUSTER"
     assert claw.config["gateway"]["auth"] == config["gateway"]["auth"]
     # The model is told of what was said before.
@@ -211,12 +212,12 @@ def test_silent_when_revoked(world, measured):
     asking, claw = world.asking, world.claw
     token = claw.include["accessToken"]
     began = time.monotonic()
-    done = world.muster.run("revoke", "helper", "--why", "a test", timeout=60)
+    done = world.muster.run("revoke", "helper", "--why", "a test", timeout=180)
     assert done.code == 0, done
     assert whoami(world, token).status == 401
-    wait_until(lambda: any("revoked" in line for line in claw.said()), 60,
+    wait_until(lambda: any("revoked" in line for line in claw.said()), 120,
                "muster-agent has seen it")
-    wait_until(lambda: claw.failing() == ["matrix"], 90,
+    wait_until(lambda: claw.failing() == ["matrix"], 180,
                "OpenClaw has noticed")
     measured("revoked until OpenClaw says that its channel fails",
              time.monotonic() - began)
@@ -234,15 +235,15 @@ def test_silent_when_revoked(world, measured):
 def test_comes_back(world, measured):
     asking, claw = world.asking, world.claw
     began, logins = time.monotonic(), claw.logins()
-    done = world.muster.run("rotate", "helper", timeout=90)
+    done = world.muster.run("rotate", "helper", timeout=180)
     assert done.code == 0, done
     assert whoami(world, claw.include["accessToken"]).status == 200
     # What is asked before that is lost: it did not end its sync by itself.
-    wait_until(lambda: claw.logins() > logins, 90, "its channel is up again")
+    wait_until(lambda: claw.logins() > logins, 180, "its channel is up again")
     measured("rotate after a revocation until its channel is up",
              time.monotonic() - began)
     measured("the first answer after that",
-             asking.wait_answer(asking.ask("back"), bound=120))
+             asking.wait_answer(asking.ask("back")))
 
 
 def test_nothing_was_printed_in_the_end(world):

@@ -108,7 +108,7 @@ class OpenClaw:
             return None
         return got.body.get("failing")
 
-    def wait_ready(self, bound=90):
+    def wait_ready(self, bound=300):
         self.daemon.wait_for(
             lambda: self.failing() == [], bound, "OpenClaw is ready")
         return self
@@ -116,7 +116,7 @@ class OpenClaw:
     def stop(self):
         return self.daemon.stop(bound=60)
 
-    def cli(self, *words, timeout=120):
+    def cli(self, *words, timeout=300):
         """Its own command line, as somebody in the container uses it."""
         done = subprocess.run(
             ["openclaw", *words], env=self.environment(), cwd=self.work,
@@ -258,7 +258,7 @@ class Asking:
                 if re.search(rf"\banswer {word}\b(?!-)",
                              event["content"].get("body", ""))]
 
-    def wait_answer(self, word, bound=60):
+    def wait_answer(self, word, bound=240):
         """Until it is answered; how many seconds that took from when it was
         asked."""
         wait_until(lambda: self.answers(word), bound, f"an answer to {word}")
