@@ -238,8 +238,22 @@ static const char *failed_words(struct progress *p)
 		      : NULL;
 }
 
+/* Nothing is planned before it ends. */
+static const char *look_words(
+	struct progress *p, const struct reconcile_state *st)
+{
+	const int64_t ms = st->looks_ms ? clock_mono_ms() - st->looks_ms : 0;
+	return ms < 1000
+		? NULL
+		: arena_printf(&p->a,
+			  "the homeserver is asked what there is, for %lld s "
+			  "already: nothing is begun before that is known",
+			  (long long)(ms / 1000));
+}
+
 /* Why it is not done yet, where that is known; what cannot be read is not. */
-static const char *find_in_way(struct progress *p)
+static const char *find_in_way(
+	struct progress *p, const struct reconcile_state *st)
 {
 	struct store_step *rows = NULL;
 	size_t n = 0;
@@ -247,7 +261,10 @@ static const char *find_in_way(struct progress *p)
 		    NULL) != RC_OK)
 		return NULL;
 	const struct store_step *row = at_work(p, rows, n);
-	return row ? work_words(p, row) : failed_words(p);
+	if (row)
+		return work_words(p, row);
+	const char *look = look_words(p, st);
+	return look ? look : failed_words(p);
 }
 
 /* --- of the rotations of one run ------------------------------------------------ */
@@ -292,11 +309,12 @@ static const char *open_words(
 }
 
 /* A login that has no answer, or whose turn it is. */
-static const char *run_in_way(
-	struct progress *p, const struct store_agent *rows, size_t n)
+static const char *run_in_way(struct progress *p,
+	const struct reconcile_state *st, const struct store_agent *rows,
+	size_t n)
 {
 	const char *open = open_words(p, rows, n);
-	const char *why = open ? find_in_way(p) : NULL;
+	const char *why = open ? find_in_way(p, st) : NULL;
 	return why ? why : open;
 }
 
@@ -317,7 +335,7 @@ static void write_run(struct jb *b, struct progress *p,
 	jb_int(b, "pending", open);
 	jb_int(b, "may_take_ms", ask_rotations_take_ms(p->app, open));
 	jb_str(b, "why_not", why_not(&st));
-	jb_str(b, "in_way", run_in_way(p, rows, n));
+	jb_str(b, "in_way", run_in_way(p, &st, rows, n));
 	jb_end_obj(b);
 }
 
@@ -344,7 +362,7 @@ static enum rc write(struct jb *b, struct progress *p, struct err *e)
 	jb_int(b, "pending", p->pending);
 	write_failed(b, p);
 	jb_str(b, "why_not", why_not(&st));
-	jb_str(b, "in_way", p->pending > 0 ? find_in_way(p) : NULL);
+	jb_str(b, "in_way", p->pending > 0 ? find_in_way(p, &st) : NULL);
 	jb_str(b, "state", agent ? agent_state_name(agent->state) : NULL);
 	jb_str(b, "error", agent ? agent->error : NULL);
 	jb_bool(b, "revoking", agent && agent->revoke_ms > 0);

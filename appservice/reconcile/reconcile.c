@@ -284,6 +284,25 @@ static int64_t next_look(const struct reconcile *r, bool soon)
 		(int64_t)random_below((uint64_t)(every / 5 + 1));
 }
 
+static void set_looks(struct reconcile *r, int64_t since_ms)
+{
+	pthread_mutex_lock(&r->lock);
+	r->state.looks_ms = since_ms;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static enum rc look_at_all(struct reconcile *r, bool *soon, struct err *e)
+{
+	set_looks(r, clock_mono_ms());
+	enum rc rc = tokens_check_files(r->app, e);
+	if (rc == RC_OK)
+		rc = tokens_find_lost(r->app, r->clients[0], &r->lost, e);
+	if (rc == RC_OK)
+		rc = observe_all(r->app, r->clients[0], !r->looked, soon, e);
+	set_looks(r, 0);
+	return rc;
+}
+
 /* The regular look, when it is due; false when this round is over. */
 static bool look(struct reconcile *r)
 {
@@ -292,11 +311,7 @@ static bool look(struct reconcile *r)
 	look_if_in_doubt(r);
 	if (clock_mono_ms() < r->next_look_ms)
 		return true;
-	enum rc rc = tokens_check_files(r->app, &e);
-	if (rc == RC_OK)
-		rc = tokens_find_lost(r->app, r->clients[0], &r->lost, &e);
-	if (rc == RC_OK)
-		rc = observe_all(r->app, r->clients[0], !r->looked, &soon, &e);
+	enum rc rc = look_at_all(r, &soon, &e);
 	if (is_ours(rc)) {
 		store_trouble(r, e.text);
 		return false;

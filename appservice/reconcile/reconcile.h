@@ -40,13 +40,15 @@ void reconcile_reached(struct reconcile *r);
 void reconcile_pinged(struct reconcile *r, const char *txn);
 
 struct reconcile_state {
-	bool connected;  /* the homeserver answers and accepts our token */
-	bool reached;    /* it has reached us */
-	bool repaired;   /* the first look and its plan are done */
-	bool store_ok;   /* the last commit worked */
-	char why[512];   /* not connected, in words */
-	char ping[512];  /* not reached, in words */
-	char server[64]; /* what the homeserver calls itself; "" nothing */
+	bool connected;   /* the homeserver answers and accepts our token */
+	bool reached;     /* it has reached us */
+	bool repaired;    /* the first look and its plan are done */
+	bool store_ok;    /* the last commit worked */
+	int64_t looks_ms; /* monotonic: since when it looks at what there is,
+			     and plans nothing; 0: it does not */
+	char why[512];    /* not connected, in words */
+	char ping[512];   /* not reached, in words */
+	char server[64];  /* what the homeserver calls itself; "" nothing */
 };
 void reconcile_state(struct reconcile *r, struct reconcile_state *ret);
 

@@ -163,6 +163,22 @@ def test_a_homeserver_that_does_not_answer_is_named(
     assert "muster plan" not in done.err
 
 
+def test_a_look_that_does_not_end_is_named(running, silence):
+    """No step is at work while the homeserver is asked what there is."""
+    muster, hs = running
+    muster.write_config(reconcile={"interval": "1s"})
+    hs.fault("GET", r"/joined_rooms$", hold(silence), times=1)
+    looks = len([r for r in hs.requests if r.path.endswith("/joined_rooms")])
+    muster.restart(ready=False)
+    wait_until(lambda: len([r for r in hs.requests
+                            if r.path.endswith("/joined_rooms")]) > looks,
+               20, "the look")
+    done = muster.run("revoke", AGENT, expect=3)
+    assert re.search(
+        r"pending: .*: the homeserver is asked what there is, for \d+ s "
+        "already: nothing is begun before that is known$", done.err.strip())
+
+
 def test_an_agent_that_has_time_is_named(running):
     muster, _ = running
     muster.write_config(reconcile={"interval": "1m"},
