@@ -294,23 +294,52 @@ static enum rc log_in_or_take(struct work *w, int fd,
 		w, fd, row, newest, good ? &old->access_token : NULL, e);
 }
 
-enum rc step_login(struct work *w, struct err *e)
+/* Nobody ran it, so nobody was to be asked, and somebody does by now: a token
+ * that is in use is not ended before there was a pause. */
+static enum rc ask_after_all(
+	struct work *w, const struct store_agent *row, bool *ret, struct err *e)
+{
+	struct store *s = w->app->store;
+	*ret = false;
+	if (!is_rotation(row) || row->rotation.at_once ||
+		row->rotation.answering || row->rotation.generation > 0)
+		return RC_OK;
+	enum rc rc = tokens_has_begun(w->app, row, ret, e);
+	if (rc != RC_OK || !*ret)
+		return rc;
+	rc = store_begin_light(s, e);
+	if (rc == RC_OK)
+		rc = store_rotation_again(s, row, clock_wall_ms(), e);
+	return work_end(w, rc, e);
+}
+
+static enum rc log_in_now(
+	struct work *w, const struct store_agent *row, struct err *e)
 {
 	struct handoff old = { 0 };
-	struct store_agent row = { 0 };
 	bool there = false;
 	int fd = -1;
+	enum rc rc = open_dir(w, &fd, e);
+	if (rc != RC_OK)
+		return rc;
+	rc = read_old(fd, row->generation, &old, &there, e);
+	if (rc == RC_OK)
+		rc = log_in_or_take(w, fd, row, &old, there, e);
+	close(fd);
+	handoff_fini(&old);
+	return rc;
+}
+
+enum rc step_login(struct work *w, struct err *e)
+{
+	struct store_agent row = { 0 };
+	bool asked = false;
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
 	if (rc == RC_OK)
-		rc = open_dir(w, &fd, e);
-	if (rc != RC_OK)
-		return failed(w, rc, e);
-	rc = read_old(fd, row.generation, &old, &there, e);
-	if (rc == RC_OK)
-		rc = log_in_or_take(w, fd, &row, &old, there, e);
-	close(fd);
-	handoff_fini(&old);
+		rc = ask_after_all(w, &row, &asked, e);
+	if (rc == RC_OK && !asked)
+		rc = log_in_now(w, &row, e);
 	return rc == RC_OK ? rc : failed(w, rc, e);
 }
 

@@ -194,7 +194,7 @@ enum rc step_revoke(struct work *w, struct err *e)
 	enum rc rc = store_agent_get(
 		w->app->store, w->step->subject, &w->a, &row, e);
 	if (rc == RC_OK && row.state == AGENT_HANDED_OFF)
-		rc = tokens_look_for_ack(w->app, &row, e);
+		rc = tokens_look_for_ack(w->app, &row, NULL, e);
 	if (rc == RC_OK)
 		rc = doubt_token(w, &row, e);
 	if (rc == RC_OK)

@@ -315,9 +315,15 @@ static enum rc mind_issued(
 }
 
 /* Nobody is to be asked, or nobody ever answered. */
-static bool is_at_once(const struct store_agent *row)
+static enum rc is_at_once(struct rotation_round *r,
+	const struct store_agent *row, bool *ret, struct err *e)
 {
-	return row->rotation.at_once || row->acked_generation == 0;
+	bool begun = false;
+	enum rc rc = row->rotation.at_once
+		? RC_OK
+		: tokens_has_begun(r->app, row, &begun, e);
+	*ret = !begun;
+	return rc;
 }
 
 /* Of a token that is not known to be good it is found out first whether it is;
@@ -325,7 +331,11 @@ static bool is_at_once(const struct store_agent *row)
 static enum rc mind_waiting(
 	struct rotation_round *r, const struct store_agent *row, struct err *e)
 {
-	if (is_at_once(row))
+	bool at_once = false;
+	enum rc rc = is_at_once(r, row, &at_once, e);
+	if (rc != RC_OK)
+		return rc;
+	if (at_once)
 		return move(r, row, ROTATION_CLEAR, NULL, e);
 	if (!is_handed_off(row))
 		return RC_OK;

@@ -33,9 +33,14 @@ bool tokens_left_ms(struct tokens *t, const char *user_id, enum question what,
 bool tokens_login_left_ms(
 	struct app *app, const char *user_id, int64_t generation, int64_t *ret);
 
-/* Has the agent acknowledged the generation that the row has? Writes it down. */
-MUST_CHECK enum rc tokens_look_for_ack(
-	struct app *app, const struct store_agent *row, struct err *e);
+/* Has the agent acknowledged the generation that the row has? Writes it down,
+ * and (may be NULL) says it. */
+MUST_CHECK enum rc tokens_look_for_ack(struct app *app,
+	const struct store_agent *row, bool *ret, struct err *e);
+/* Has an agent of which no acknowledgement is known, and which has a token, just
+ * begun to run? Whosever turn it is to be looked at. */
+MUST_CHECK enum rc tokens_has_begun(struct app *app,
+	const struct store_agent *row, bool *ret, struct err *e);
 
 /* Is it so long since the last time that this was true? Of rotations that come
  * by themselves, and of checks (the first of which is not at once). */

@@ -200,8 +200,8 @@ static enum rc record_ack(struct app *app, const struct handoff_ack *ack,
 	return rc;
 }
 
-enum rc tokens_look_for_ack(
-	struct app *app, const struct store_agent *row, struct err *e)
+enum rc tokens_look_for_ack(struct app *app, const struct store_agent *row,
+	bool *ret, struct err *e)
 {
 	struct handoff_ack ack = { 0 };
 	int fd = -1;
@@ -212,7 +212,18 @@ enum rc tokens_look_for_ack(
 		text_eq(ack.device_id, row->device_id);
 	if (fd >= 0)
 		close(fd);
+	if (ret)
+		*ret = answered;
 	return answered ? record_ack(app, &ack, row->user_id, e) : RC_OK;
+}
+
+enum rc tokens_has_begun(struct app *app, const struct store_agent *row,
+	bool *ret, struct err *e)
+{
+	*ret = row->acked_generation > 0;
+	if (*ret || row->state != AGENT_HANDED_OFF)
+		return RC_OK;
+	return tokens_look_for_ack(app, row, ret, e);
 }
 
 /* Its answer is about to come, or is waited for. */
@@ -234,7 +245,7 @@ enum rc tokens_look_for_acks(struct app *app, struct err *e)
 	const size_t from = tokens_turn(app->tokens, n, IN_TURN);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		if ((i + n - from) % n < IN_TURN || is_pressing(&agents[i]))
-			rc = tokens_look_for_ack(app, &agents[i], e);
+			rc = tokens_look_for_ack(app, &agents[i], NULL, e);
 	arena_free(&a);
 	return rc;
 }

@@ -475,3 +475,60 @@ def test_a_store_from_a_backup(restored, then):
     if row["rotation"] != "done":
         answer_request(muster, 4)
         assert len(logins(hs)) == 1
+
+
+# -- who has just begun to run
+
+
+MANY = [f"a{n:02}" for n in range(80)]  # more than are looked at each second
+
+
+def test_many_that_have_just_acknowledged_are_asked(conduit_fake, muster_on):
+    """Before it is said of one that nobody runs it, it is looked whether it has
+    answered, whosever turn it is."""
+    hs = conduit_fake
+    muster = muster_on(
+        hs, fleet={"agents": [{"id": a, "name": a, "department": "Lab",
+                               "level": "IC"} for a in MANY]},
+        rooms=[], direct={"create": "off"}, handoff={"wait": "1m"})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    muster.wait_settled()
+    # By then nothing is pressing.
+    wait_until(lambda: all(
+        time.time() - row["since_ms"] / 1000 > 6 for row in
+        muster.json("agents")), 30, "all have had their tokens for a while")
+    hs.clear_log()
+    for a in MANY:
+        muster.answer_as_agent(a)
+    begin(muster, "--all")
+    muster.daemon.wait_for(
+        lambda: len([row for row in muster.json("agents")
+                     if row["rotation"] == "asked"]) == 4, 20, "some are asked")
+    assert not logins(hs)
+    assert {row["rotation"] for row in muster.json("agents")} == {
+        "waiting", "asked"}
+
+
+def test_one_that_acknowledges_while_others_log_in_is_asked(running):
+    """Nobody ran it when it was asked for; somebody does when its turn comes."""
+    muster, hs = running
+    muster.write_config(reconcile={"concurrency": 1}, handoff={"wait": "1m"})
+    muster.restart()
+    small.wait_settled(muster, hs)
+    hs.clear_log()
+    old = muster.handoff(OTHER)["access_token"]
+    release = hs_waits(hs, "POST", "/login$")
+    begin(muster, AGENT, OTHER)
+    muster.daemon.wait_for(
+        lambda: logins(hs), 20, "the login of the first")
+    assert rotation(muster, OTHER) == "clear"
+    muster.answer_as_agent(OTHER)
+    release()
+    wait_rotation(muster, "asked", OTHER)
+    assert len(logins(hs)) == 1 and old in hs.tokens_of(OTHER)
+    muster.answer_as_agent(OTHER, "paused", generation=2)
+    assert muster.wait_handoff(OTHER, generation=2)
+    wait_rotation(muster, "issued", OTHER)
+    wait_rotation(muster, "done")
