@@ -305,6 +305,20 @@ static void print_late(struct js acknowledgements)
 			(long long)n, n == 1 ? " has" : "s have");
 }
 
+static void print_states(struct js rotations)
+{
+	const char *before = "rotations    ";
+	for (int st = ROTATION_WAITING; st < ROTATION_STATES; st++) {
+		const char *name = rotation_state_name((enum rotation_state)st);
+		const int64_t n = doc_number(rotations, name);
+		if (n == 0)
+			continue;
+		printf("%s%lld %s", before, (long long)n, name);
+		before = ", ";
+	}
+	putchar('\n');
+}
+
 /* Unless all that were asked for are done. */
 static void print_rotations(struct js doc)
 {
@@ -315,7 +329,7 @@ static void print_rotations(struct js doc)
 			others += doc_number(rotations,
 				rotation_state_name((enum rotation_state)st));
 	if (others > 0)
-		print_counts("rotations", doc, "rotations");
+		print_states(rotations);
 	const int64_t every = doc_number(rotations, "every_ms");
 	if (every > 0)
 		printf("new tokens   every %g hours\n",
