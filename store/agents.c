@@ -86,8 +86,8 @@ enum rc store_agent_revoked(struct store *s, const char *user_id,
 		s, SQL_HANDOFF_REVOKED, ARGS(T(user_id), N(now_ms)), e);
 
 	if (rc == RC_OK)
-		rc = store_change(s, SQL_AGENT_REVOKE,
-			ARGS(T(user_id), N(0), T(NULL)), "agent", user_id, e);
+		rc = store_change(s, SQL_AGENT_REVOKED, ARGS(T(user_id)),
+			"agent", user_id, e);
 	if (rc == RC_OK)
 		rc = store_write(s, SQL_ROTATION_END, ARGS(T(user_id)), e);
 	return rc == RC_OK ? store_agent_state(s, user_id, st, now_ms, e) : rc;

@@ -167,7 +167,10 @@
 	  "AND (a.state = 'handed_off' OR a.state = 'acknowledged') "          \
 	  "ORDER BY a.user_id LIMIT 1")                                        \
 	X(AGENT_REVOKE,                                                        \
-	  "UPDATE agent SET revoke_ms = ?2, revoke_why = ?3 "                  \
+	  "UPDATE agent SET revoke_ms = iif(revoke_ms = 0, ?2, revoke_ms), "   \
+	  "revoke_why = ifnull(?3, revoke_why) WHERE user_id = ?1")            \
+	X(AGENT_REVOKED,                                                       \
+	  "UPDATE agent SET revoke_ms = 0, revoke_why = NULL "                 \
 	  "WHERE user_id = ?1")                                                \
 	X(AGENT_EVERY,                                                         \
 	  "UPDATE agent SET rotate_every_ms = ?2 WHERE user_id = ?1")          \

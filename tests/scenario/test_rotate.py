@@ -431,10 +431,15 @@ def test_revoke_while_the_homeserver_is_down(running):
     muster, hs = running
     hs.fault("*", r"/logout/all$", answer(503, {"errcode": "M_UNKNOWN"}),
              times=None)
-    said = muster.run("revoke", AGENT, expect=3)
+    said = muster.run("revoke", AGENT, "--why", "it babbles", expect=3)
     assert "pending" in said.err and "503" in said.err
     assert muster.json("status")["revocations"] == {
         "pending": 1, "agents": [full(AGENT)]}
+    # Who asks once more does not make it younger, or forget the reason.
+    since = small.agent(muster, AGENT)["revoke_ms"]
+    muster.run("revoke", AGENT, expect=3)
+    row = small.agent(muster, AGENT)
+    assert (row["revoke_ms"], row["revoke_why"]) == (since, "it babbles")
     # Its state says so, and nobody gives it a token meanwhile.
     done = muster.run("rotate", AGENT, expect=1)
     assert "are to be ended" in done.err and "`muster status`" in done.err
