@@ -47,9 +47,7 @@ enum rc store_rotation_ask(struct store *s, const struct store_agent *was,
 	int64_t generation, int64_t now_ms, bool *moved, struct err *e)
 {
 	enum rc rc = store_write(s, SQL_ROTATION_ASK,
-		ARGS(T(was->user_id), N(generation), N(now_ms),
-			N(was->rotation.run)),
-		e);
+		ARGS(T(was->user_id), N(generation), N(now_ms)), e);
 
 	*moved = rc == RC_OK && sqlite3_changes(s->db) > 0;
 	return rc;

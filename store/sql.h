@@ -196,7 +196,7 @@
 	X(ROTATION_ASK,                                                        \
 	  "UPDATE rotation SET state = 'asked', answering = 1, asked = ?2, "   \
 	  "state_ms = ?3 "                                                     \
-	  "WHERE user_id = ?1 AND state = 'waiting' AND run = ?4")             \
+	  "WHERE user_id = ?1 AND state = 'waiting' AND at_once = 0")          \
 	X(ROTATION_AGAIN,                                                      \
 	  "UPDATE rotation SET state = 'waiting', answering = 0, "             \
 	  "state_ms = ?2 "                                                     \

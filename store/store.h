@@ -261,7 +261,8 @@ MUST_CHECK enum rc store_rotation_want(struct store *s, const char *user_id,
 MUST_CHECK enum rc store_rotation_move(struct store *s,
 	const struct store_agent *was, enum rotation_state st,
 	const char *error, int64_t now_ms, bool *moved, struct err *e);
-/* The same: one that waited is asked to pause for this generation, */
+/* The same: one that waited is asked to pause for this generation, also where
+ * somebody else has asked for as much meanwhile, */
 MUST_CHECK enum rc store_rotation_ask(struct store *s,
 	const struct store_agent *was, int64_t generation, int64_t now_ms,
 	bool *moved, struct err *e);

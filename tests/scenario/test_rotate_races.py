@@ -367,6 +367,33 @@ def test_at_once_while_another_rotation_is_given_up(fresh_on_conduit, hangs):
     assert len(logins(hs)) == 1
 
 
+def test_somebody_asks_for_the_same_while_an_agent_is_asked(
+        fresh_on_conduit, hangs):
+    """The request that the agent may have seen stays: it would not look at
+    another one of its number."""
+    muster, hs = fresh_on_conduit
+    flag, seen = hangs(muster, AGENT)
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "20s"})
+    muster.start()
+    small.wait_settled(muster, hs)
+    acknowledge(muster, AGENT)
+    flag.touch()
+    begin(muster, AGENT)
+    wait_until(seen.exists, 20, "it to hang")
+    asked = begin(muster, AGENT)
+    flag.unlink()
+    wait_until(lambda: is_asked(muster, 2), 20, "the request", every=0.002)
+    there = os.stat(file_of(muster, name="rotate.2.json"))
+    wait_rotation(muster, "asked")
+    assert os.stat(
+        file_of(muster, name="rotate.2.json")).st_mtime == there.st_mtime
+    muster.answer_as_agent(AGENT, "paused", generation=2)
+    muster.wait_handoff(AGENT, generation=2)
+    muster.answer_as_agent(AGENT)
+    wait_rotation(muster, "done")
+    assert run_of(muster, asked)[AGENT]["state"] == "done"
+
+
 # -- another configuration, an older store
 
 
