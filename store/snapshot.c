@@ -107,6 +107,7 @@ static void read_agent(sqlite3_stmt *q, void *element, struct intern *t)
 		.rotate_every_ms = sqlite3_column_int64(q, 21),
 		.token_seen_ms = sqlite3_column_int64(q, 22),
 		.exposed_ms = sqlite3_column_int64(q, 23),
+		.written_generation = sqlite3_column_int64(q, 33),
 	};
 	read_rotation(q, &a->rotation, t);
 }

@@ -52,7 +52,7 @@
 	"since_ms, shown_name, token_sha256, a.error, may_leave, written_ms, " \
 	"acked_ms, acked_by, revoke_ms, revoke_why, rotate_every_ms, "         \
 	"token_seen_ms, exposed_ms, r.state, run, at_once, answering, asked, " \
-	"r.generation, why, state_ms, r.error FROM agent AS a "                \
+	"r.generation, why, state_ms, r.error, h.generation FROM agent AS a "  \
 	"LEFT JOIN handoff AS h ON h.user_id = a.user_id "                     \
 	"AND h.generation = (SELECT max(generation) FROM handoff "             \
 	"WHERE user_id = a.user_id) "                                          \

@@ -171,7 +171,7 @@ struct store_agent {
 	const char *token_sha256; /* hex, of the handed-off token; NULL */
 	const char *error;        /* NULL: none */
 	/* Of the newest hand-off; 0, NULL: not yet. */
-	int64_t written_ms, acked_ms;
+	int64_t written_generation, written_ms, acked_ms;
 	const char *acked_by;
 	int64_t revoke_ms; /* since when its tokens are to be ended; 0: not */
 	const char *revoke_why;  /* NULL */

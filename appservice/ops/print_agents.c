@@ -57,12 +57,13 @@ static const char *state_of(struct arena *a, struct js row)
 }
 
 /* When, or which generation was the last to be. */
-static const char *acknowledged(struct arena *a, struct js row)
+static const char *when_or_last(struct arena *a, struct js row,
+	const char *when, const char *generation)
 {
-	const int64_t last = doc_number(row, "acked_generation");
+	const int64_t last = doc_number(row, generation);
 	if (last > 0 && last < doc_number(row, "generation"))
 		return arena_printf(a, "gen %lld", (long long)last);
-	return when_short(a, row, "acked_ms");
+	return when_short(a, row, when);
 }
 
 static bool is_done(const char *rotation)
@@ -111,8 +112,12 @@ void print_agents(struct js doc)
 		table_cell(&t, js_get_str(row, "name"));
 		table_cell(&t, state_of(&t.a, row));
 		table_int(&t, doc_number(row, "generation"));
-		table_cell(&t, when_short(&t.a, row, "written_ms"));
-		table_cell(&t, acknowledged(&t.a, row));
+		table_cell(&t,
+			when_or_last(
+				&t.a, row, "written_ms", "written_generation"));
+		table_cell(&t,
+			when_or_last(
+				&t.a, row, "acked_ms", "acked_generation"));
 		table_cell(&t,
 			doc_excerpt(&t.a, js_get_str(row, "acked_by"),
 				BY_CHARACTERS));

@@ -67,6 +67,7 @@ static void write_agent(struct jb *b, const struct person *p,
 	jb_int(b, "generation", row->generation);
 	jb_int(b, "acked_generation", row->acked_generation);
 	jb_int(b, "since_ms", row->since_ms);
+	jb_int(b, "written_generation", row->written_generation);
 	write_time(b, "written_ms", row->written_ms);
 	write_time(b, "acked_ms", row->acked_ms);
 	jb_str(b, "acked_by", row->acked_by);

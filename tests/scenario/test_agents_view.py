@@ -5,11 +5,13 @@ import json
 import os
 import re
 import sqlite3
+import threading
 import time
 
 import pytest
 
 from support import small
+from support.fakehs import hold
 from support.small import AGENTS, full
 
 AGENT = "anna.vp"
@@ -56,6 +58,35 @@ def test_agents_in_words(served):
         "2", "gen 1"]
     for line in muster.run("agents", expect=0).out.splitlines():
         assert len(line) <= 100
+
+
+def test_a_token_that_is_not_in_its_file_yet(served):
+    """What is said to be written is: the time is not that of another one."""
+    muster, hs = served
+    go = threading.Event()
+    hs.fault("POST", "/login$", hold(go), times=1)
+    status, _ = small.ask(muster, "/v1/rotate", "POST", {
+        "users": [AGENT], "now": True})
+    assert status == 200
+    muster.daemon.wait_for(
+        lambda: small.agent(muster, AGENT)["state"] == "registered", 20,
+        "its login")
+    path = os.path.join(muster.runtime_dir(AGENT), "matrix.json")
+    os.unlink(path)
+    os.mkdir(path)
+    go.set()
+    muster.daemon.wait_for(lambda: small.agent(muster, AGENT)["error"], 20,
+                           "its error")
+    row = small.agent(muster, AGENT)
+    assert (row["generation"], row["written_generation"]) == (2, 1)
+    assert columns(muster.run("agents", expect=0).out)[2:5] == [
+        "logged_in, error", "2", "gen 1"]
+    os.rmdir(path)
+    muster.run("retry", AGENT, expect=0)
+    assert muster.wait_handoff(AGENT, generation=2)
+    assert small.agent(muster, AGENT)["written_generation"] == 2
+    assert re.fullmatch(
+        r"\d\d:\d\dZ", columns(muster.run("agents", expect=0).out)[4])
 
 
 def test_what_is_as_old_as_a_day_or_a_year(served):
