@@ -12,9 +12,9 @@
 
 #include "base/poison.h"
 
-#define WAIT_MS 10000 /* longer than it may take */
-#define STEP_MS 500   /* that is: so long for each step, or agent */
-#define WAIT_MAX_MS (24 * 3600 * 1000)
+#define WAIT_MS 10000        /* longer than it may take */
+#define STEP_MS INT64_C(500) /* that is: so long for each step, or agent */
+#define WAIT_MAX_MS (INT64_C(24) * 3600 * 1000)
 #define POLL_MS 50
 #define POLL_MAX_MS 1000
 #define SHOWN 10 /* failed steps in words */

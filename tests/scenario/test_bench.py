@@ -397,10 +397,10 @@ def handed_over():
     round_ = {"muster": {"agents": 100, "seconds": 1.2},
               "bare": {"seconds": 1.0}}
     return {
-        "manner": "conduit", "login_to_file_ms": [1, *[4.9] * 8, 50],
+        "login_to_file_ms": [1, *[4.9] * 8, 50],
         "file_to_program_ms": [1, *[49] * 8, 500],
         "many": {"agents": 1000, "written_s": 1.99},
-        "real": copy.deepcopy([round_] * 3), "scripted": [round_] * 3,
+        "conduit": copy.deepcopy([round_] * 3), "scripted": [round_] * 3,
         "idle": {"seconds": 100, "directory": 110, "files": 0, "whoami": 2,
                  "requests": 2, "private": 2.9e6}}
 
@@ -408,7 +408,7 @@ def handed_over():
 @pytest.mark.parametrize("path, value, missed", [
     ("login_to_file_ms 1", 5, 1), ("login_to_file_ms 9", 4, 0),
     ("file_to_program_ms 1", 50, 1), ("many written_s", 2, 1),
-    ("real 0 muster seconds", 1.3, 1), ("scripted 0 muster seconds", 9, 0),
+    ("conduit 0 muster seconds", 1.3, 1), ("scripted 0 muster seconds", 9, 0),
     ("idle directory", 111, 1), ("idle files", 1, 1), ("idle whoami", 3, 1),
     ("idle requests", 3, 1), ("idle private", 3e6, 1)])
 def test_what_is_wanted_of_the_hand_off(path, value, missed):
@@ -421,8 +421,8 @@ def test_what_is_wanted_of_the_hand_off(path, value, missed):
     for key in way:
         there = there[key]
     there[last] = value
-    if path == "real 0 muster seconds":  # the median round's
-        got["real"] = got["real"][:1]
+    if path == "conduit 0 muster seconds":  # the median round's
+        got["conduit"] = got["conduit"][:1]
     if path == "idle whoami":
         got["idle"]["requests"] = value
     found = page.Targets()
