@@ -140,11 +140,45 @@ static enum rc check_name(int dirfd, const char *name, struct err *e)
 	return err_set(e, RC_INVALID, "it is a directory: name a file in it");
 }
 
+/* The file of this name in the directory is the one that path leads to. */
+static bool is_file(int dirfd, const char *name, const char *path)
+{
+	struct stat there, other;
+	return fstatat(dirfd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		stat(path, &other) == 0 && there.st_dev == other.st_dev &&
+		there.st_ino == other.st_ino;
+}
+
+static bool is_hand_off(const struct agent *a, int dirfd, const char *name)
+{
+	struct stat dir, runtime;
+	return text_eq(name, HANDOFF_FILE) && fstat(dirfd, &dir) == 0 &&
+		stat(a->o.runtime, &runtime) == 0 &&
+		dir.st_dev == runtime.st_dev && dir.st_ino == runtime.st_ino;
+}
+
+/* What is read again must not be written over. */
+static enum rc check_place(
+	const struct agent *a, int dirfd, const char *name, struct err *e)
+{
+	if (a->o.template && is_file(dirfd, name, a->o.template))
+		return err_set(e, RC_INVALID,
+			"it is the template itself, which would be gone: name "
+			"another file");
+	if (is_hand_off(a, dirfd, name))
+		return err_set(e, RC_INVALID,
+			"it is the hand-off itself: name a file elsewhere");
+	return RC_OK;
+}
+
 /* What would be found out only when there is a token; and whoever was killed in
  * the middle of it has left one beside the file. */
-static enum rc check_output(int dirfd, const char *name, struct err *e)
+static enum rc check_output(
+	const struct agent *a, int dirfd, const char *name, struct err *e)
 {
 	enum rc rc = check_name(dirfd, name, e);
+	if (rc == RC_OK)
+		rc = check_place(a, dirfd, name, e);
 	if (rc == RC_OK)
 		rc = file_clean_at(dirfd, name, e);
 	return rc == RC_OK ? file_try_at(dirfd, name, 0600, -1, -1, e) : rc;
@@ -163,14 +197,15 @@ static enum rc open_output(const char *dir, int *ret_fd, struct err *e)
 	return file_error(e, errno, "%s", dir);
 }
 
-static enum rc prepare_output(const char *path, struct err *e)
+static enum rc prepare_output(const struct agent *a, struct err *e)
 {
+	const char *path = a->token_file;
 	const char *slash = strrchr(path, '/');
 	char *dir = path_dir(path);
 	int fd = -1;
 	enum rc rc = dir ? open_output(dir, &fd, e) : err_nomem(e);
 	if (rc == RC_OK)
-		rc = check_output(fd, slash ? slash + 1 : path, e);
+		rc = check_output(a, fd, slash ? slash + 1 : path, e);
 	if (fd >= 0)
 		close(fd);
 	free(dir);
@@ -181,8 +216,7 @@ enum rc deliver_prepare(struct agent *a, struct err *e)
 {
 	enum rc rc =
 		ways[a->o.how].prepare ? ways[a->o.how].prepare(a, e) : RC_OK;
-	return rc == RC_OK && a->token_file ? prepare_output(a->token_file, e)
-					    : rc;
+	return rc == RC_OK && a->token_file ? prepare_output(a, e) : rc;
 }
 
 enum rc deliver_file(

@@ -190,6 +190,18 @@ def test_output_that_cannot_be_written(world, output, words):
     assert os.listdir(world.scratch) == []
 
 
+def test_output_that_is_the_hand_off_itself(up):
+    """Where its token was written over it, the service would make another,
+    and so on for ever."""
+    before = (up.runtime / "matrix.json").read_text()
+    run = up.run("--for", "file", "--output",
+                 f"{up.runtime}/../aaron.phillips/matrix.json", *shell(STAY))
+    assert run.ends() == 125
+    assert "it is the hand-off itself: name a file elsewhere" in run.stderr()
+    assert "waiting" not in run.stderr()
+    assert (up.runtime / "matrix.json").read_text() == before
+
+
 def test_output_where_we_may_not_write(humble):
     place = humble.tmp / "closed"
     place.mkdir(mode=0o555)

@@ -114,6 +114,21 @@ def test_template_that_is_not_there(world):
     assert "/nowhere/t does not exist" in run.stderr()
 
 
+def test_template_that_would_be_written_over(world):
+    """Filled once, it would have no placeholders for the next token."""
+    text = '{"token": "{{access_token}}"}'
+    args = template(world, text, "t.json")
+    (world.tmp / "l.json").symlink_to("t.json")
+    for name in ("t.json", "l.json"):
+        args[args.index("--template") + 1] = str(world.tmp / name)
+        args[args.index("--output") + 1] = f"{world.tmp}/scratch/../t.json"
+        run = world.run(*args, *shell("exit 0"))
+        assert run.ends() == 125
+        assert "t.json: it is the template itself" in run.stderr()
+        assert "waiting" not in run.stderr()
+    assert (world.tmp / "t.json").read_text() == text
+
+
 # -- openclaw
 
 
