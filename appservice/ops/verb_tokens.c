@@ -3,9 +3,11 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "appservice/ops/errand.h"
 #include "appservice/ops/rotation_words.h"
+#include "appservice/tokens/tokens.h"
 #include "base/limits.h"
 #include "base/str.h"
 
@@ -179,6 +181,18 @@ static int tell_revoking(const struct errand *r)
 		why ? ": " : "", why ? why : "");
 }
 
+/* Its error has what could not be done, after the rest. */
+static void tell_revoked(const struct errand *r, const char *id, bool blocked)
+{
+	const char *error = js_get_str(errand_progress(r), "error");
+	const char *left = error ? strstr(error, TOKENS_NO_TOMBSTONE) : NULL;
+	printf("%s has no token any more: the homeserver knows none of its "
+	       "devices, and %s; it stays %s\n",
+		id, left ? left : "a tombstone is in the place of its hand-off",
+		blocked ? "blocked until `muster rotate` or `muster retry`"
+			: "retired");
+}
+
 static int finish_revoke(struct errand *r, const char *id)
 {
 	int status = errand_wait(r, "user", id, 4, errand_is_over);
@@ -190,14 +204,7 @@ static int finish_revoke(struct errand *r, const char *id)
 		status = cli_fail(EXIT_FAILED, "%s is %s: let go meanwhile?",
 			id, state ? state : "unknown");
 	if (status == EXIT_OK && !r->cli->json)
-		printf("%s has no token any more: the homeserver knows none of "
-		       "its devices, and a tombstone is in the place of its "
-		       "hand-off; it stays %s\n",
-			id,
-			text_eq(state, "blocked")
-				? "blocked until `muster rotate` or `muster "
-				  "retry`"
-				: "retired");
+		tell_revoked(r, id, text_eq(state, "blocked"));
 	return status;
 }
 

@@ -115,8 +115,8 @@ static enum rc bury_or_tell(struct work *w, const struct store_agent *row,
 		LS("agent", row->user_id), LS("error", why.text));
 	if (!*left)
 		*left = arena_printf(&w->a,
-			"its tokens were ended, but its file could not be "
-			"replaced by a tombstone: %s",
+			"its tokens were ended, but " TOKENS_NO_TOMBSTONE
+			": %s",
 			why.text);
 	return *left ? RC_OK : err_nomem(e);
 }

@@ -55,6 +55,8 @@ MUST_CHECK enum rc step_hand_off(struct work *w, struct err *e);
 MUST_CHECK enum rc step_revoke(struct work *w, struct err *e);
 #define TOKENS_GIVE_NEW                                                        \
 	"`muster rotate` or `muster retry` with its name gives it a new one"
+/* What stands in the error of who has no token any more, before the reason. */
+#define TOKENS_NO_TOMBSTONE "its file could not be replaced by a tombstone"
 /* The tombstone that lies in the place of an agent's file: the generation of
  * the token that was taken away; 0: there is none. */
 int64_t tokens_buried(struct app *app, const char *user_id);

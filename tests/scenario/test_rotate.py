@@ -397,6 +397,17 @@ def test_revoke_ends_the_token_and_blocks_the_agent(running):
     muster.assert_no_secret_shown({old})
 
 
+def test_revoke_says_when_no_tombstone_could_be_put(running):
+    muster, hs = running
+    path = os.path.join(muster.runtime_dir(AGENT), "matrix.json")
+    os.unlink(path)
+    os.mkdir(path)
+    done = muster.run("revoke", AGENT, expect=0)
+    assert "its file could not be replaced by a tombstone: " in done.out
+    assert "a tombstone is in the place" not in done.out
+    assert not hs.tokens_of(AGENT)
+
+
 def test_a_lost_store_gives_a_revoked_agent_no_token(running):
     """Only the tombstone tells of it then."""
     muster, hs = running
