@@ -184,6 +184,11 @@ MUST_CHECK enum rc handoff_ack_write(
 MUST_CHECK enum rc handoff_ack_read(
 	int dirfd, int64_t generation, struct handoff_ack *ret, struct err *e);
 
+/* Which file system the root is on, until it is mounted again; RC_IO as for
+ * handoff_dir_make(). */
+MUST_CHECK enum rc handoff_root_device(
+	const char *root, uint64_t *ret, struct err *e);
+
 /* --- a rotation, in two phases ---------------------------------------------- */
 
 #define HANDOFF_WAIT_MAX_MS (INT64_C(10) * 60 * 1000)

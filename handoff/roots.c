@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "handoff/handoff_priv.h"
 
@@ -73,6 +75,21 @@ enum rc handoff_place_look(
 		return err_set(
 			e, RC_IO, "%s: %s", at->localpart, strerror(errno));
 	enum rc rc = handoff_look(fd, ret, e);
+	close(fd);
+	return rc;
+}
+
+enum rc handoff_root_device(const char *root, uint64_t *ret, struct err *e)
+{
+	struct stat st;
+	int fd = -1;
+	enum rc rc = handoff_root_open(root, &fd, e);
+	if (rc != RC_OK)
+		return rc;
+	if (fstat(fd, &st) == 0)
+		*ret = (uint64_t)st.st_dev;
+	else
+		rc = file_error(e, errno, "%s", root);
 	close(fd);
 	return rc;
 }

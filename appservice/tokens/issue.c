@@ -30,6 +30,9 @@ static enum rc open_dir(struct work *w, int *fd, struct err *e)
 	const struct setting_value *owner =
 		&w->app->config.v[SET_HANDOFF_OWNER];
 	const struct person *p = w->step->person;
+	enum rc rc = tokens_root_check(w->app, e);
+	if (rc != RC_OK)
+		return rc;
 	return handoff_dir_make(config_text(&w->app->config, SET_HANDOFF_ROOT),
 		p->department, p->localpart, owner->uid, owner->gid, fd, e);
 }

@@ -60,47 +60,6 @@ static enum rc end_tokens(struct work *w, struct err *e)
 	return rc;
 }
 
-/* The agent may have written a later generation into its directory itself. */
-static enum rc bury_newer(const struct app *app, const char *path,
-	struct handoff_grave *g, struct err *e)
-{
-	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
-	struct handoff there = { 0 };
-	int fd = -1;
-	enum rc rc = handoff_dir_find(path, &fd, e);
-	if (rc == RC_OK)
-		rc = handoff_look(fd, &there, e);
-	if (fd >= 0)
-		close(fd);
-	if (rc != RC_OK)
-		return rc;
-	g->generation = there.generation;
-	handoff_fini(&there);
-	return handoff_revoke(path, g, owner->uid, owner->gid, e);
-}
-
-static enum rc bury(
-	struct work *w, const struct store_agent *row, struct err *e)
-{
-	const struct app *app = w->app;
-	const struct setting_value *owner = &app->config.v[SET_HANDOFF_OWNER];
-	char *path = NULL;
-	struct handoff_grave g = { .generation = row->generation,
-		.user_id = row->user_id,
-		.device_id = row->device_id,
-		.homeserver = config_text(&app->config, SET_HS_PUBLIC_URL),
-		.revoked_ms = clock_wall_ms() };
-	if (row->generation == 0 || !row->device_id)
-		return RC_OK; /* nothing was ever handed over */
-	enum rc rc = tokens_path(app, row, &path, e);
-	if (rc == RC_OK)
-		rc = handoff_revoke(path, &g, owner->uid, owner->gid, e);
-	if (rc == RC_EXISTS)
-		rc = bury_newer(app, path, &g, e);
-	free(path);
-	return rc;
-}
-
 /* The tombstone only says what has happened: where none can be put, the agent
  * has made a directory of its file perhaps, that is told, and is no reason to
  * go on ending tokens. */
@@ -108,16 +67,14 @@ static enum rc bury_or_tell(struct work *w, const struct store_agent *row,
 	const char **left, struct err *e)
 {
 	struct err why = { 0 };
-	enum rc rc = bury(w, row, &why);
+	enum rc rc = tokens_bury(w->app, row, &why);
 	if (rc == RC_OK)
 		return RC_OK;
 	log_warn("no tombstone could be put in the place of a hand-off file",
 		LS("agent", row->user_id), LS("error", why.text));
 	if (!*left)
 		*left = arena_printf(&w->a,
-			"its tokens were ended, but " TOKENS_NO_TOMBSTONE
-			": %s",
-			why.text);
+			TOKENS_ENDED_BUT TOKENS_NO_TOMBSTONE ": %s", why.text);
 	return *left ? RC_OK : err_nomem(e);
 }
 
@@ -134,8 +91,8 @@ static const char *why_blocked(
 	return arena_printf(&w->a,
 		"its tokens were taken away%s%s: " TOKENS_GIVE_NEW "%s%s",
 		row->revoke_why ? " because: " : "",
-		row->revoke_why ? row->revoke_why : "", left ? "; " : "",
-		left ? left : "");
+		row->revoke_why ? row->revoke_why : "",
+		left ? TOKENS_BESIDES : "", left ? left : "");
 }
 
 static const char *detail_of(

@@ -73,7 +73,9 @@ static enum rc open_dir(
 	struct app *app, const struct store_agent *row, int *fd, struct err *e)
 {
 	char *path = NULL;
-	enum rc rc = tokens_path(app, row, &path, e);
+	enum rc rc = tokens_root_check(app, e);
+	if (rc == RC_OK)
+		rc = tokens_path(app, row, &path, e);
 	if (rc == RC_OK)
 		rc = handoff_dir_find(path, fd, e);
 	free(path);

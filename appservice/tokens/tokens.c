@@ -45,6 +45,9 @@ struct tokens {
 	bool logins;           /* are given */
 	int64_t none_until_ms; /* monotonic */
 	struct err none_why;
+
+	char *root;      /* NULL: not looked at yet */
+	uint64_t device; /* that it is on */
 };
 
 struct tokens *tokens_new(void)
@@ -90,6 +93,7 @@ void tokens_free(struct tokens *t)
 	}
 	pthread_mutex_destroy(&t->lock);
 	pthread_mutex_destroy(&t->asking);
+	free(t->root);
 	free(t);
 }
 
@@ -276,4 +280,27 @@ int64_t tokens_no_logins_ms(struct tokens *t)
 	int64_t ms = t->none_until_ms - clock_mono_ms();
 	pthread_mutex_unlock(&t->asking);
 	return ms > 0 ? ms : 0;
+}
+
+/* --- the root ------------------------------------------------------------------ */
+
+bool tokens_is_root(struct tokens *t, const char *root, uint64_t device)
+{
+	pthread_mutex_lock(&t->lock);
+	if (!text_eq(t->root, root)) {
+		free(t->root);
+		t->root = strdup(root);
+		t->device = device;
+	}
+	/* Without memory for its name it cannot be another. */
+	const bool is = !t->root || t->device == device;
+	pthread_mutex_unlock(&t->lock);
+	return is;
+}
+
+void tokens_set_root(struct tokens *t, uint64_t device)
+{
+	pthread_mutex_lock(&t->lock);
+	t->device = device;
+	pthread_mutex_unlock(&t->lock);
 }

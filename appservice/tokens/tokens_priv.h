@@ -60,6 +60,29 @@ size_t tokens_turn(struct tokens *t, size_t n, size_t many);
 MUST_CHECK enum rc tokens_needs_login(
 	struct app *app, const char *user_id, const char *why, struct err *e);
 
+/* Between why an agent is blocked and what could not be done besides; and how
+ * that begins. */
+#define TOKENS_BESIDES "; "
+#define TOKENS_ENDED_BUT "its tokens were ended, but "
+/* Puts a tombstone in the place of the agent's file, if it ever had one. */
+MUST_CHECK enum rc tokens_bury(
+	const struct app *app, const struct store_agent *row, struct err *e);
+/* Is it said of the agent that there is none? */
+bool tokens_has_no_tombstone(const struct store_agent *row);
+/* Once more; what cannot be done is told, and no error. */
+MUST_CHECK enum rc tokens_bury_again(
+	struct app *app, const struct store_agent *row, struct err *e);
+
+/* Is this the device that the root was on the last time? Of another root than
+ * last time the first is. By any thread. */
+bool tokens_is_root(struct tokens *t, const char *root, uint64_t device);
+void tokens_set_root(struct tokens *t, uint64_t device);
+/* RC_IO: another file system is in the place of the runtime directory, and
+ * nothing of it says anything of the agents. */
+MUST_CHECK enum rc tokens_root_check(const struct app *app, struct err *e);
+/* It is the right one: an agent's file was found in it. */
+void tokens_root_found(const struct app *app);
+
 /* The agent's directory, as it was declared last. Free it; RC_INVALID for an id
  * that is none. */
 MUST_CHECK enum rc tokens_path(const struct app *app,

@@ -170,17 +170,57 @@ static bool has_file(const struct store_agent *row)
 		row->state == AGENT_ACKNOWLEDGED;
 }
 
+static bool is_in_place(
+	struct app *app, const struct store_agent *row, const char *url)
+{
+	struct handoff h = { 0 };
+	int fd = -1;
+	const bool is = row->declared && has_file(row) &&
+		tokens_open_dir(app, row->user_id, &fd, NULL) == RC_OK &&
+		handoff_read(fd, &h, NULL) == RC_OK &&
+		!tokens_wrong_with(&h, row, url,
+			config_text(&app->config, SET_HANDOFF_DEVICE));
+	if (fd >= 0)
+		close(fd);
+	handoff_fini(&h);
+	return is;
+}
+
+/* Another file system in the place of the root, on which no agent's file is,
+ * says nothing of them. */
+static bool is_away(struct app *app, const struct store_snapshot *now)
+{
+	const char *url = config_text(&app->config, SET_HS_PUBLIC_URL);
+	struct err why = { 0 };
+	if (tokens_root_check(app, &why) == RC_OK)
+		return false;
+	for (size_t i = 0; i < now->n_agents; i++)
+		if (is_in_place(app, &now->agents[i], url)) {
+			tokens_root_found(app);
+			return false;
+		}
+	log_warn("the agents' files cannot be looked at", LS("why", why.text));
+	return true;
+}
+
+static enum rc check_agent(
+	struct app *app, const struct store_agent *row, struct err *e)
+{
+	const struct person *p = fleet_person(&app->fleet, row->user_id);
+	if (tokens_has_no_tombstone(row))
+		return tokens_bury_again(app, row, e);
+	return p && row->declared && has_file(row) ? check_file(app, p, row, e)
+						   : RC_OK;
+}
+
 enum rc tokens_check_files(struct app *app, struct err *e)
 {
 	struct arena a = { 0 };
 	struct store_snapshot now = { 0 };
 	enum rc rc = app_snapshot(app, &a, &now, e);
-	for (size_t i = 0; i < now.n_agents && rc == RC_OK; i++) {
-		const struct person *p =
-			fleet_person(&app->fleet, now.agents[i].user_id);
-		if (p && now.agents[i].declared && has_file(&now.agents[i]))
-			rc = check_file(app, p, &now.agents[i], e);
-	}
+	const bool away = rc == RC_OK && is_away(app, &now);
+	for (size_t i = 0; i < now.n_agents && rc == RC_OK && !away; i++)
+		rc = check_agent(app, &now.agents[i], e);
 	arena_free(&a);
 	return rc;
 }
