@@ -558,6 +558,23 @@ def test_token_of_somebody_else(up, who):
     assert up.ack() is None
 
 
+@pytest.mark.parametrize("who, words", [
+    ((TOKEN, "MUSTER"), "is something that is no user id, device MUSTER"),
+    ((f"@{TOKEN}:anycompany.corp", "MUSTER"),
+     "is something that is no user id, device MUSTER"),
+    ((f"@{TOKEN.upper()}:x", TOKEN.upper()),
+     "is something that is no user id, device something that is no device id"),
+    ((USER, f"dev-{TOKEN}"), "device something that is no device id"),
+    ((USER, "two words"), "device something that is no device id")])
+def test_token_in_the_homeservers_answer(up, who, words):
+    """What knows the token may say it again, and is not repeated."""
+    up.hs.tokens[TOKEN] = who
+    run = up.run(*shell(STAY))
+    assert run.ends() == 125
+    assert words in run.stderr()
+    assert TOKEN.lower() not in run.stderr().lower()
+
+
 def test_file_of_somebody_else(up):
     """As the environment says who we are, no other token is tried."""
     other = "@b:anycompany.corp"
