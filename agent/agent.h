@@ -61,6 +61,7 @@ struct agent {
 	struct watch *watch;
 	struct handoff now;        /* what the program has */
 	char *private_dir;         /* ours to remove; NULL: none */
+	int private_fd;            /* that holds it; -1: none */
 	char *token_file;          /* where the way writes; NULL: nowhere */
 	struct template *filled;   /* of FOR_TEMPLATE */
 	struct openclaw *openclaw; /* of FOR_OPENCLAW */
@@ -131,7 +132,8 @@ const char *agent_homeserver(const struct agent *a, const struct handoff *h);
 
 /* --- deliver.c -------------------------------------------------------- */
 
-/* Decides where the token lies, and makes the private directory. */
+/* Decides where the token lies, and makes the private directory; removes what
+ * others that were killed have left of theirs. */
 MUST_CHECK enum rc deliver_prepare(struct agent *a, struct err *e);
 /* Writes what the way wants of h, by rename. */
 MUST_CHECK enum rc deliver_file(

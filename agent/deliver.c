@@ -31,23 +31,6 @@ char *path_absolute(const char *path)
 
 /* --- for file --------------------------------------------------------- */
 
-/* A new directory that only we can enter; memory before disk. */
-static char *private_dir(void)
-{
-	const char *const in[] = { getenv("TMPDIR"), "/dev/shm", "/tmp" };
-	for (size_t i = 0; i < ARRAY_LEN(in); i++) {
-		if (!in[i] || !*in[i])
-			continue;
-		char *dir = path_join(in[i], "muster-agent.XXXXXX");
-		if (!dir)
-			return NULL;
-		if (mkdtemp(dir))
-			return dir;
-		free(dir);
-	}
-	return NULL;
-}
-
 static enum rc set_output(struct agent *a, struct err *e)
 {
 	a->token_file = path_absolute(a->o.output);
@@ -58,14 +41,14 @@ static enum rc prepare_file(struct agent *a, struct err *e)
 {
 	if (a->o.output)
 		return set_output(a, e);
-	a->private_dir = private_dir();
+	a->private_dir = scratch_new(&a->private_fd);
 	if (!a->private_dir)
 		return err_set(e, RC_IO,
 			"no private directory for the token in $TMPDIR, "
 			"/dev/shm or /tmp: %s: make one writable, or say "
 			"--output FILE",
 			strerror(errno));
-	a->token_file = path_join(a->private_dir, "access_token");
+	a->token_file = path_join(a->private_dir, SCRATCH_FILE);
 	return a->token_file ? RC_OK : err_nomem(e);
 }
 
@@ -214,6 +197,7 @@ static enum rc prepare_output(const struct agent *a, struct err *e)
 
 enum rc deliver_prepare(struct agent *a, struct err *e)
 {
+	scratch_sweep();
 	enum rc rc =
 		ways[a->o.how].prepare ? ways[a->o.how].prepare(a, e) : RC_OK;
 	return rc == RC_OK && a->token_file ? prepare_output(a, e) : rc;

@@ -51,7 +51,7 @@ static enum rc check_ca_file(const char *path, struct err *e)
 static enum rc agent_init(
 	struct agent *a, const struct options *o, struct err *e)
 {
-	*a = (struct agent){ .o = *o };
+	*a = (struct agent){ .o = *o, .private_fd = -1 };
 	enum rc rc = set_name(a, e);
 	if (rc == RC_OK)
 		rc = check_ca_file(o->ca_file, e);
@@ -69,6 +69,8 @@ static void agent_fini(struct agent *a)
 	deliver_free(a);
 	free(a->token_file);
 	free(a->private_dir);
+	if (a->private_fd >= 0)
+		close(a->private_fd);
 	handoff_fini(&a->now);
 	hs_gate_free(a->gate);
 	watch_free(a->watch);

@@ -1,7 +1,7 @@
 /*
  * agent/ways_priv.h: what the ways of giving a program its token are made of.
- * deliver.c has the table of them; template.c and openclaw.c are two of the
- * ways; merge.c, json5.c and workspace.c are what openclaw.c needs.
+ * deliver.c has the table of them; scratch.c is where a token is in private;
+ * template.c and openclaw.c are two of the ways; merge.c, json5.c and workspace.c are what openclaw.c needs.
  */
 #ifndef AGENT_WAYS_PRIV_H
 #define AGENT_WAYS_PRIV_H
@@ -13,6 +13,17 @@
 
 /* From where we are, as the program may go elsewhere. Free it. */
 MUST_CHECK char *path_absolute(const char *path);
+
+/* --- scratch.c -------------------------------------------------------- */
+
+#define SCRATCH_BASES 3 /* $TMPDIR, /dev/shm, /tmp */
+#define SCRATCH_FILE "access_token"
+/* A new directory that only we can enter, ours for as long as the descriptor is
+ * open; NULL, see errno: there is no place for one. Free it. */
+MUST_CHECK char *scratch_new(int *ret_fd);
+/* Removes those with a token in them that nobody has, of this user alone, and
+ * says so. What is in another form stays. */
+void scratch_sweep(void);
 
 /* --- template.c ------------------------------------------------------- */
 

@@ -59,6 +59,56 @@ def test_private_file_elsewhere_when_tmpdir_is_bad(up):
     assert not os.path.exists(os.path.dirname(path))
 
 
+def left_over(world, name, mode=0o700, **files):
+    path = world.scratch / name
+    path.mkdir(mode)
+    path.chmod(mode)
+    for file, text in files.items():
+        (path / file).write_text(text)
+    return path
+
+
+def test_private_file_of_one_that_was_killed(up):
+    """The next agent of the same user removes it, and nothing else."""
+    held = up.run("--for", "file", *shell(STAY))
+    up.read("up")
+    mine, = os.listdir(up.scratch)
+    killed = up.run("--for", "file", *shell(ENV + "; " + STAY))
+    gone = pathlib.Path(variables(
+        up.read("env"))["MATRIX_ACCESS_TOKEN_FILE"]).parent
+    killed.process.kill()
+    killed.ends()
+    assert (gone / "access_token").read_text() == TOKEN + "\n"
+    (gone / ".access_token.0123456789abcdef").write_text(TOKEN)
+    left_over(up, "muster-agent.empty0")
+    stay = {left_over(up, name, mode, **files).name for name, mode, files in [
+        ("muster-agent.other0", 0o700, {"access_token": "x", "mine": "y"}),
+        ("muster-agent.open00", 0o755, {"access_token": "x"}),
+        ("muster-agent.longer0", 0o700, {"access_token": "x"}),
+        ("muster-agent.d-t000", 0o700, {"access_token": "x"}),
+        ("elsewhere", 0o700, {"access_token": "x"})]}
+    (up.scratch / "muster-agent.link00").symlink_to(up.scratch / "elsewhere")
+    (up.scratch / "muster-agent.file00").write_text("x")
+    inside = left_over(up, "muster-agent.inside")
+    (inside / "access_token").symlink_to(up.scratch / "muster-agent.file00")
+    stay |= {mine, "muster-agent.link00", "muster-agent.file00", inside.name}
+    if os.geteuid() == 0:
+        path = left_over(up, "muster-agent.theirs", access_token="x")
+        os.chown(path, 65534, 65534)
+        stay.add(path.name)
+    files = {path for path in up.scratch.rglob("*")
+             if path.parent != gone and path.name != "muster-agent.empty0"
+             and path != gone}
+    run = up.run(*shell("exit 3"))
+    assert run.ends() == 3
+    assert set(os.listdir(up.scratch)) == stay
+    assert set(up.scratch.rglob("*")) == files
+    assert f"removed {gone}, which a muster-agent" in run.stderr()
+    (up.tmp / "go").touch()
+    assert held.ends() == 0
+    assert mine not in os.listdir(up.scratch)
+
+
 def test_output_file_stays(up):
     run = up.run("--for", "file", "--output", "token", *shell("cd /; " + ENV),
                  popen={"cwd": up.tmp})
