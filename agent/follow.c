@@ -28,6 +28,8 @@
 #define DEAD_TIMES 12
 #define AGAIN_MS 1000 /* after the program could not be told of its token */
 #define AGAIN_MAX_MS 30000
+#define TAKE_MS 1000 /* after a newer token could not be taken */
+#define TAKE_MAX_MS 60000
 
 /* What is told once, until it changes. */
 enum topic { TOPIC_GIVE, TOPIC_FILE, TOPIC_ROTATION, TOPIC_CHECK, TOPICS };
@@ -44,6 +46,10 @@ struct follow {
 
 	int failures; /* to tell the program */
 	int64_t again_ms;
+
+	char tried[SHA256_HEX]; /* the newer hand-off that was last tried */
+	int refusals;           /* of it */
+	int64_t take_ms;        /* when to try again */
 
 	struct stat seen; /* the directory */
 	int64_t seen_ms;  /* since when it is so */
@@ -129,6 +135,36 @@ static void have(struct follow *f, struct handoff *h)
 		a->token_file ? a->token_file : "");
 }
 
+/* Each newer one at once, and the same less and less often. */
+static bool is_time_for(struct follow *f, const struct handoff *h)
+{
+	char digest[SHA256_HEX];
+	handoff_digest(h, digest);
+	if (!text_eq(f->tried, digest)) {
+		memcpy(f->tried, digest, sizeof(digest));
+		f->refusals = 0;
+		f->take_ms = 0;
+	}
+	return clock_mono_ms() >= f->take_ms;
+}
+
+static enum rc try_newer(struct follow *f, struct handoff *h, struct err *e)
+{
+	if (!is_time_for(f, h))
+		return RC_PENDING;
+	enum rc rc = suits(f->a, h, e);
+	if (rc == RC_OK)
+		rc = deliver_file(f->a, h, e);
+	if (rc == RC_OK) {
+		have(f, h);
+		return rc;
+	}
+	f->refusals++;
+	f->take_ms =
+		clock_mono_ms() + backoff_ms(f->refusals, TAKE_MS, TAKE_MAX_MS);
+	return rc;
+}
+
 static enum rc take(struct follow *f, struct handoff *h, struct err *e)
 {
 	const struct agent *a = f->a;
@@ -141,12 +177,7 @@ static enum rc take(struct follow *f, struct handoff *h, struct err *e)
 				     ", which the program has: not taken",
 			h->generation, a->now.generation);
 	}
-	enum rc rc = suits(a, h, e);
-	if (rc == RC_OK)
-		rc = deliver_file(a, h, e);
-	if (rc == RC_OK)
-		have(f, h);
-	return rc;
+	return try_newer(f, h, e);
 }
 
 /* --- the program, and the answer ------------------------------------------- */
@@ -341,7 +372,7 @@ bool follow_stop(struct follow *f)
 	pthread_mutex_lock(&f->lock);
 	while (!f->done &&
 		pthread_cond_timedwait(&f->change, &f->lock, &until) == 0)
-		;
+		f->take_ms = 0;
 	bool done = f->done;
 	pthread_mutex_unlock(&f->lock);
 	if (!done)

@@ -860,6 +860,29 @@ def test_new_generation_that_is_not_good(up):
     assert up.ack(2) is None and up.ack(3) is None
 
 
+def test_newer_token_that_is_not_good_is_tried_less_and_less(up):
+    """And a newer one than that at once."""
+    run = up.run("--for", "file", *shell(STAY))
+    until(lambda: up.ack(1), "the acknowledgement")
+    del up.hs.tokens[TOKEN2]
+    up.hand_off(generation=2, token=TOKEN2)
+
+    def asked():
+        return [at for at, (_, token) in zip(up.hs.at, list(up.hs.asked))
+                if token == TOKEN2]
+    at = until(lambda: len(asked()) >= 4 and asked(), "four questions")
+    assert at[3] - at[2] >= 2  # half of the third pause, at least
+    assert run.stderr().count("does not know the token") == 1
+    up.hand_off(generation=3, token="syt_third")
+    up.wait_looked_at()
+    assert up.hs.asked[-1][1] == "syt_third"
+    up.hs.tokens["syt_third"] = (USER, "MUSTER")
+    until(lambda: up.ack(3), "the acknowledgement")
+    assert len(asked()) == 4
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+
+
 def test_token_is_revoked_while_the_program_runs(up):
     """It keeps what it has, hears of it once, and gets the next one."""
     output = up.tmp / "token"
