@@ -372,7 +372,7 @@ bool follow_stop(struct follow *f)
 	pthread_mutex_lock(&f->lock);
 	while (!f->done &&
 		pthread_cond_timedwait(&f->change, &f->lock, &until) == 0)
-		f->take_ms = 0;
+		;
 	bool done = f->done;
 	pthread_mutex_unlock(&f->lock);
 	if (!done)
