@@ -50,6 +50,10 @@ static enum rc read_rotate(struct ask *q, struct rotate *r, struct err *e)
 			"ten years, or 0 for never");
 	if (r->all == js_has(q->body, "users"))
 		return err_set(e, RC_INVALID, "expected users, or all");
+	if (r->every_ms == 0 && r->want.at_once)
+		return err_set(e, RC_INVALID,
+			"every_ms of 0 makes no new token: ask for one at once "
+			"by itself");
 	return read_why(q, &r->want.why, e);
 }
 
@@ -90,6 +94,19 @@ static bool is_revoked(const struct store_agent *row)
 		row->declared;
 }
 
+/* It is to have none by itself any more: nothing is made of that. */
+static bool ends_schedule(const struct rotate *r)
+{
+	return r->every_ms == 0;
+}
+
+static enum rc end_schedule(
+	struct ask *q, const struct store_agent *row, struct err *e)
+{
+	jb_str(&q->out, NULL, row->user_id);
+	return store_rotate_every(q->app->store, row->user_id, -1, e);
+}
+
 static enum rc want(struct ask *q, const struct store_agent *row,
 	const struct rotate *r, struct err *e)
 {
@@ -101,9 +118,8 @@ static enum rc want(struct ask *q, const struct store_agent *row,
 	if (rc == RC_OK)
 		rc = store_rotation_want(
 			s, row->user_id, &r->want, q->at_ms, e);
-	if (rc == RC_OK && r->every_ms >= 0 && !r->all)
-		rc = store_rotate_every(
-			s, row->user_id, r->every_ms > 0 ? r->every_ms : -1, e);
+	if (rc == RC_OK && r->every_ms > 0 && !r->all)
+		rc = store_rotate_every(s, row->user_id, r->every_ms, e);
 	jb_str(&q->out, NULL, row->user_id);
 	return rc;
 }
@@ -113,7 +129,7 @@ static enum rc want_all(
 {
 	enum rc rc = RC_OK;
 	for (size_t i = 0; rc == RC_OK && i < q->now.n_agents; i++) {
-		if (!is_able(q, &q->now.agents[i]))
+		if (ends_schedule(r) || !is_able(q, &q->now.agents[i]))
 			continue;
 		rc = want(q, &q->now.agents[i], r, e);
 		*n += 1;
@@ -123,19 +139,29 @@ static enum rc want_all(
 	return rc;
 }
 
+/* A schedule is ended whatever state the agent is in. */
+static bool may_be_named(
+	struct ask *q, const struct store_agent *row, const struct rotate *r)
+{
+	const struct person *p = fleet_person(&q->app->fleet, row->user_id);
+	if (ends_schedule(r))
+		return p && !p->human && !row->sender;
+	return is_able(q, row) || is_revoked(row);
+}
+
 /* Who is named twice gets one token. */
 static enum rc want_one(struct ask *q, const char *id, const struct rotate *r,
 	bool *named, size_t *n, struct err *e)
 {
 	const struct store_agent *row = snapshot_agent(&q->now, id);
-	if (!row || (!is_able(q, row) && !is_revoked(row)))
+	if (!row || !may_be_named(q, row, r))
 		return refuse(q, id, row, e);
 	bool *before = &named[row - q->now.agents];
 	if (*before)
 		return RC_OK;
 	*before = true;
 	*n += 1;
-	return want(q, row, r, e);
+	return ends_schedule(r) ? end_schedule(q, row, e) : want(q, row, r, e);
 }
 
 static enum rc want_named(
@@ -155,6 +181,33 @@ static enum rc want_named(
 	return rc;
 }
 
+/* What was asked for, for the audit. */
+static const char *rotate_words(struct ask *q, const struct rotate *r, size_t n)
+{
+	const char *why = r->want.why;
+	if (ends_schedule(r) && r->all)
+		return arena_printf(&q->a, "no more by itself, all agents%s%s",
+			why ? ": " : "", why ? why : "");
+	return arena_printf(&q->a, "%s%zu agent%s%s%s",
+		ends_schedule(r)          ? "no more by itself, "
+			: r->want.at_once ? "at once, "
+					  : "",
+		n, n == 1 ? "" : "s", why ? ": " : "", why ? why : "");
+}
+
+/* What comes of it; nothing does where a schedule was ended. */
+static void add_prospects(struct ask *q, const struct rotate *r, size_t n)
+{
+	jb_int(&q->out, "may_take_ms",
+		r->want.at_once || ends_schedule(r)
+			? 0
+			: ask_rotations_take_ms(q->app, (int64_t)n));
+	jb_bool(&q->out, "old_token_lives",
+		!r->want.at_once && !ends_schedule(r) &&
+			!hs_login_ends_token(
+				(enum hs_kind)atomic_load(&q->app->kind)));
+}
+
 static enum rc rotate(struct ask *q, struct err *e)
 {
 	struct rotate r = { 0 };
@@ -168,16 +221,9 @@ static enum rc rotate(struct ask *q, struct err *e)
 	if (rc == RC_OK)
 		rc = r.all ? want_all(q, &r, &n, e) : want_named(q, &r, &n, e);
 	jb_end_arr(&q->out);
-	jb_int(&q->out, "may_take_ms",
-		r.want.at_once ? 0 : ask_rotations_take_ms(q->app, (int64_t)n));
-	jb_bool(&q->out, "old_token_lives",
-		!r.want.at_once &&
-			!hs_login_ends_token(
-				(enum hs_kind)atomic_load(&q->app->kind)));
+	add_prospects(q, &r, n);
 	q->audit = (struct store_audit){ .action = "rotate",
-		.detail = arena_printf(&q->a, "%s%zu agent%s%s%s",
-			r.want.at_once ? "at once, " : "", n, n == 1 ? "" : "s",
-			r.want.why ? ": " : "", r.want.why ? r.want.why : "") };
+		.detail = rotate_words(q, &r, n) };
 	return ask_commit(q, rc, e);
 }
 

@@ -42,6 +42,10 @@ static int check_rotate(const struct cli *cli, int64_t *every_ms)
 			"--every %s: expected a duration such as 12h or 30d, "
 			"of at least a minute and at most ten years, or never",
 			cli->every);
+	if (*every_ms == 0 && cli->now)
+		return cli_fail(EXIT_WRONG,
+			"--every never makes no new token: say --now without "
+			"it");
 	return EXIT_OK;
 }
 
@@ -149,6 +153,22 @@ static int finish_rotate(struct errand *r)
 	return status;
 }
 
+/* Nothing comes of it that could be waited for. */
+static int tell_unscheduled(const struct errand *r)
+{
+	const size_t n = js_len(js_get(errand_asked(r), "agents"));
+	if (r->cli->json)
+		return EXIT_OK;
+	if (r->cli->all)
+		printf("no agent gets a new token by itself any more");
+	else
+		printf("%zu agent%s no new token by %s any more", n,
+			n == 1 ? " gets" : "s get",
+			n == 1 ? "itself" : "themselves");
+	puts(": only that was changed, and every token is as it was");
+	return EXIT_OK;
+}
+
 int verb_rotate(struct cli *cli)
 {
 	struct errand r = { .cli = cli };
@@ -161,7 +181,8 @@ int verb_rotate(struct cli *cli)
 	write_body(cli, every_ms, &body);
 	status = errand_begin(&r, "/v1/rotate", buf_str(&body));
 	if (status == EXIT_OK)
-		status = finish_rotate(&r);
+		status = every_ms == 0 ? tell_unscheduled(&r)
+				       : finish_rotate(&r);
 	status = errand_tell_json(&r, status);
 	buf_free(&body);
 	errand_end(&r);

@@ -369,6 +369,42 @@ def test_a_token_gets_no_older_than_it_may(running):
     assert small.agent(muster, AGENT)["rotate_every_ms"] == 0
 
 
+def test_the_end_of_a_schedule_makes_no_new_token(running):
+    muster, hs = running
+    muster.run("rotate", "--all", "--every", "1h", expect=0)
+    muster.run("rotate", AGENT, "--every", "2h", expect=0)
+    made, before = len(logins(hs)), small.agent(muster, AGENT)
+    assert before["rotate_every_ms"] == 7200000
+    muster.run("rotate", AGENT, "--every", "never", "--now", expect=2)
+    status, said = small.ask(muster, "/v1/rotate", "POST", {
+        "users": [AGENT], "every_ms": 0, "now": True})
+    assert status == 400 and "makes no new token" in json.dumps(said)
+    assert small.agent(muster, AGENT) == before
+
+    done = muster.run("rotate", AGENT, "--every", "never", "--why", "calm",
+                      expect=0)
+    assert done.out == (
+        "1 agent gets no new token by itself any more: only that was changed, "
+        "and every token is as it was\n")
+    after = small.agent(muster, AGENT)
+    assert after == {**before, "rotate_every_ms": after["rotate_every_ms"]}
+    assert after["rotate_every_ms"] <= 0  # also not by what holds for all
+    assert small.agent(muster, "ben.man")["rotate_every_ms"] == 3600000
+    done = muster.run("rotate", "--all", "--every", "never", expect=0)
+    assert done.out.startswith("no agent gets a new token by itself any more:")
+    assert [small.agent(muster, a)["rotate_every_ms"] for a in ALL] == (
+        [0] * len(ALL))
+    # Of an agent that can have no token, too.
+    muster.run("revoke", AGENT, expect=0)
+    muster.run("rotate", AGENT, "--every", "never", expect=0)
+    assert small.agent(muster, AGENT)["state"] == "blocked"
+    assert len(logins(hs)) == made
+    assert [r["detail"] for r in muster.json("audit")
+            if (r["action"], r["actor"]) == ("rotate", "operator")][:3] == [
+        "no more by itself, 1 agent", "no more by itself, all agents",
+        "no more by itself, 1 agent: calm"]
+
+
 # -- none any more
 
 
@@ -468,6 +504,9 @@ def test_revoke_while_the_homeserver_is_down(running):
     ["rotate"], ["rotate", AGENT, "--all"], ["rotate", "nobody"],
     ["rotate", small.HUMAN], ["rotate", small.SENDER],
     ["rotate", AGENT, "--why", "x" * 201], ["revoke"],
+    ["rotate", small.HUMAN, "--every", "never"],
+    ["rotate", small.SENDER, "--every", "never"],
+    ["rotate", "nobody", "--every", "never"],
     ["revoke", "nobody"], ["revoke", small.HUMAN], ["revoke", small.SENDER],
     ["agents", "--now"], ["retry", "--why", "x"]])
 def test_wrong_use(running, words):
