@@ -106,6 +106,17 @@ static bool is_rotation(const struct store_agent *row)
 	return row->rotation.state == ROTATION_CLEAR;
 }
 
+/* What was asked for is done by this login, also by one that came for another
+ * reason: nobody had to be asked (its tokens were taken away, say). Who wants
+ * the old token's end gets it by a login for that alone. */
+static bool is_wanted(const struct store_agent *row)
+{
+	const enum rotation_state st = row->rotation.state;
+	return is_rotation(row) ||
+		(!row->rotation.at_once &&
+			(st == ROTATION_WAITING || st == ROTATION_ASKED));
+}
+
 /* That of a login: new, and nobody else can have it. */
 static enum rc record_new(struct work *w, const struct store_agent *row,
 	int64_t generation, struct err *e)
@@ -122,7 +133,7 @@ static enum rc record_new(struct work *w, const struct store_agent *row,
 		rc = store_rotation_logged_in(s, who,
 			is_rotation(row) && row->rotation.at_once, generation,
 			audit.ms, e);
-	if (rc == RC_OK && is_rotation(row))
+	if (rc == RC_OK && is_wanted(row))
 		rc = store_audit_add(s, &audit, e);
 	return rc;
 }

@@ -474,6 +474,23 @@ def test_retry_gives_a_revoked_agent_a_token(running):
         "0 failed steps, kept out of 0 rooms")
 
 
+@pytest.mark.parametrize("how", [[], ["--now"]])
+@pytest.mark.parametrize("runs", [True, False])
+def test_rotate_gives_a_revoked_agent_a_token(running, runs, how):
+    muster, _ = running
+    if runs:
+        acknowledge(muster, AGENT)
+    muster.run("revoke", AGENT, expect=0)
+    assert small.ask(muster, "/v1/rotate", "POST", {
+        "users": [AGENT], "why": "calm again", "now": bool(how)})[0] == 200
+    assert muster.wait_handoff(AGENT, generation=2)
+    assert sorted((r["actor"], r["subject"], r["detail"].split(", ")[-1])
+                  for r in muster.json("audit") if r["action"] == "rotate"
+                  ) == [
+        ("muster", full(AGENT), "calm again"),
+        ("operator", None, "1 agent: calm again")]
+
+
 def test_revoke_while_the_homeserver_is_down(running):
     muster, hs = running
     hs.fault("*", r"/logout/all$", answer(503, {"errcode": "M_UNKNOWN"}),
