@@ -93,14 +93,12 @@ static enum rc is_locked(
 	const char *path, int64_t epoch, bool *ret, struct err *e)
 {
 	struct flock l;
-	enum rc rc = RC_OK;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = -1;
 
 	*ret = false;
-	if (fd < 0)
-		return errno == ENOENT
-			? RC_OK
-			: err_set(e, RC_IO, "%s: %s", path, strerror(errno));
+	enum rc rc = lease_open(path, O_RDONLY, &fd, e);
+	if (rc != RC_OK)
+		return rc == RC_NOT_FOUND ? RC_OK : rc;
 	if (lock_byte(fd, F_OFD_GETLK, &l, epoch) != 0)
 		rc = fail_lock(path, e);
 	else
@@ -118,18 +116,20 @@ static char *lease_path(const char *dir)
 static enum rc open_lease(const char *path, int *ret, struct err *e)
 {
 	struct stat st;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = -1;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 &&
+	enum rc rc = lease_open(path, O_RDWR | O_CREAT, &fd, e);
+	if (rc != RC_OK)
+		return rc;
+	if (fstat(fd, &st) == 0 &&
 		(st.st_size >= LEASE_BYTES ||
 			ftruncate(fd, LEASE_BYTES) == 0)) {
 		*ret = fd;
 		return RC_OK;
 	}
-	enum rc rc = err_set(
+	rc = err_set(
 		e, RC_IO, "%s cannot be written: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return rc;
 }
 
@@ -180,10 +180,21 @@ static enum rc check_ours(const struct lease *l, struct err *e)
 		return err_set(e, RC_BUSY,
 			"another service has begun epoch %lld",
 			(long long)files.top);
-	if (fstat(l->fd, &ours) != 0 || stat(l->path, &there) != 0)
-		return err_set(e, RC_IO, "%s: %s", l->path, strerror(errno));
+	/* The path is said by who hears of it. */
+	if (fstat(l->fd, &ours) != 0)
+		return err_set(e, RC_IO, "%s", strerror(errno));
+	if (lstat(l->path, &there) != 0)
+		return errno == ENOENT
+			? err_set(e, RC_IO,
+				  "it was removed, and nobody but the services "
+				  "of this store may touch it: stop all of "
+				  "them, and start one")
+			: err_set(e, RC_IO, "%s", strerror(errno));
 	if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
-		return err_set(e, RC_IO, "%s was replaced", l->path);
+		return err_set(e, RC_IO,
+			"it was replaced, and nobody but the services of this "
+			"store may touch it: stop all of them, remove it, and "
+			"start one");
 	return RC_OK;
 }
 

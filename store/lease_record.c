@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "store/network_priv.h"
@@ -107,6 +109,59 @@ bool lease_record_write(int fd, const struct lease_record *r)
 	return n == (ssize_t)sizeof(slot) && fsync(fd) == 0;
 }
 
+enum rc lease_spoiled(const char *path, const char *what, struct err *e)
+{
+	return err_set(e, RC_IO,
+		"%s %s: it must be a plain file, which nobody but the services "
+		"of this store may touch: stop all of them, remove it, and "
+		"start one",
+		path, what);
+}
+
+/* What is in its place; NULL: a file. */
+static const char *spoiled_by(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || S_ISREG(st.st_mode))
+		return NULL;
+	return S_ISDIR(st.st_mode)     ? "is a directory"
+		: S_ISFIFO(st.st_mode) ? "is a pipe"
+				       : "is a device";
+}
+
+static enum rc fail_open(const char *path, int error, struct err *e)
+{
+	if (error == ENOENT)
+		return err_set(e, RC_NOT_FOUND, "%s is not there", path);
+	if (error == EISDIR)
+		return lease_spoiled(path, "is a directory", e);
+	if (error == ELOOP)
+		return lease_spoiled(path, "is a symbolic link", e);
+	if (error == ENXIO)
+		return lease_spoiled(path, "is a socket", e);
+	(void)file_error(e, error, "%s cannot be opened", path);
+	if (e)
+		e->rc = RC_IO; /* it was opened anew just now */
+	return RC_IO;
+}
+
+enum rc lease_open(const char *path, int flags, int *ret, struct err *e)
+{
+	/* Whatever is there, nobody is waited for. */
+	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+
+	if (fd < 0)
+		return fail_open(path, errno, e);
+	const char *what = spoiled_by(fd);
+	if (!what) {
+		*ret = fd;
+		return RC_OK;
+	}
+	close(fd);
+	return lease_spoiled(path, what, e);
+}
+
 static bool read_area(int fd, char *area)
 {
 	size_t have = 0;
@@ -140,25 +195,21 @@ enum rc lease_record_newest(const char *path, struct lease_record *ret,
 {
 	char *area = malloc(LEASE_BYTES);
 	int fd = -1;
-	bool ok = false;
 
 	if (!area)
 		return err_nomem(e);
 	memset(ret, 0, sizeof(*ret));
 	memset(raw, 0, LEASE_RECORD);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0)
-		ok = read_area(fd, area);
-	else
-		ok = errno == ENOENT;
-	if (!ok)
-		err_set(e, RC_IO, "%s: %s", path, strerror(errno));
-	else if (fd >= 0)
+	enum rc rc = lease_open(path, O_RDONLY, &fd, e);
+	if (rc == RC_OK && !read_area(fd, area))
+		rc = err_set(e, RC_IO, "%s cannot be read: %s", path,
+			strerror(errno));
+	if (rc == RC_OK)
 		find_newest(area, ret, raw);
 	if (fd >= 0)
 		close(fd);
 	free(area);
-	return ok ? RC_OK : RC_IO;
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 void lease_record_words(const struct lease_record *r, char *out, size_t room)

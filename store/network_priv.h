@@ -60,6 +60,12 @@ bool lease_record_read(
 	const char slot[LEASE_RECORD], int index, struct lease_record *ret);
 /* Onto the disk. errno says why it failed. */
 MUST_CHECK bool lease_record_write(int fd, const struct lease_record *r);
+/* Opens the file, never anything else in its place, which lease_spoiled() says;
+ * RC_NOT_FOUND. */
+MUST_CHECK enum rc lease_open(
+	const char *path, int flags, int *ret, struct err *e);
+/* RC_IO: what it is ("is a pipe"), what it must be, and what to do. */
+enum rc lease_spoiled(const char *path, const char *what, struct err *e);
 /* The newest record of the file, by the epoch, and its bytes; epoch 0: there is
  * none. The file is opened each time, which makes NFS show what is there now. */
 MUST_CHECK enum rc lease_record_newest(const char *path,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,14 +60,14 @@ int __wrap_fsync(int fd)
 
 struct loss {
 	sem_t told;
-	char why[300];
+	char why[512];
 };
 
 static void on_lost(void *arg, const char *why)
 {
 	struct loss *loss = arg;
 
-	snprintf(loss->why, sizeof(loss->why), "%.299s", why);
+	snprintf(loss->why, sizeof(loss->why), "%s", why);
 	sem_post(&loss->told);
 }
 
@@ -477,13 +478,61 @@ static void test_file_is_replaced(void **state)
 
 	assert_ok(file_replace(network_file(f, "lease"), "", 0, 0600, &f->e),
 		f->e);
-	wait_for_loss(&loss, "was replaced");
+	wait_for_loss(&loss,
+		"/lease: it was replaced, and nobody but the services of this "
+		"store may touch it: stop all of them, remove it, and start "
+		"one");
 	assert_lost(f, l);
 	lease_free(l);
 	l = take(f, &loss, BEATS_MS);
 	assert_int_equal(unlink(network_file(f, "lease")), 0);
-	wait_for_loss(&loss, "No such file");
+	wait_for_loss(&loss,
+		"/lease: it was removed, and nobody but the services of this "
+		"store may touch it: stop all of them, and start one");
+	/* The path stands there once. */
+	assert_null(strstr(strstr(loss.why, "/lease") + 1, "/lease"));
 	lease_free(l);
+}
+
+static void assert_spoiled(struct network_fixture *f, const char *what)
+{
+	const struct store_options o = { .takeover_ms = LONG_MS };
+	struct store_holder holder;
+	struct lease *l = NULL;
+	char words[512];
+	bool held;
+
+	snprintf(words, sizeof(words),
+		"%s/lease %s: it must be a plain file, which nobody but the "
+		"services of this store may touch: stop all of them, remove "
+		"it, and start one",
+		f->dir, what);
+	assert_rc(lease_take(f->dir, STORE, &o, &l, &f->e), RC_IO);
+	assert_string_equal(f->e.text, words);
+	assert_rc(lease_is_held(f->dir, &held, &holder, &f->e), RC_IO);
+	assert_string_equal(f->e.text, words);
+}
+
+static void test_something_else_in_its_place(void **state)
+{
+	struct network_fixture *f = *state;
+	const char *path = network_file(f, "lease");
+	struct loss loss;
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_spoiled(f, "is a directory");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_spoiled(f, "is a pipe");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("elsewhere", path), 0);
+	assert_spoiled(f, "is a symbolic link");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mknod(path, S_IFSOCK | 0600, 0), 0);
+	assert_spoiled(f, "is a socket");
+	/* And what was said is what helps. */
+	assert_int_equal(unlink(path), 0);
+	lease_free(take(f, &loss, LONG_MS));
 }
 
 static void test_heartbeats_are_written(void **state)
@@ -523,6 +572,7 @@ int main(void)
 		NETWORK_TEST(test_heartbeat_fails),
 		NETWORK_TEST(test_another_one_has_begun),
 		NETWORK_TEST(test_file_is_replaced),
+		NETWORK_TEST(test_something_else_in_its_place),
 		NETWORK_TEST(test_heartbeats_are_written),
 	};
 
