@@ -127,6 +127,11 @@ void hs_set_stop(struct hs *hs, const atomic_bool *stop)
 	http_set_stop(hs->http, stop);
 }
 
+void hs_use_device(struct hs *hs, const char *device_id)
+{
+	hs->device = device_id;
+}
+
 enum rc hs_use_token(struct hs *hs, const struct secret *token)
 {
 	enum rc rc = secret_set(&hs->token, secret_bytes(token), token->n);

@@ -76,6 +76,10 @@ void hs_free(struct hs *hs);
 void hs_hurry(struct hs *hs, int64_t ms);
 /* From now on this flag stops it (outlives us; NULL: none). */
 void hs_set_stop(struct hs *hs, const atomic_bool *stop);
+/* Sessions opened by password are of this device from now on, so that one which
+ * was left behind ends with the next (Conduit). NULL: each of a new one; a
+ * literal, or it outlives us. */
+void hs_use_device(struct hs *hs, const char *device_id);
 /* Replaces the token (a copy is taken). */
 MUST_CHECK enum rc hs_use_token(struct hs *hs, const struct secret *token);
 
@@ -243,9 +247,12 @@ struct hs_message {
 struct hs_messages {
 	struct hs_message *items; /* newest first */
 	size_t n;
+	const char *older; /* where those before begin; NULL: nowhere */
 };
-/* The newest text messages. Needs a token with a device (conduit.md 2.3). */
+/* Text messages among the newest `limit` events, or among those from an `older`
+ * on (NULL: the newest). Needs a token with a device (conduit.md 2.3). */
 MUST_CHECK enum rc hs_recent_messages(struct hs *hs, const char *room_id,
-	int limit, struct arena *a, struct hs_messages *ret, struct err *e);
+	const char *from, int limit, struct arena *a, struct hs_messages *ret,
+	struct err *e);
 
 #endif

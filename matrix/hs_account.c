@@ -175,6 +175,13 @@ enum rc hs_login(struct hs *hs, const char *user_id, const char *device_id,
 	return rc;
 }
 
+static void put_device(struct jb *b, const struct hs *hs)
+{
+	if (hs->device != NULL)
+		jb_str(b, "device_id", hs->device);
+	jb_str(b, "initial_device_display_name", "muster");
+}
+
 enum rc hs_login_password(struct hs *hs, const char *user,
 	const struct secret *password, struct hs_session *ret, struct err *e)
 {
@@ -189,7 +196,7 @@ enum rc hs_login_password(struct hs *hs, const char *user,
 	jb_str(&b, "type", "m.login.password");
 	put_identifier(&b, user);
 	jb_str(&b, "password", secret_bytes(password));
-	jb_str(&b, "initial_device_display_name", "muster");
+	put_device(&b, hs);
 	jb_end_obj(&b);
 
 	struct json *doc = NULL;
@@ -220,7 +227,7 @@ static enum rc try_stage(struct hs *hs, const struct human *h,
 	body_begin(&body, &b);
 	jb_str(&b, "username", h->username);
 	jb_str(&b, "password", secret_bytes(h->password));
-	jb_str(&b, "initial_device_display_name", "muster");
+	put_device(&b, hs);
 	jb_obj(&b, "auth");
 	jb_str(&b, "type", stage);
 	if (strcmp(stage, STAGE_TOKEN) == 0)

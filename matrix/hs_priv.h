@@ -29,8 +29,9 @@ struct hs {
 	struct hs_failure failure;
 	struct http_answer answer; /* of the call that runs */
 	struct buf url;
-	char where[200]; /* "PUT /path", for error texts */
-	char *own_id;    /* whose the token is; NULL: not asked yet */
+	char where[200];    /* "PUT /path", for error texts */
+	char *own_id;       /* whose the token is; NULL: not asked yet */
+	const char *device; /* of sessions by password; NULL: a new one */
 };
 
 struct hs_call {

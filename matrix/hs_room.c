@@ -479,19 +479,26 @@ static bool add_message(
 	return m->event_id != NULL && m->sender != NULL && m->body != NULL;
 }
 
-enum rc hs_recent_messages(struct hs *hs, const char *room_id, int limit,
-	struct arena *a, struct hs_messages *ret, struct err *e)
+enum rc hs_recent_messages(struct hs *hs, const char *room_id, const char *from,
+	int limit, struct arena *a, struct hs_messages *ret, struct err *e)
 {
-	char query[40];
-	snprintf(query, sizeof(query), "dir=b&limit=%d", limit);
+	struct buf query;
+	buf_init(&query, LIMIT_SMALL_BODY);
+	buf_addf(&query, "dir=b&limit=%d", limit);
+	if (from != NULL) {
+		buf_add(&query, "&from=");
+		buf_add_url(&query, from);
+	}
 	struct hs_call call = {
 		.method = "GET",
 		.path = ROOM "/messages",
 		.ids = { room_id },
-		.query = query,
+		.query = buf_str(&query),
 	};
 	struct json *doc = NULL;
-	enum rc rc = hs_request(hs, &call, &doc, e);
+	enum rc rc = buf_rc(&query) == RC_OK ? hs_request(hs, &call, &doc, e)
+					     : err_nomem(e);
+	buf_free(&query);
 	if (rc != RC_OK)
 		return rc;
 
@@ -505,6 +512,8 @@ enum rc hs_recent_messages(struct hs *hs, const char *room_id, int limit,
 		if (is_text(event) && !add_message(a, &all, &cap, event))
 			rc = err_nomem(e);
 	}
+	if (rc == RC_OK && js_len(chunk) > 0)
+		all.older = hs_arena_str(a, json_root(doc), "end");
 	if (rc == RC_OK)
 		*ret = all;
 	json_free(doc);

@@ -27,6 +27,7 @@ enum standing {
 	STANDS_NOT,       /* our token is not known */
 	STANDS_OTHERWISE, /* it is, but by an older registration */
 	STANDS_UNREACHED, /* it is, but the homeserver does not reach us */
+	STANDS_UNNOTED,   /* proven, but nobody noted that it was finished */
 	STANDS_PROVEN,
 };
 
@@ -50,6 +51,12 @@ enum rc register_stopped(const struct register_options *o, struct err *e)
 	if (!o->stop || !atomic_load(o->stop))
 		return RC_OK;
 	return err_set(e, RC_STOPPING, "interrupted: run it again");
+}
+
+bool register_has_token(const struct registration *r, const char *text)
+{
+	return strstr(text, secret_bytes(&r->as_token)) ||
+		strstr(text, secret_bytes(&r->hs_token));
 }
 
 static void own_id(const struct register_options *o, char ret[LIMIT_ID + 1])
@@ -311,6 +318,8 @@ static enum rc look(
 	if (rc != RC_OK && reached)
 		return rc;
 	*ret = reached ? STANDS_PROVEN : STANDS_UNREACHED;
+	if (reached && memo == MEMO_NONE && o->kind == HS_CONDUIT)
+		*ret = STANDS_UNNOTED;
 	/* What is registered is what we would register again. */
 	return memo == MEMO_SAME ? rc : RC_OK;
 }
@@ -402,7 +411,8 @@ enum rc register_by_file(const struct register_options *o, struct err *e)
 
 /* --- all of it ------------------------------------------------------------ */
 
-static enum rc register_anew(const struct register_options *o, struct err *e)
+static enum rc register_anew(
+	const struct register_options *o, bool *entered, struct err *e)
 {
 	enum rc rc = register_stopped(o, e);
 
@@ -410,7 +420,7 @@ static enum rc register_anew(const struct register_options *o, struct err *e)
 		return rc;
 	if (o->kind != HS_CONDUIT)
 		return register_by_file(o, e);
-	rc = register_conduit(o, CONDUIT_ANSWER_MS, e);
+	rc = register_conduit(o, CONDUIT_ANSWER_MS, entered, e);
 	if (rc == RC_OK)
 		rc = prove_token(o, e);
 	if (rc != RC_OK)
@@ -419,9 +429,39 @@ static enum rc register_anew(const struct register_options *o, struct err *e)
 	return prove_reach(o, e);
 }
 
+/*
+ * It works, and by whom it was registered nobody noted: somebody by hand, or we
+ * were killed before the end, and then the tokens lie in the admin room. So it
+ * is done once more, to its end; where that cannot be begun, it works all the
+ * same.
+ */
+static enum rc finish(const struct register_options *o, struct err *e)
+{
+	bool entered = false;
+	struct err why = { 0 };
+	enum rc rc = RC_OK;
+
+	if (!o->admin_user)
+		goto out;
+	register_say(
+		o, "registered, but not noted as finished: registering again");
+	rc = register_anew(o, &entered, &why);
+	if (rc == RC_OK)
+		return rc;
+	if (entered || rc == RC_STOPPING)
+		return err_set(e, rc, "%s", why.text);
+	register_say(o,
+		"(not looked for tokens that may lie in #admins:%s: %s)",
+		o->server_name, why.text);
+out:
+	register_say(o, "already registered: nothing to do");
+	return RC_OK;
+}
+
 enum rc registration_register(const struct register_options *o, struct err *e)
 {
 	enum standing standing = STANDS_NOT;
+	bool entered = false;
 	struct err why = { 0 };
 	enum rc rc = hs_versions(o->plain, NULL, &why);
 
@@ -441,5 +481,6 @@ enum rc registration_register(const struct register_options *o, struct err *e)
 		register_say(o, "already registered: nothing to do");
 		return RC_OK;
 	}
-	return register_anew(o, e);
+	return standing == STANDS_UNNOTED ? finish(o, e)
+					  : register_anew(o, &entered, e);
 }

@@ -30,12 +30,12 @@ struct namespace_traits namespace_look(const char *regex);
 
 /* --- registering ---------------------------------------------------------- */
 
-/* How long the admin room's bot may take to answer. */
-#define CONDUIT_ANSWER_MS 10000
-
 /* A line of what is done now, for o->say if there is one; cut at 511 bytes. */
 void register_say(const struct register_options *o, const char *fmt, ...)
 	PRINTF_LIKE(2, 3);
+
+/* One of its tokens is in the text. */
+bool register_has_token(const struct registration *r, const char *text);
 
 /* RC_STOPPING once o->stop is raised. */
 MUST_CHECK enum rc register_stopped(
@@ -45,12 +45,53 @@ MUST_CHECK enum rc register_stopped(
  * of anything else, whenever we end. */
 void register_forget(const struct register_options *o);
 
-/* By a command in the admin room. RC_OK: Conduit said that it is done. */
-MUST_CHECK enum rc register_conduit(
-	const struct register_options *o, int64_t answer_ms, struct err *e);
-
 /* Says where the file belongs; always RC_PENDING (or RC_NOMEM). */
 MUST_CHECK enum rc register_by_file(
 	const struct register_options *o, struct err *e);
+
+/* --- in Conduit's admin room ---------------------------------------------- */
+
+/* How long the admin room's bot may take to answer. */
+#define CONDUIT_ANSWER_MS 10000
+
+/* An administrator's session there: o->plain has its token. */
+struct visit {
+	const struct register_options *o;
+	struct arena arena;
+	struct hs_session session;
+	const char *bot, *room;
+};
+
+/* Logs in, or makes the account where there is none. Also after a failure
+ * visit_end() takes back what there is: the session ends. */
+MUST_CHECK enum rc visit_begin(
+	struct visit *v, const struct register_options *o, struct err *e);
+void visit_end(struct visit *v);
+
+/* A command of the bot's, and what its answers mean. */
+struct command {
+	struct buf text; /* with a token in it, or without */
+	bool secret;     /* with: redacted, whatever comes of it */
+	/* Whether this is the answer, as the bot does not say what it answers;
+	 * then *ret, with words in e. */
+	bool (*is_answer)(const struct command *c, const char *text,
+		enum rc *ret, struct err *e);
+	const struct register_options *o;
+	const char *event; /* once it was sent */
+	char txn[64];
+	int64_t answer_ms;
+};
+
+/* Sends it and waits for the answer. */
+MUST_CHECK enum rc visit_command(
+	struct visit *v, struct command *c, struct err *e);
+/* Redacts what somebody who was killed, or an operator, has left there: older
+ * commands that register this id. */
+MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
+
+/* By a command in the admin room. RC_OK: Conduit said that it is done.
+ * *entered: it came to a session there. */
+MUST_CHECK enum rc register_conduit(const struct register_options *o,
+	int64_t answer_ms, bool *entered, struct err *e);
 
 #endif

@@ -153,6 +153,28 @@ def test_register_on_an_existing_conduit(old_conduit, muster_on):
     muster.assert_no_secret_shown(more=[ADMIN_PASSWORD])
 
 
+def test_register_after_one_that_was_killed(old_conduit, muster_on):
+    """As it looks then: a session of that device, and the command, answered
+    and readable."""
+    hs, muster = old_conduit, muster_on(old_conduit)
+    muster.run("registration", expect=0)
+    before = sessions(hs.admin)
+    left = Client(hs.url).login(ADMIN, ADMIN_PASSWORD, "MUSTER_REGISTER")
+    hs.add_appservice(muster.registration_path)
+    assert len(sessions(hs.admin)) == len(before) + 1
+    for number in range(120):
+        hs.admin.send(hs.admin.resolve("#admins:fleet.test"), f"word {number}")
+    got = muster.run("register", expect=0)
+    assert f"took the tokens out of an older command by @{ADMIN}" in got.out
+    assert sessions(hs.admin) == before
+    assert left.get("/account/whoami").errcode == "M_UNKNOWN_TOKEN"
+    room = hs.admin.resolve("#admins:fleet.test")
+    for secret in ("as_token", "hs_token"):
+        assert muster.registration[secret] not in str(
+            hs.admin.messages(room, 100))
+    assert "nothing to do" in muster.run("register", expect=0).out
+
+
 def test_register_with_a_wrong_password(old_conduit, muster_on):
     muster = muster_on(old_conduit)
     muster.write("secrets/admin-password", "not-that-one\n")

@@ -332,13 +332,24 @@ static void logging_in_by_password(void **state)
 		"\"password\":\"pw\","
 		"\"initial_device_display_name\":\"muster\"}");
 	assert_false(sent_any_token(f));
+	secret_fini(&s.token);
+
+	/* Of one device. */
+	hs_use_device(f->hs, "ONE");
+	hs_says(f, 200,
+		"{\"user_id\":\"@admin:hs\",\"access_token\":\"tok\","
+		"\"device_id\":\"ONE\"}");
+	assert_ok(
+		hs_login_password(f->hs, "admin", &password, &s, &f->e), f->e);
+	assert_non_null(strstr(script_text(f->server, 1),
+		"\"password\":\"pw\",\"device_id\":\"ONE\","));
 
 	/* The token is used from now on. */
 	assert_rc(hs_use_token(f->hs, &s.token), RC_OK);
 	hs_says(f, 200, "{}");
 	assert_ok(hs_logout(f->hs, &f->e), f->e);
 	expect_sent(f, "POST " V3 "/logout", "{}");
-	assert_non_null(strstr(script_text(f->server, 1),
+	assert_non_null(strstr(script_text(f->server, 2),
 		"\r\nAuthorization: Bearer tok\r\n"));
 	secret_fini(&s.token);
 	secret_fini(&password);
@@ -964,15 +975,26 @@ static void recent_messages(void **state)
 		"{\"msgtype\":\"m.image\",\"body\":\"cat\"}},"
 		"{\"type\":\"m.room.message\",\"event_id\":\"$1\","
 		"\"sender\":\"@b:hs\",\"content\":"
-		"{\"msgtype\":\"m.notice\",\"body\":\"one\"}}]}");
-	assert_ok(hs_recent_messages(f->hs, "!r", 10, &f->arena, &m, &f->e),
+		"{\"msgtype\":\"m.notice\",\"body\":\"one\"}}],"
+		"\"end\":\"t/1\"}");
+	assert_ok(
+		hs_recent_messages(f->hs, "!r", NULL, 10, &f->arena, &m, &f->e),
 		f->e);
 	expect_sent(f, "GET " V3 "/rooms/%21r/messages?dir=b&limit=10", "");
 	assert_int_equal(m.n, 2);
+	assert_string_equal(m.older, "t/1");
 	assert_string_equal(m.items[0].event_id, "$2");
 	assert_string_equal(m.items[0].sender, "@conduit:hs");
 	assert_string_equal(m.items[0].body, "two");
 	assert_string_equal(m.items[1].body, "one");
+	hs_says(f, 200, "{\"chunk\":[],\"end\":\"t/0\"}");
+	assert_ok(hs_recent_messages(
+			  f->hs, "!r", m.older, 10, &f->arena, &m, &f->e),
+		f->e);
+	expect_sent(f,
+		"GET " V3 "/rooms/%21r/messages?dir=b&limit=10&from=t%2F1", "");
+	assert_int_equal(m.n, 0);
+	assert_null(m.older);
 }
 
 int main(void)

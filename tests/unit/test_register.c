@@ -621,10 +621,12 @@ static void the_bot_quotes_a_token(void **state)
 static void the_bot_is_silent(void **state)
 {
 	struct err e = { 0 };
+	bool entered = false;
 
 	(void)state;
 	t.hs.bot = BOT_SILENT;
-	assert_rc(register_conduit(&t.o, 200, &e), RC_TIMEOUT);
+	assert_rc(register_conduit(&t.o, 200, &entered, &e), RC_TIMEOUT);
+	assert_true(entered);
 	assert_non_null(strstr(e.text,
 		"did not answer the command in 200 ms, "
 		"it only said: New user @x "
@@ -694,6 +696,26 @@ static void registered_without_the_sender(void **state)
 	(void)state;
 	t.hs.registered = true;
 	snprintf(t.hs.namespace, sizeof(t.hs.namespace), "^@(" MINE ")");
+	t.o.admin_user = NULL;
+	registers();
+	assert_int_equal(t.hs.logins, 0);
+}
+
+/* Works, but nobody noted how it came to be: done once more, if it can be. */
+static void registered_by_hand(void **state)
+{
+	(void)state;
+	t.hs.registered = t.hs.sender_made = true;
+	snprintf(t.hs.namespace, sizeof(t.hs.namespace), "^@(" MINE ")");
+	snprintf(t.hs.password, sizeof(t.hs.password), "another");
+	registers();
+	assert_false(t.hs.sent);
+	assert_non_null(strstr(buf_str(&t.said), "(not looked for tokens"));
+	assert_non_null(strstr(buf_str(&t.said), "already registered"));
+	snprintf(t.hs.password, sizeof(t.hs.password), PASSWORD);
+	registers();
+	assert_true(t.hs.sent);
+	t.hs.logins = 0;
 	registers();
 	assert_int_equal(t.hs.logins, 0);
 }
@@ -918,6 +940,7 @@ int main(void)
 		TEST(redaction_refused),
 		TEST(already_registered),
 		TEST(registered_without_the_sender),
+		TEST(registered_by_hand),
 		TEST(a_changed_namespace),
 		TEST(changed_aliases),
 		TEST(another_servers_name),

@@ -1,0 +1,213 @@
+/*
+ * registration/register_admin.c: an administrator's session on Conduit: by the
+ * password, or with an account that is made, which on an empty server is the
+ * administrator's. It is always of one device: a session that somebody was
+ * killed in ends with the next.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "matrix/id.h"
+#include "registration/registration_priv.h"
+
+#include "base/poison.h"
+
+#define DEVICE "MUSTER_REGISTER"
+
+/* --- the administrator's session ------------------------------------------ */
+
+static enum rc make_account(
+	struct visit *v, const struct secret *password, struct err *e)
+{
+	enum rc rc = hs_register_password(v->o->plain, v->o->admin_user,
+		password, v->o->registration_token, &v->session, e);
+
+	if (rc == RC_OK)
+		register_say(v->o, "made the account %s", v->session.user_id);
+	return rc;
+}
+
+/* The password is there: log in, or make the account that it is for. */
+static enum rc enter_with_password(struct visit *v, struct err *e)
+{
+	const struct register_options *o = v->o;
+	const char *where = o->admin_password_file
+		? o->admin_password_file
+		: "homeserver.admin.password";
+	struct err why = { 0 };
+	enum rc rc = hs_login_password(
+		o->plain, o->admin_user, o->admin_password, &v->session, e);
+
+	if (rc != RC_FORBIDDEN)
+		return rc;
+	if (text_eq(o->admin_user, "conduit"))
+		return err_set(e, RC_FORBIDDEN,
+			"the emergency password in %s is not right: is Conduit "
+			"running with CONDUIT_EMERGENCY_PASSWORD set to it?",
+			where);
+	rc = make_account(v, o->admin_password, &why);
+	if (rc == RC_EXISTS)
+		return err_set(e, RC_FORBIDDEN,
+			"the password for %s in %s is not right", o->admin_user,
+			where);
+	if (rc == RC_OK || rc == RC_NETWORK || rc == RC_TIMEOUT ||
+		rc == RC_STOPPING)
+		return err_set(e, rc, "%s", why.text);
+	return err_set(e, RC_FORBIDDEN,
+		"the homeserver does not take the password for %s in %s, nor "
+		"make that account: %s",
+		o->admin_user, where, why.text);
+}
+
+static enum rc keep_password(
+	const char *path, const struct secret *password, struct err *e)
+{
+	char *dir = path_dir(path);
+	enum rc rc;
+
+	if (!dir)
+		return err_nomem(e);
+	rc = access(path, F_OK) == 0
+		? err_set(e, RC_EXISTS,
+			  "%s is there, but no password was read from it", path)
+		: file_mkdirs(dir, 0700, e);
+	if (rc == RC_OK)
+		rc = file_replace(
+			path, secret_bytes(password), password->n, 0600, e);
+	free(dir);
+	return rc;
+}
+
+static enum rc refused_account(const struct register_options *o, enum rc rc,
+	const struct err *why, struct err *e)
+{
+	switch (rc) {
+	case RC_EXISTS:
+		return err_set(e, rc,
+			"the account %s exists already: put its password into "
+			"%s",
+			o->admin_user, o->admin_password_file);
+	case RC_UNAUTHORIZED:
+	case RC_FORBIDDEN:
+		if (o->registration_token &&
+			secret_is_set(o->registration_token))
+			return err_set(e, rc,
+				"the registration token in "
+				"homeserver.registration_token is not the one "
+				"that Conduit has "
+				"(CONDUIT_REGISTRATION_TOKEN), or it makes no "
+				"accounts (CONDUIT_ALLOW_REGISTRATION=true "
+				"there for this once): the account %s was "
+				"refused. It said: %s",
+				o->admin_user, why->text);
+		return err_set(e, rc,
+			"the homeserver does not make the account %s: set "
+			"CONDUIT_ALLOW_REGISTRATION=true there for this once, "
+			"and homeserver.registration_token here if it asks for "
+			"one. It said: %s",
+			o->admin_user, why->text);
+	default:
+		return err_set(e, rc, "%s", why->text);
+	}
+}
+
+/*
+ * There is no password yet: make one and the account. It is on the disk
+ * before the account is there, so that neither is ever without the other; a
+ * definite no takes it away again.
+ */
+static enum rc enter_by_new_account(struct visit *v, struct err *e)
+{
+	const char *path = v->o->admin_password_file;
+	struct secret password = { 0 };
+	struct err why = { 0 };
+	enum rc rc;
+
+	if (!path)
+		return err_set(e, RC_INVALID,
+			"homeserver.admin.password is not set: %s needs one "
+			"(password: {file: PATH} makes it on a new server)",
+			v->o->admin_user);
+	rc = secret_random_hex(&password, 32);
+	if (rc != RC_OK)
+		return err_set(e, rc, "no random password could be made");
+	rc = keep_password(path, &password, e);
+	if (rc != RC_OK)
+		goto out;
+	rc = make_account(v, &password, &why);
+	bool refused = rc != RC_OK && hs_failure(v->o->plain)->status >= 400 &&
+		hs_failure(v->o->plain)->status < 500;
+	if (refused)
+		unlink(path);
+	else
+		register_say(v->o, "made a password for %s: %s",
+			v->o->admin_user, path);
+	if (rc != RC_OK)
+		rc = refused_account(v->o, rc, &why, e);
+out:
+	secret_fini(&password);
+	return rc;
+}
+
+static enum rc enter(struct visit *v, struct err *e)
+{
+	const struct secret *password = v->o->admin_password;
+	enum rc rc = register_stopped(v->o, e);
+
+	if (rc != RC_OK)
+		return rc;
+	hs_use_device(v->o->plain, DEVICE);
+	rc = password && secret_is_set(password) ? enter_with_password(v, e)
+						 : enter_by_new_account(v, e);
+
+	if (rc == RC_OK)
+		rc = hs_use_token(v->o->plain, &v->session.token);
+	return rc;
+}
+
+enum rc visit_begin(
+	struct visit *v, const struct register_options *o, struct err *e)
+{
+	enum rc rc;
+
+	*v = (struct visit){ .o = o };
+	if (!o->admin_user)
+		return err_set(e, RC_INVALID,
+			"homeserver.admin is not set: only an administrator "
+			"can register a service with Conduit. Set "
+			"homeserver.admin.user and homeserver.admin.password "
+			"(on a new server the account is made)");
+	v->bot = id_user(&v->arena, "conduit", o->server_name);
+	if (!v->bot)
+		return err_nomem(e);
+	rc = hs_admin_room(o->plain, o->server_name, &v->arena, &v->room, e);
+	/* From here on what was begun is taken back before we end. */
+	hs_set_stop(o->plain, o->abort);
+	return rc == RC_OK ? enter(v, e) : rc;
+}
+
+static void leave(struct visit *v)
+{
+	static const struct secret none = { 0 };
+	struct err why = { 0 };
+
+	if (!secret_is_set(&v->session.token))
+		return;
+	if (hs_logout(v->o->plain, &why) != RC_OK)
+		register_say(v->o,
+			"the session %s of %s could not be ended: %s",
+			v->session.device_id, v->session.user_id, why.text);
+	if (hs_use_token(v->o->plain, &none) != RC_OK)
+		register_say(v->o, "out of memory");
+}
+
+void visit_end(struct visit *v)
+{
+	leave(v);
+	hs_set_stop(v->o->plain, v->o->stop);
+	secret_fini(&v->session.token);
+	arena_free(&v->arena);
+}

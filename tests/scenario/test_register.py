@@ -1,0 +1,136 @@
+"""`muster register` on a homeserver in Conduit's manner, from whatever state it
+is in, and wherever it is killed."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from support import small
+from support.client import Client
+from support.muster import binary
+from support.process import environment
+
+
+@pytest.fixture
+def ready(conduit_fake, muster_on):
+    """(muster, homeserver): an administrator, a registration file, and the
+    homeserver knows nothing of it yet."""
+    conduit_fake.operator()
+    muster = muster_on(conduit_fake, org=small.org())
+    muster.run("registration", expect=0)
+    return muster, conduit_fake
+
+
+def commands(hs):
+    """What was typed into the admin room and can still be read there."""
+    return [e["content"]["body"] for e in hs.admin.room.events
+            if e["type"] == "m.room.message" and e["sender"] != hs.bot_id
+            and "body" in e["content"]]
+
+
+def assert_clean(muster, hs):
+    """No token of ours can be read in the admin room, no session is left."""
+    said = str([e["content"] for e in hs.admin.room.events])
+    for secret in muster.secrets():
+        assert secret not in said
+    assert commands(hs) == []
+    assert len(hs.tokens_of("operator")) == 1  # of the one who made it
+
+
+def start(muster, *words):
+    return subprocess.Popen(
+        [binary(), "-c", muster.path("muster.yaml"), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=muster.dir,
+        env=environment())
+
+
+class Killer:
+    """Kills a program in the moment after the nth write that it asks for was
+    done, and before it hears of it."""
+
+    def __init__(self, hs):
+        self.hs = hs
+        self.index = 0
+        hs.on_request(self._told)
+
+    def _told(self, index, phase, _method, _path):
+        if phase == "after" and index == self.index:
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    def run(self, muster, index, *words):
+        """Whether it came to that."""
+        self.hs.clear_log()
+        self.index = None
+        self.process = start(muster, *words)
+        self.index = index
+        said = self.process.communicate(timeout=60)[0].decode()
+        self.index = None
+        assert self.process.returncode in (0, -signal.SIGKILL), said
+        return self.process.returncode != 0
+
+
+# -- killed
+
+
+def test_killed_at_every_write(ready):
+    """What is left there then, the next one takes away: tokens and session.
+    And nothing is left to do."""
+    muster, hs = ready
+    killer = Killer(hs)
+    index = 1
+    while killer.run(muster, index, "register"):
+        index += 1
+        last = hs.writes()[-1]
+        try:
+            muster.run("register", expect=0)
+            assert_clean(muster, hs)
+            hs.clear_log()
+            assert "already registered" in muster.run("register", expect=0).out
+            assert hs.find("POST", r"/login$") == []
+        except AssertionError as e:
+            raise AssertionError(f"killed after {last.method} {last.path}\n{e}"
+                                 ) from e
+        hs.wipe()
+        hs.operator()
+    assert_clean(muster, hs)
+    # login, (the note is refused), the command, its redaction, logout, the
+    # service's user, the note, and the ping is no write.
+    assert index >= 7
+
+
+def test_killed_on_an_empty_server(conduit_fake, muster_on):
+    """The account and its password are never without each other."""
+    hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
+    muster.run("registration", expect=0)
+    os.unlink(muster.path("secrets/admin-password"))
+    killer, index = Killer(hs), 1
+    while killer.run(muster, index, "register"):
+        index += 1
+        muster.run("register", expect=0)
+        assert hs.user("operator").password == muster.read(
+            "secrets/admin-password")
+        assert commands(hs) == []
+        assert hs.tokens_of("operator") == []
+        hs.wipe()
+        os.unlink(muster.path("secrets/admin-password"))
+    assert index >= 7
+
+
+def test_what_somebody_typed_by_hand(ready):
+    """Of our id; another's is another's affair."""
+    muster, hs = ready
+    admin = Client(hs.url).login("operator", "operators-password")
+    room = admin.resolve(f"#admins:{small.SERVER}")
+    bot = f"@conduit:{small.SERVER}"
+    for name in ("muster", "another"):
+        assert admin.send(room, f"{bot}: register-appservice\n```\nid: {name}\n"
+                          f"as_token: of-{name}\n```")
+    # Long ago.
+    for number in range(150):
+        admin.send(room, f"word {number}")
+    muster.run("register", expect=0)
+    said = "\n".join(commands(hs))
+    assert "of-muster" not in said and "of-another" in said
+    assert commands(hs)[-1] == "word 149"
