@@ -145,6 +145,9 @@ MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
 MUST_CHECK enum rc app_register(struct app *app, const struct registration *reg,
 	const char *const *probe, size_t n_probe,
 	void (*say)(void *arg, const char *line), void *arg, struct err *e);
+/* Takes it back, as registration_unregister() says. */
+MUST_CHECK enum rc app_unregister(struct app *app,
+	void (*say)(void *arg, const char *line), void *arg, struct err *e);
 /* The registration is that of *next from now on, which gets the old one, by the
  * loop's thread, between two plans; those who were outside its namespace are
  * let in. `row` (may be NULL) says why. */

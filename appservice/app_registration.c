@@ -219,40 +219,57 @@ static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
 	return rc;
 }
 
-enum rc app_register(struct app *app, const struct registration *reg,
-	const char *const *probe, size_t n_probe,
-	void (*say)(void *arg, const char *line), void *arg, struct err *e)
+/* `what` as the configuration says, on what the caller has filled in of *o. */
+static enum rc with_homeserver(struct app *app, struct register_options *o,
+	enum rc (*what)(const struct register_options *o, struct err *e),
+	struct err *e)
 {
 	struct hs *as = NULL, *plain = NULL;
 	struct secret password = { 0 }, token = { 0 };
 	const struct setting_value *file = &app->config.v[SET_ADMIN_PASSWORD];
 	enum rc rc = prepare(app, &as, &plain, &password, &token, e);
 	if (rc == RC_OK) {
-		const struct register_options o = {
-			.as = as,
-			.plain = plain,
-			.reg = reg,
-			.server_name = config_text(&app->config, SET_HS_NAME),
-			.kind = (enum hs_kind)atomic_load(&app->kind),
-			.registration_path =
-				config_text(&app->config, SET_AS_REGISTRATION),
-			.admin_user = config_text(&app->config, SET_ADMIN_USER),
-			.admin_password_file =
-				file->secret == SECRET_FILE ? file->text : NULL,
-			.admin_password = &password,
-			.registration_token = &token,
-			.stop = &app_stop,
-			.abort = &app_abort,
-			.probe_users = probe,
-			.n_probe = n_probe,
-			.say = say,
-			.arg = arg,
-		};
-		rc = registration_register(&o, e);
+		o->as = as;
+		o->plain = plain;
+		o->server_name = config_text(&app->config, SET_HS_NAME);
+		o->kind = (enum hs_kind)atomic_load(&app->kind);
+		o->registration_path =
+			config_text(&app->config, SET_AS_REGISTRATION);
+		o->admin_user = config_text(&app->config, SET_ADMIN_USER);
+		o->admin_password_file =
+			file->secret == SECRET_FILE ? file->text : NULL;
+		o->admin_password = &password;
+		o->registration_token = &token;
+		o->stop = &app_stop;
+		o->abort = &app_abort;
+		rc = what(o, e);
 	}
 	secret_fini(&password);
 	secret_fini(&token);
 	hs_free(as);
 	hs_free(plain);
 	return rc;
+}
+
+enum rc app_register(struct app *app, const struct registration *reg,
+	const char *const *probe, size_t n_probe,
+	void (*say)(void *arg, const char *line), void *arg, struct err *e)
+{
+	struct register_options o = {
+		.reg = reg,
+		.probe_users = probe,
+		.n_probe = n_probe,
+		.say = say,
+		.arg = arg,
+	};
+	return with_homeserver(app, &o, registration_register, e);
+}
+
+enum rc app_unregister(struct app *app,
+	void (*say)(void *arg, const char *line), void *arg, struct err *e)
+{
+	struct register_options o = {
+		.reg = &app->reg, .say = say, .arg = arg
+	};
+	return with_homeserver(app, &o, registration_unregister, e);
 }

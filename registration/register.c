@@ -369,28 +369,39 @@ static enum rc prove_reach(const struct register_options *o, struct err *e)
 static const struct {
 	enum hs_kind kind;
 	const char *where; /* what to do with the path that follows */
+	const char *out;   /* the same, to take it back */
 	const char *item;  /* what stands before the path */
 	const char *then;
 } by_file[] = {
 	{ HS_SYNAPSE,
 		"Add this line to app_service_config_files in homeserver.yaml:",
+		"Take this line out of app_service_config_files in "
+		"homeserver.yaml:",
 		"- ", "then restart Synapse" },
 	{ HS_DENDRITE,
 		"Add this line to app_service_api.config_files in "
+		"dendrite.yaml:",
+		"Take this line out of app_service_api.config_files in "
 		"dendrite.yaml:",
 		"- ", "then restart Dendrite" },
 	{ HS_TUWUNEL,
 		"Put this file into the directory that appservice_dir names in "
 		"tuwunel.toml:",
+		"Take this file out of the directory that appservice_dir names "
+		"in tuwunel.toml:",
 		"", "then restart Tuwunel" },
 	{ HS_UNKNOWN,
 		"Give this file to the homeserver, where it takes "
 		"registrations of application services (its kind is not known; "
 		"homeserver.kind can say it):",
+		"Take this file out of where the homeserver has its "
+		"registrations of application services (its kind is not known; "
+		"homeserver.kind can say it):",
 		"", "then restart it" },
 };
 
-enum rc register_by_file(const struct register_options *o, struct err *e)
+static enum rc tell_file(const struct register_options *o, bool out,
+	const char *verb, struct err *e)
 {
 	char *path = realpath(o->registration_path, NULL);
 	const char *shown = path ? path : o->registration_path;
@@ -399,14 +410,24 @@ enum rc register_by_file(const struct register_options *o, struct err *e)
 
 	while (by_file[i].kind != o->kind && by_file[i].kind != HS_UNKNOWN)
 		i++;
-	register_say(o, "%s", by_file[i].where);
+	const char *where = out ? by_file[i].out : by_file[i].where;
+	register_say(o, "%s", where);
 	register_say(o, "  %s%s", by_file[i].item, shown);
-	register_say(o, "%s and run `muster register` again", by_file[i].then);
-	rc = err_set(e, RC_PENDING,
-		"%s %s%s, %s and run `muster register` again", by_file[i].where,
-		by_file[i].item, shown, by_file[i].then);
+	register_say(o, "%s and run `muster %s` again", by_file[i].then, verb);
+	rc = err_set(e, RC_PENDING, "%s %s%s, %s and run `muster %s` again",
+		where, by_file[i].item, shown, by_file[i].then, verb);
 	free(path);
 	return rc;
+}
+
+enum rc register_by_file(const struct register_options *o, struct err *e)
+{
+	return tell_file(o, false, "register", e);
+}
+
+enum rc unregister_by_file(const struct register_options *o, struct err *e)
+{
+	return tell_file(o, true, "unregister", e);
 }
 
 /* --- all of it ------------------------------------------------------------ */

@@ -123,5 +123,12 @@ struct register_options {
  */
 MUST_CHECK enum rc registration_register(
 	const struct register_options *o, struct err *e);
+/*
+ * Takes it back, and proves that the homeserver does not take the token any
+ * more. Does nothing where it is not known; accounts, rooms and the agents' own
+ * tokens stay. Results as above; RC_INVALID: the token is another service's.
+ */
+MUST_CHECK enum rc registration_unregister(
+	const struct register_options *o, struct err *e);
 
 #endif

@@ -49,6 +49,10 @@ void register_forget(const struct register_options *o);
 MUST_CHECK enum rc register_by_file(
 	const struct register_options *o, struct err *e);
 
+/* Says where to take it out; always RC_PENDING (or RC_NOMEM). */
+MUST_CHECK enum rc unregister_by_file(
+	const struct register_options *o, struct err *e);
+
 /* --- in Conduit's admin room ---------------------------------------------- */
 
 /* How long the admin room's bot may take to answer. */

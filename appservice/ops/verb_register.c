@@ -1,7 +1,7 @@
 /*
  * `muster register`: the registration with the homeserver, proven both ways.
  * For the way back we answer the homeserver's ping ourselves, unless a running
- * service does it on the same address.
+ * service does it on the same address. `muster unregister` takes it back.
  */
 #include <errno.h>
 #include <signal.h>
@@ -135,6 +135,64 @@ int verb_register(struct cli *cli)
 	if (cli->json)
 		printf("{\"registered\":%s}\n", rc == RC_OK ? "true" : "false");
 	http_server_stop(server, 2000);
+	app_free(&app);
+	return status;
+}
+
+/* --- unregister ------------------------------------------------------------- */
+
+/* A service that runs would lose its agents in the middle of its work. */
+static enum rc refuse_running(const struct app *app, struct err *e)
+{
+	struct http_answer answer;
+	http_answer_init(&answer);
+	enum rc rc = cli_ask(app, "GET", "/v1/status", &answer, NULL);
+	http_answer_free(&answer);
+	if (rc != RC_OK)
+		return RC_OK;
+	return err_set(e, RC_BUSY,
+		"`muster serve` is running: end it first, the homeserver will "
+		"not let it in any more");
+}
+
+/* Whatever else it says: it is its tokens that are taken back. */
+static enum rc read_file(struct app *app, struct err *e)
+{
+	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
+	enum rc rc = registration_read(path, &app->reg, NULL, e);
+	if (rc == RC_NOT_FOUND)
+		return err_set(e, RC_NOT_FOUND,
+			"%s: there is no registration file, and what is taken "
+			"back is what it says. If it was lost: `muster "
+			"register` makes one and registers it in the place of "
+			"the old one, which can be taken back then",
+			path);
+	return rc;
+}
+
+int verb_unregister(struct cli *cli)
+{
+	struct app app;
+	struct err e = { 0 };
+	int status = cli_load(cli, &app, FOR_REGISTER);
+	if (status != EXIT_OK) {
+		app_free(&app);
+		return status;
+	}
+	catch_signals();
+	enum rc rc = read_file(&app, &e);
+	if (rc == RC_OK)
+		rc = refuse_running(&app, &e);
+	if (rc == RC_OK)
+		rc = app_unregister(&app, say, cli, &e);
+	if (rc == RC_OK)
+		say(cli,
+			"the accounts, their rooms and the tokens that agents "
+			"were given stay as they are: `muster register` has "
+			"them again, and `muster revoke` ends a token");
+	status = status_of(rc, &e);
+	if (cli->json)
+		printf("{\"registered\":%s}\n", rc == RC_OK ? "false" : "null");
 	app_free(&app);
 	return status;
 }

@@ -38,6 +38,7 @@ int verb_init(struct cli *cli);
 int verb_check(struct cli *cli);
 int verb_registration(struct cli *cli);
 int verb_register(struct cli *cli);
+int verb_unregister(struct cli *cli);
 int verb_serve(struct cli *cli);
 int verb_view(struct cli *cli); /* status, agents, rooms, plan … */
 int verb_plan(struct cli *cli);

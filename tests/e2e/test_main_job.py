@@ -175,6 +175,28 @@ def test_register_after_one_that_was_killed(old_conduit, muster_on):
     assert "nothing to do" in muster.run("register", expect=0).out
 
 
+def test_unregister_and_register_again(old_conduit, muster_on):
+    hs, muster = old_conduit, muster_on(old_conduit)
+    muster.run("register", expect=0)
+    muster.start()
+    muster.wait_settled()
+    muster.stop()
+    agent = muster.agents()[0]
+    token = muster.handoff(agent)["access_token"]
+    before = sessions(hs.admin)
+    muster.run("unregister", expect=0)
+    assert hs.ping(muster.registration).errcode == "M_UNKNOWN_TOKEN"
+    assert hs.command("list-appservices").startswith("Appservices (0)")
+    assert sessions(hs.admin) == before
+    # What an agent was given goes on.
+    assert Client(hs.url, token).get("/account/whoami").status == 200
+    assert "nothing to do" in muster.run("unregister", expect=0).out
+    muster.run("register", expect=0)
+    muster.start()
+    muster.wait_settled()
+    assert muster.handoff(agent)["access_token"] == token
+
+
 def test_register_with_a_wrong_password(old_conduit, muster_on):
     muster = muster_on(old_conduit)
     muster.write("secrets/admin-password", "not-that-one\n")

@@ -134,3 +134,83 @@ def test_what_somebody_typed_by_hand(ready):
     said = "\n".join(commands(hs))
     assert "of-muster" not in said and "of-another" in said
     assert commands(hs)[-1] == "word 149"
+
+
+# -- unregister
+
+
+def test_unregister(ready):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    muster.start()
+    small.wait_settled(muster, hs)
+    got = muster.run("unregister", expect=1)
+    assert "end it first" in got.err.splitlines()[-1]
+    muster.stop()
+    tokens = {a: hs.tokens_of(a) for a in small.AGENTS}
+    hs.clear_log()
+    got = muster.run("unregister", expect=0)
+    assert "does not take our token any more" in got.out
+    assert hs.appservices == {}
+    assert len(hs.tokens_of("operator")) == 1
+    assert {a: hs.tokens_of(a) for a in small.AGENTS} == tokens
+    # Nothing to do, and nothing done; no file, nothing that could be done.
+    hs.clear_log()
+    got = muster.run("unregister", "--json", expect=0)
+    assert got.json == {"registered": False}
+    assert "nothing to do" in got.err and hs.writes() == []
+    # And back again.
+    muster.run("register", expect=0)
+    muster.start()
+    small.wait_settled(muster, hs)
+    muster.stop()
+    os.unlink(muster.registration_path)
+    got = muster.run("unregister", expect=1)
+    assert "there is no registration file" in got.err.splitlines()[-1]
+    assert set(hs.appservices) == {"muster"}
+
+
+def test_unregister_what_is_not_ours(ready):
+    """Another service of this id, with tokens of its own, and one of another
+    id that has our token."""
+    muster, hs = ready
+    other = {**muster.registration, "as_token": "of-another"}
+    hs.register_appservice(other)
+    assert "nothing to do" in muster.run("unregister", expect=0).out
+    hs.register_appservice({**muster.registration, "id": "another",
+                            "sender_localpart": "someone"})
+    admin = Client(hs.url, muster.registration["as_token"])
+    admin.ok("POST", "/_matrix/client/v3/register", {
+        "type": "m.login.application_service", "username": "someone",
+        "inhibit_login": True})
+    hs.clear_log()
+    got = muster.run("unregister", expect=2)
+    assert f"whose user is {small.full('someone')}" in got.err
+    assert set(hs.appservices) == {"muster", "another"}
+    assert hs.writes() == []
+
+
+@pytest.mark.parametrize("words, said", [
+    ("Failed to unregister appservice: Appservice not found",
+     "Appservice not found"),
+    ("error: unrecognized subcommand 'unregister-appservice'",
+     "unrecognized subcommand")])
+def test_unregister_refused(ready, words, said):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    hs.admin.command = lambda text: words
+    got = muster.run("unregister", expect=1)
+    assert said in got.err.splitlines()[-1]
+    assert len(hs.tokens_of("operator")) == 1
+
+
+def test_unregister_where_a_file_is_wanted(synapse_fake, muster_on):
+    hs, muster = synapse_fake, muster_on(synapse_fake, org=small.org())
+    muster.run("registration", expect=0)
+    assert "nothing to do" in muster.run("unregister", expect=0).out
+    hs.add_appservice(muster.registration_path)
+    got = muster.run("unregister", expect=3)
+    assert ("Take this line out of app_service_config_files in "
+            "homeserver.yaml:") in got.out
+    hs.unregister_appservice("muster")
+    assert "nothing to do" in muster.run("unregister", expect=0).out

@@ -1,6 +1,7 @@
 """Conduit's admin room: the bot, its commands, and who becomes admin."""
 
 import re
+import shlex
 
 import yaml
 
@@ -62,7 +63,7 @@ class AdminRoom:
 
     def command(self, text):
         lines = [line for line in text.split("\n") if line.strip()]
-        words = lines[0].split() if lines else [""]
+        words = shlex.split(lines[0]) if lines else [""]
         name = words[0].replace("_", "-")
         run = {"register-appservice": self._register,
                "unregister-appservice": self._unregister,
