@@ -145,9 +145,14 @@ MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
 MUST_CHECK enum rc app_register(struct app *app, const struct registration *reg,
 	const char *const *probe, size_t n_probe,
 	void (*say)(void *arg, const char *line), void *arg, struct err *e);
-/* Takes it back, as registration_unregister() says. */
-MUST_CHECK enum rc app_unregister(struct app *app,
+/* Takes app->reg back, as registration_unregister() says, or only says what
+ * that would be. */
+MUST_CHECK enum rc app_unregister(struct app *app, bool dry_run,
 	void (*say)(void *arg, const char *line), void *arg, struct err *e);
+/* What app_register() of app->reg would do. */
+MUST_CHECK enum rc app_register_dry(struct app *app, const char *const *probe,
+	size_t n_probe, void (*say)(void *arg, const char *line), void *arg,
+	struct err *e);
 /* The registration is that of *next from now on, which gets the old one, by the
  * loop's thread, between two plans; those who were outside its namespace are
  * let in. `row` (may be NULL) says why. */

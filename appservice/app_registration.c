@@ -265,11 +265,26 @@ enum rc app_register(struct app *app, const struct registration *reg,
 	return with_homeserver(app, &o, registration_register, e);
 }
 
-enum rc app_unregister(struct app *app,
+enum rc app_register_dry(struct app *app, const char *const *probe,
+	size_t n_probe, void (*say)(void *arg, const char *line), void *arg,
+	struct err *e)
+{
+	struct register_options o = {
+		.reg = &app->reg,
+		.probe_users = probe,
+		.n_probe = n_probe,
+		.dry_run = true,
+		.say = say,
+		.arg = arg,
+	};
+	return with_homeserver(app, &o, registration_register, e);
+}
+
+enum rc app_unregister(struct app *app, bool dry_run,
 	void (*say)(void *arg, const char *line), void *arg, struct err *e)
 {
 	struct register_options o = {
-		.reg = &app->reg, .say = say, .arg = arg
+		.reg = &app->reg, .dry_run = dry_run, .say = say, .arg = arg
 	};
 	return with_homeserver(app, &o, registration_unregister, e);
 }

@@ -22,10 +22,10 @@ const struct verb verbs[] = {
 		verb_check },
 	{ "registration", "", "make the registration file and check it", 0,
 		verb_registration },
-	{ "register", "",
+	{ "register", "[--dry-run]",
 		"register with the homeserver and prove that it works", 0,
 		verb_register },
-	{ "unregister", "",
+	{ "unregister", "[--dry-run]",
 		"take the registration back; accounts and rooms stay", 0,
 		verb_unregister },
 	{ "serve", "", "the service, in the foreground", 0, verb_serve },
@@ -156,6 +156,7 @@ static const struct {
 	{ "every", true, 'e', "rotate", NULL },
 	{ "now", false, 'n', "rotate", NULL },
 	{ "why", true, 'y', "rotate", "revoke" },
+	{ "dry-run", false, 'd', "register", "unregister" },
 };
 
 static bool is_given(const struct cli *cli, int key)
@@ -169,6 +170,8 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->every;
 	case 'n':
 		return cli->now;
+	case 'd':
+		return cli->dry_run;
 	default:
 		return cli->why;
 	}
@@ -216,6 +219,9 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 		return NULL;
 	case 'n':
 		cli->now = true;
+		return NULL;
+	case 'd':
+		cli->dry_run = true;
 		return NULL;
 	case 'y':
 		cli->why = value;

@@ -143,6 +143,9 @@ MUST_CHECK enum rc hs_login_password(struct hs *hs, const char *user,
 MUST_CHECK enum rc hs_register_password(struct hs *hs, const char *username,
 	const struct secret *password, const struct secret *registration_token,
 	struct hs_session *ret, struct err *e);
+/* GET /register/available: RC_EXISTS when the name is taken. */
+MUST_CHECK enum rc hs_username_free(
+	struct hs *hs, const char *localpart, struct err *e);
 /* Ends this client's own token. Not for the as_token (AS-139). */
 MUST_CHECK enum rc hs_logout(struct hs *hs, struct err *e);
 /* Ends every token of this user and its devices. `as` is never NULL or empty

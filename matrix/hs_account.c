@@ -296,6 +296,24 @@ enum rc hs_register_password(struct hs *hs, const char *username,
 	return rc;
 }
 
+enum rc hs_username_free(struct hs *hs, const char *localpart, struct err *e)
+{
+	struct buf query;
+	buf_init(&query, LIMIT_SMALL_BODY);
+	buf_add(&query, "username=");
+	buf_add_url(&query, localpart);
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/register/available",
+		.query = buf_str(&query),
+		.anonymous = true,
+	};
+	enum rc rc = buf_rc(&query) == RC_OK ? hs_request(hs, &call, NULL, e)
+					     : err_nomem(e);
+	buf_free(&query);
+	return rc;
+}
+
 enum rc hs_logout(struct hs *hs, struct err *e)
 {
 	struct hs_call call = {

@@ -24,10 +24,11 @@
 #define MEMO_TYPE "muster.registration"
 
 enum standing {
-	STANDS_NOT,       /* our token is not known */
-	STANDS_OTHERWISE, /* it is, but by an older registration */
-	STANDS_UNREACHED, /* it is, but the homeserver does not reach us */
-	STANDS_UNNOTED,   /* proven, but nobody noted that it was finished */
+	STANDS_NOT,          /* our token is not known */
+	STANDS_WITHOUT_USER, /* it is; of a dry run, which makes no user */
+	STANDS_OTHERWISE,    /* it is, but by an older registration */
+	STANDS_UNREACHED,    /* it is, but the homeserver does not reach us */
+	STANDS_UNNOTED,      /* proven, but nobody noted that it was finished */
 	STANDS_PROVEN,
 };
 
@@ -164,7 +165,7 @@ static enum rc who_are_we(
 	const char *room = NULL;
 	enum rc rc = hs_whoami(o->as, NULL, ret, e);
 
-	if (rc != RC_FORBIDDEN)
+	if (rc != RC_FORBIDDEN || o->dry_run)
 		return rc;
 	/* Not on a server of another name. */
 	rc = o->kind == HS_CONDUIT
@@ -293,6 +294,10 @@ static enum rc look(
 	*ret = STANDS_NOT;
 	if (rc == RC_UNAUTHORIZED)
 		return RC_OK;
+	if (rc == RC_FORBIDDEN && o->dry_run) {
+		*ret = STANDS_WITHOUT_USER;
+		return RC_OK;
+	}
 	if (rc == RC_OK)
 		rc = check_name(o, &who, &ours, e);
 	if (rc == RC_OK)
@@ -432,6 +437,12 @@ enum rc unregister_by_file(const struct register_options *o, struct err *e)
 
 /* --- all of it ------------------------------------------------------------ */
 
+enum rc register_dry(struct err *e)
+{
+	return err_set(e, RC_PENDING,
+		"nothing was changed: that would be done without --dry-run");
+}
+
 static enum rc register_anew(
 	const struct register_options *o, bool *entered, struct err *e)
 {
@@ -441,6 +452,8 @@ static enum rc register_anew(
 		return rc;
 	if (o->kind != HS_CONDUIT)
 		return register_by_file(o, e);
+	if (o->dry_run)
+		return register_conduit_dry(o, e);
 	rc = register_conduit(o, CONDUIT_ANSWER_MS, entered, e);
 	if (rc == RC_OK)
 		rc = prove_token(o, e);
@@ -469,7 +482,7 @@ static enum rc finish(const struct register_options *o, struct err *e)
 	rc = register_anew(o, &entered, &why);
 	if (rc == RC_OK)
 		return rc;
-	if (entered || rc == RC_STOPPING)
+	if (entered || rc == RC_STOPPING || rc == RC_PENDING)
 		return err_set(e, rc, "%s", why.text);
 	register_say(o,
 		"(not looked for tokens that may lie in #admins:%s: %s)",
@@ -501,6 +514,13 @@ enum rc registration_register(const struct register_options *o, struct err *e)
 	if (standing == STANDS_PROVEN) {
 		register_say(o, "already registered: nothing to do");
 		return RC_OK;
+	}
+	if (standing == STANDS_WITHOUT_USER) {
+		register_say(o,
+			"registered; would make @%s:%s, this service's own "
+			"user, and prove the rest",
+			o->reg->sender_localpart, o->server_name);
+		return register_dry(e);
 	}
 	return standing == STANDS_UNNOTED ? finish(o, e)
 					  : register_anew(o, &entered, e);

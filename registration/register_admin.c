@@ -114,6 +114,14 @@ static enum rc refused_account(const struct register_options *o, enum rc rc,
 	}
 }
 
+static enum rc no_password(const struct register_options *o, struct err *e)
+{
+	return err_set(e, RC_INVALID,
+		"homeserver.admin.password is not set: %s needs one "
+		"(password: {file: PATH} makes it on a new server)",
+		o->admin_user);
+}
+
 /*
  * There is no password yet: make one and the account. It is on the disk
  * before the account is there, so that neither is ever without the other; a
@@ -127,10 +135,7 @@ static enum rc enter_by_new_account(struct visit *v, struct err *e)
 	enum rc rc;
 
 	if (!path)
-		return err_set(e, RC_INVALID,
-			"homeserver.admin.password is not set: %s needs one "
-			"(password: {file: PATH} makes it on a new server)",
-			v->o->admin_user);
+		return no_password(v->o, e);
 	rc = secret_random_hex(&password, 32);
 	if (rc != RC_OK)
 		return err_set(e, rc, "no random password could be made");
@@ -168,6 +173,15 @@ static enum rc enter(struct visit *v, struct err *e)
 	return rc;
 }
 
+static enum rc no_admin(struct err *e)
+{
+	return err_set(e, RC_INVALID,
+		"homeserver.admin is not set: only an administrator can "
+		"register a service with Conduit. Set homeserver.admin.user "
+		"and homeserver.admin.password (on a new server the account is "
+		"made)");
+}
+
 enum rc visit_begin(
 	struct visit *v, const struct register_options *o, struct err *e)
 {
@@ -175,11 +189,7 @@ enum rc visit_begin(
 
 	*v = (struct visit){ .o = o };
 	if (!o->admin_user)
-		return err_set(e, RC_INVALID,
-			"homeserver.admin is not set: only an administrator "
-			"can register a service with Conduit. Set "
-			"homeserver.admin.user and homeserver.admin.password "
-			"(on a new server the account is made)");
+		return no_admin(e);
 	v->bot = id_user(&v->arena, "conduit", o->server_name);
 	if (!v->bot)
 		return err_nomem(e);
@@ -210,4 +220,61 @@ void visit_end(struct visit *v)
 	hs_set_stop(v->o->plain, v->o->stop);
 	secret_fini(&v->session.token);
 	arena_free(&v->arena);
+}
+
+/* --- what would be done --------------------------------------------------- */
+
+/* The account would be made, or is there: nobody is asked for the password. */
+static enum rc say_account(
+	const struct register_options *o, const char *localpart, struct err *e)
+{
+	bool known = o->admin_password && secret_is_set(o->admin_password);
+	struct err why = { 0 };
+	enum rc rc = hs_username_free(o->plain, localpart, &why);
+
+	if (rc == RC_EXISTS && !known)
+		return refused_account(o, rc, &why, e);
+	if (rc == RC_OK && !known && !o->admin_password_file)
+		return no_password(o, e);
+	if (rc == RC_EXISTS)
+		register_say(o, "would log in as %s", o->admin_user);
+	else if (rc == RC_OK)
+		register_say(o,
+			"would make the account %s, with %s: it is the "
+			"administrator if it is the first on the homeserver",
+			o->admin_user,
+			known ? "the password that is configured"
+			      : "a password for it in the file of "
+				"homeserver.admin.password");
+	else
+		register_say(o,
+			"would log in as %s (whether there is this account "
+			"cannot be told: %s)",
+			o->admin_user, why.text);
+	return RC_OK;
+}
+
+enum rc visit_dry(
+	const struct register_options *o, const char *what, struct err *e)
+{
+	struct arena a = { 0 };
+	struct str localpart, server;
+	const char *room = NULL, *name = o->admin_user;
+	enum rc rc = RC_OK;
+
+	if (!name)
+		return no_admin(e);
+	rc = hs_admin_room(o->plain, o->server_name, &a, &room, e);
+	if (rc == RC_OK && id_split(name, '@', &localpart, &server)) {
+		name = arena_strndup(&a, localpart.p, localpart.n);
+		if (!name)
+			rc = err_nomem(e);
+	}
+	if (rc == RC_OK)
+		rc = say_account(o, name, e);
+	arena_free(&a);
+	if (rc != RC_OK)
+		return rc;
+	register_say(o, "would %s in #admins:%s", what, o->server_name);
+	return register_dry(e);
 }

@@ -113,6 +113,22 @@ static bool is_registered(
 	return false;
 }
 
+enum rc register_conduit_dry(const struct register_options *o, struct err *e)
+{
+	struct command c = { .o = o };
+	enum rc rc;
+
+	buf_init(&c.text, LIMIT_REGISTRATION_FILE);
+	rc = prepare(&c, e);
+	buf_wipe(&c.text);
+	return rc == RC_OK
+		? visit_dry(o,
+			  "register it by a message, which is redacted "
+			  "afterwards,",
+			  e)
+		: rc;
+}
+
 /* --- all of it ------------------------------------------------------------ */
 
 enum rc register_conduit(const struct register_options *o, int64_t answer_ms,

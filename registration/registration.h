@@ -109,6 +109,8 @@ struct register_options {
 	const atomic_bool *stop, *abort;
 	const char *const *probe_users; /* ids that must be in the namespace */
 	size_t n_probe;
+	bool dry_run; /* only says what would be done: RC_PENDING when it is
+			 anything */
 	/* Says what is being done, one line a step; never a secret. */
 	void (*say)(void *arg, const char *line);
 	void *arg;

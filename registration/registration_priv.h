@@ -45,6 +45,9 @@ MUST_CHECK enum rc register_stopped(
  * of anything else, whenever we end. */
 void register_forget(const struct register_options *o);
 
+/* RC_PENDING: nothing was done, by request. */
+enum rc register_dry(struct err *e);
+
 /* Says where the file belongs; always RC_PENDING (or RC_NOMEM). */
 MUST_CHECK enum rc register_by_file(
 	const struct register_options *o, struct err *e);
@@ -97,5 +100,13 @@ MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
  * *entered: it came to a session there. */
 MUST_CHECK enum rc register_conduit(const struct register_options *o,
 	int64_t answer_ms, bool *entered, struct err *e);
+/* Whether that could be begun, as far as it can be told without a session, and
+ * what it would do; RC_PENDING: it was said. */
+MUST_CHECK enum rc register_conduit_dry(
+	const struct register_options *o, struct err *e);
+
+/* The same of any command there, `what` is what it does ("take \"x\" back"). */
+MUST_CHECK enum rc visit_dry(
+	const struct register_options *o, const char *what, struct err *e);
 
 #endif

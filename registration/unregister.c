@@ -116,6 +116,8 @@ enum rc registration_unregister(const struct register_options *o, struct err *e)
 	}
 	if (o->kind != HS_CONDUIT)
 		return unregister_by_file(o, e);
+	if (o->dry_run)
+		return visit_dry(o, "take it back", e);
 	rc = by_command(o, e);
 	return rc == RC_OK ? prove(o, e) : rc;
 }

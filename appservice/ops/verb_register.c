@@ -79,9 +79,14 @@ static enum rc run(struct cli *cli, struct app *app, struct err *e)
 	const char **ids = calloc(app->fleet.n_agents + 1, sizeof(*ids));
 	for (size_t i = 0; ids && i < app->fleet.n_agents; i++)
 		ids[i] = app->fleet.agents[i]->user_id;
-	enum rc rc = ids ? app_register(app, &app->reg, ids,
-				   app->fleet.n_agents, say, cli, e)
-			 : err_nomem(e);
+	const size_t n = app->fleet.n_agents;
+	enum rc rc = RC_OK;
+	if (!ids)
+		rc = err_nomem(e);
+	else if (cli->dry_run)
+		rc = app_register_dry(app, ids, n, say, cli, e);
+	else
+		rc = app_register(app, &app->reg, ids, n, say, cli, e);
 	free(ids);
 	return rc;
 }
@@ -109,14 +114,16 @@ int verb_register(struct cli *cli)
 	bool changed = false;
 	int status = cli_load(cli, &app, FOR_REGISTER);
 	if (status == EXIT_OK)
-		status = cli_registration(&app, &changed);
+		status = cli->dry_run ? cli_registration_dry(&app, &changed)
+				      : cli_registration(&app, &changed);
 	if (status != EXIT_OK) {
 		app_free(&app);
 		return status;
 	}
 	if (changed) {
 		char line[600];
-		snprintf(line, sizeof(line), "wrote %s",
+		snprintf(line, sizeof(line), "%s %s",
+			cli->dry_run ? "would write" : "wrote",
 			config_text(&app.config, SET_AS_REGISTRATION));
 		say(cli, line);
 	}
@@ -184,7 +191,7 @@ int verb_unregister(struct cli *cli)
 	if (rc == RC_OK)
 		rc = refuse_running(&app, &e);
 	if (rc == RC_OK)
-		rc = app_unregister(&app, say, cli, &e);
+		rc = app_unregister(&app, cli->dry_run, say, cli, &e);
 	if (rc == RC_OK)
 		say(cli,
 			"the accounts, their rooms and the tokens that agents "

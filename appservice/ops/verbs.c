@@ -157,23 +157,35 @@ int verb_check(struct cli *cli)
 
 /* --- registration ----------------------------------------------------------------- */
 
-/* Makes what the file should be: the wanted content with the old tokens. */
-static enum rc make_file(struct app *app, const struct registration *old,
-	const char *path, struct err *e)
+/* What the file should be: the wanted content with the old tokens. */
+static enum rc make_registration(struct app *app,
+	const struct registration *old, const char *path,
+	struct registration *made, struct err *e)
+{
+	enum rc rc = app_make_registration(app, made, e);
+	if (rc == RC_OK && old)
+		rc = registration_keep_tokens(made, old);
+	return rc == RC_OK ? app_check_namespace(app, made, path, e) : rc;
+}
+
+/* app->reg is it from now on, and the file, if it is to be written. */
+static enum rc renew(struct app *app, const struct registration *old,
+	const char *path, bool write, struct report *report, struct err *e)
 {
 	struct registration made = { 0 };
-	enum rc rc = app_make_registration(app, &made, e);
-	if (rc == RC_OK && old)
-		rc = registration_keep_tokens(&made, old);
-	if (rc == RC_OK)
-		rc = app_check_namespace(app, &made, path, e);
+	enum rc rc = make_registration(app, old, path, &made, e);
+	registration_free(&app->reg);
+	if (rc == RC_OK && !write) {
+		app->reg = made;
+		return RC_OK;
+	}
 	if (rc == RC_OK)
 		rc = registration_write(path, &made, e);
 	registration_free(&made);
-	return rc;
+	return rc == RC_OK ? app_load_registration(app, NULL, report, e) : rc;
 }
 
-int cli_registration(struct app *app, bool *changed)
+static int provide_registration(struct app *app, bool write, bool *changed)
 {
 	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
 	struct registration old = { 0 };
@@ -191,11 +203,8 @@ int cli_registration(struct app *app, bool *changed)
 	if (there)
 		rc = app_load_registration(app, NULL, NULL, &e);
 	if (rc == RC_NOT_FOUND || (there && rc == RC_INVALID)) {
-		registration_free(&app->reg);
-		rc = make_file(app, there ? &old : NULL, path, &e);
+		rc = renew(app, there ? &old : NULL, path, write, &report, &e);
 		*changed = rc == RC_OK;
-		if (rc == RC_OK)
-			rc = app_load_registration(app, NULL, &report, &e);
 	}
 	print_report(&report);
 	report_free(&report);
@@ -204,6 +213,16 @@ int cli_registration(struct app *app, bool *changed)
 		? EXIT_OK
 		: cli_fail(rc == RC_INVALID ? EXIT_WRONG : EXIT_FAILED, "%s",
 			  e.text);
+}
+
+int cli_registration(struct app *app, bool *changed)
+{
+	return provide_registration(app, true, changed);
+}
+
+int cli_registration_dry(struct app *app, bool *changed)
+{
+	return provide_registration(app, false, changed);
 }
 
 static void registration_said(const struct app *app, bool json, bool changed)

@@ -20,7 +20,8 @@ struct cli {
 	/* of rotate and revoke */
 	const char *every, *why; /* NULL */
 	bool all, now;
-	int argc; /* what follows the verb */
+	bool dry_run; /* of register and unregister */
+	int argc;     /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
 };
@@ -79,6 +80,9 @@ int cli_document(struct cli *cli, const char *name, struct buf *out);
 /* What `registration` does; also the first part of `register`. *changed: the
  * file was written. */
 int cli_registration(struct app *app, bool *changed);
+/* The same without writing: app->reg is what would be in the file; *changed: it
+ * would be written. */
+int cli_registration_dry(struct app *app, bool *changed);
 
 /* What another configuration would change, in words. */
 void print_summary(struct js summary, int64_t removals);

@@ -175,6 +175,23 @@ def test_register_after_one_that_was_killed(old_conduit, muster_on):
     assert "nothing to do" in muster.run("register", expect=0).out
 
 
+def test_register_dry_run(old_conduit, muster_on):
+    hs, muster = old_conduit, muster_on(old_conduit)
+    before = sessions(hs.admin)
+    got = muster.run("register", "--dry-run", expect=3)
+    assert f"would log in as {ADMIN}" in got.out
+    muster.write_config(homeserver={"admin": {"user": "somebody.new"}})
+    got = muster.run("register", "--dry-run", expect=3)
+    assert "would make the account somebody.new" in got.out
+    muster.write_config(homeserver={"admin": {"user": ADMIN}})
+    assert not os.path.exists(muster.registration_path)
+    assert hs.command("list-appservices").startswith("Appservices (0)")
+    muster.run("register", expect=0)
+    got = muster.run("register", "--dry-run", expect=0)
+    assert "nothing to do" in got.out
+    assert sessions(hs.admin) == before
+
+
 def test_unregister_and_register_again(old_conduit, muster_on):
     hs, muster = old_conduit, muster_on(old_conduit)
     muster.run("register", expect=0)

@@ -214,3 +214,76 @@ def test_unregister_where_a_file_is_wanted(synapse_fake, muster_on):
             "homeserver.yaml:") in got.out
     hs.unregister_appservice("muster")
     assert "nothing to do" in muster.run("unregister", expect=0).out
+
+
+# -- --dry-run
+
+
+def dry(muster, hs, *words, expect=3):
+    """What a dry run says; it changes neither the homeserver nor a file."""
+    def files():
+        return {name: os.stat(muster.path(name)).st_mtime_ns
+                for name in os.listdir(muster.dir)}
+    before = files()
+    hs.clear_log()
+    got = muster.run(*words, "--dry-run", expect=expect)
+    assert hs.writes() == []
+    assert files() == before
+    if expect == 3:
+        assert got.err.splitlines()[-1].endswith(
+            "nothing was changed: that would be done without --dry-run")
+    return got
+
+
+def test_dry_run(conduit_fake, muster_on):
+    """From an empty server to one where nothing is left to do."""
+    hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
+    os.unlink(muster.path("secrets/admin-password"))
+    got = dry(muster, hs, "register")
+    assert f"would write {muster.registration_path}" in got.out
+    assert "would make the account operator, with a password for it" in got.out
+    assert "would register it by a message" in got.out
+    got = dry(muster, hs, "unregister", expect=1)
+    assert "there is no registration file" in got.err
+    muster.run("register", expect=0)
+    assert "nothing to do" in dry(muster, hs, "register", expect=0).out
+    # Somebody more.
+    org = small.org()
+    org["people"].append(small.person(
+        "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
+    muster.write_org(org)
+    got = dry(muster, hs, "register")
+    assert f"registered, but without {small.full('dora.ic')}" in got.out
+    assert "would log in as operator" in got.out
+    assert not hs.appservices["muster"].owns(small.full("dora.ic"))
+    got = dry(muster, hs, "unregister")
+    assert "would take it back in #admins:fleet.test" in got.out
+    assert dry(muster, hs, "register", "--json").json == {"registered": False}
+    assert set(hs.appservices) == {"muster"}
+
+
+def test_dry_run_says_what_is_in_the_way(ready):
+    muster, hs = ready
+    os.unlink(muster.path("secrets/admin-password"))
+    got = dry(muster, hs, "register", expect=1)
+    assert "the account operator exists already" in got.err
+    muster.config["homeserver"].pop("admin")
+    muster.write_config()
+    got = dry(muster, hs, "register", expect=2)
+    assert "homeserver.admin is not set" in got.err
+    # Registered by hand: works, but for the user that is not made yet.
+    hs.add_appservice(muster.registration_path)
+    got = dry(muster, hs, "register")
+    assert "would make @muster:fleet.test" in got.out
+    muster.run("register", expect=0)
+    assert "nothing to do" in dry(muster, hs, "register", expect=0).out
+
+
+def test_dry_run_where_a_file_is_wanted(synapse_fake, muster_on):
+    hs, muster = synapse_fake, muster_on(synapse_fake, org=small.org())
+    hs.clear_log()
+    got = muster.run("register", "--dry-run", expect=3)
+    assert "app_service_config_files" in got.out
+    assert not os.path.exists(muster.registration_path)
+    got = muster.run("plan", "--dry-run", expect=2)
+    assert "--dry-run is of `muster register`" in got.err

@@ -375,6 +375,17 @@ static void ending_all_tokens_of_a_user(void **state)
 #define SESSION                                                                \
 	"{\"user_id\":\"@h:hs\",\"access_token\":\"t\",\"device_id\":\"D\"}"
 
+static void a_name_is_free(void **state)
+{
+	struct fixture *f = *state;
+	hs_says(f, 200, "{\"available\":true}");
+	assert_ok(hs_username_free(f->hs, "a=b", &f->e), f->e);
+	expect_sent(f, "GET " V3 "/register/available?username=a%3Db", "");
+	assert_false(sent_any_token(f));
+	hs_says(f, 400, "{\"errcode\":\"M_USER_IN_USE\"}");
+	assert_rc(hs_username_free(f->hs, "a", &f->e), RC_EXISTS);
+}
+
 static void registering_a_human(void **state)
 {
 	struct fixture *f = *state;
@@ -1015,6 +1026,7 @@ int main(void)
 		CASE(a_login_answer_must_be_whole),
 		CASE(logging_in_by_password),
 		CASE(ending_all_tokens_of_a_user),
+		CASE(a_name_is_free),
 		CASE(registering_a_human),
 		CASE(devices),
 		CASE(display_names),
