@@ -17,6 +17,11 @@
 
 #define DEVICE "MUSTER_REGISTER"
 
+#define NOBODY_KNOWS                                                           \
+	"If nobody knows an administrator any more: start Conduit with "       \
+	"CONDUIT_EMERGENCY_PASSWORD for this once and set "                    \
+	"homeserver.admin.user to conduit, its password to that"
+
 /* --- the administrator's session ------------------------------------------ */
 
 static enum rc make_account(
@@ -25,9 +30,65 @@ static enum rc make_account(
 	enum rc rc = hs_register_password(v->o->plain, v->o->admin_user,
 		password, v->o->registration_token, &v->session, e);
 
+	v->made = rc == RC_OK;
 	if (rc == RC_OK)
 		register_say(v->o, "made the account %s", v->session.user_id);
 	return rc;
+}
+
+bool visit_is_emergency(const struct visit *v)
+{
+	return text_eq(v->o->admin_user, "conduit");
+}
+
+static enum rc refused_account(const struct register_options *o, enum rc rc,
+	const struct err *why, struct err *e)
+{
+	bool token =
+		o->registration_token && secret_is_set(o->registration_token);
+
+	if (rc == RC_EXISTS)
+		return err_set(e, rc,
+			"the account %s exists already: put its password into "
+			"%s. " NOBODY_KNOWS,
+			o->admin_user, o->admin_password_file);
+	if (rc == RC_UNAUTHORIZED && token)
+		return err_set(e, rc,
+			"the registration token in "
+			"homeserver.registration_token is not the one that "
+			"Conduit has (CONDUIT_REGISTRATION_TOKEN): the account "
+			"%s was refused. It said: %s",
+			o->admin_user, why->text);
+	if (rc == RC_UNAUTHORIZED)
+		return err_set(e, rc,
+			"the homeserver asks for a registration token to make "
+			"the account %s: set homeserver.registration_token "
+			"(registration_token: {file: PATH}) to what it has "
+			"(CONDUIT_REGISTRATION_TOKEN). It said: %s",
+			o->admin_user, why->text);
+	if (rc == RC_FORBIDDEN)
+		return err_set(e, rc,
+			"the homeserver makes no accounts, so not %s either: "
+			"set CONDUIT_ALLOW_REGISTRATION=true there for this "
+			"once, or use an account that is an administrator. "
+			"It said: %s",
+			o->admin_user, why->text);
+	return err_set(e, rc, "%s", why->text);
+}
+
+/* Neither the login nor the account: which of the two it is. */
+static enum rc refused_both(const struct register_options *o, const char *where,
+	const struct err *why, struct err *e)
+{
+	const char *name = o->admin_user;
+
+	if (hs_username_free(o->plain, name, NULL) == RC_EXISTS)
+		return err_set(e, RC_FORBIDDEN,
+			"the password for %s in %s is not right", name, where);
+	return err_set(e, RC_FORBIDDEN,
+		"the homeserver does not take the password for %s in %s, nor "
+		"make that account: %s",
+		name, where, why->text);
 }
 
 /* The password is there: log in, or make the account that it is for. */
@@ -41,9 +102,15 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 	enum rc rc = hs_login_password(
 		o->plain, o->admin_user, o->admin_password, &v->session, e);
 
+	if (rc == RC_EXCLUSIVE)
+		return err_set(e, rc,
+			"%s is in the namespace of a service on the "
+			"homeserver, where nobody logs in by password: set "
+			"another homeserver.admin. " NOBODY_KNOWS,
+			o->admin_user);
 	if (rc != RC_FORBIDDEN)
 		return rc;
-	if (text_eq(o->admin_user, "conduit"))
+	if (visit_is_emergency(v))
 		return err_set(e, RC_FORBIDDEN,
 			"the emergency password in %s is not right: is Conduit "
 			"running with CONDUIT_EMERGENCY_PASSWORD set to it?",
@@ -53,13 +120,11 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 		return err_set(e, RC_FORBIDDEN,
 			"the password for %s in %s is not right", o->admin_user,
 			where);
-	if (rc == RC_OK || rc == RC_NETWORK || rc == RC_TIMEOUT ||
-		rc == RC_STOPPING)
-		return err_set(e, rc, "%s", why.text);
-	return err_set(e, RC_FORBIDDEN,
-		"the homeserver does not take the password for %s in %s, nor "
-		"make that account: %s",
-		o->admin_user, where, why.text);
+	if (rc != RC_FORBIDDEN && rc != RC_UNAUTHORIZED)
+		return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
+	struct err words = { 0 };
+	rc = refused_account(o, rc, &why, &words);
+	return refused_both(o, where, &words, e);
 }
 
 static enum rc keep_password(
@@ -79,39 +144,6 @@ static enum rc keep_password(
 			path, secret_bytes(password), password->n, 0600, e);
 	free(dir);
 	return rc;
-}
-
-static enum rc refused_account(const struct register_options *o, enum rc rc,
-	const struct err *why, struct err *e)
-{
-	switch (rc) {
-	case RC_EXISTS:
-		return err_set(e, rc,
-			"the account %s exists already: put its password into "
-			"%s",
-			o->admin_user, o->admin_password_file);
-	case RC_UNAUTHORIZED:
-	case RC_FORBIDDEN:
-		if (o->registration_token &&
-			secret_is_set(o->registration_token))
-			return err_set(e, rc,
-				"the registration token in "
-				"homeserver.registration_token is not the one "
-				"that Conduit has "
-				"(CONDUIT_REGISTRATION_TOKEN), or it makes no "
-				"accounts (CONDUIT_ALLOW_REGISTRATION=true "
-				"there for this once): the account %s was "
-				"refused. It said: %s",
-				o->admin_user, why->text);
-		return err_set(e, rc,
-			"the homeserver does not make the account %s: set "
-			"CONDUIT_ALLOW_REGISTRATION=true there for this once, "
-			"and homeserver.registration_token here if it asks for "
-			"one. It said: %s",
-			o->admin_user, why->text);
-	default:
-		return err_set(e, rc, "%s", why->text);
-	}
 }
 
 static enum rc no_password(const struct register_options *o, struct err *e)
@@ -222,15 +254,25 @@ void visit_end(struct visit *v)
 	arena_free(&v->arena);
 }
 
+enum rc visit_no_admin(const struct visit *v, struct err *e)
+{
+	return err_set(e, RC_FORBIDDEN,
+		"%s is no administrator of the homeserver%s: have it invited "
+		"to #admins:%s by one, or set another "
+		"homeserver.admin. " NOBODY_KNOWS,
+		v->session.user_id,
+		v->made ? ", since it is not the first account there" : "",
+		v->o->server_name);
+}
+
 /* --- what would be done --------------------------------------------------- */
 
 /* The account would be made, or is there: nobody is asked for the password. */
-static enum rc say_account(
-	const struct register_options *o, const char *localpart, struct err *e)
+static enum rc say_account(const struct register_options *o, struct err *e)
 {
 	bool known = o->admin_password && secret_is_set(o->admin_password);
 	struct err why = { 0 };
-	enum rc rc = hs_username_free(o->plain, localpart, &why);
+	enum rc rc = hs_username_free(o->plain, o->admin_user, &why);
 
 	if (rc == RC_EXISTS && !known)
 		return refused_account(o, rc, &why, e);
@@ -258,21 +300,15 @@ enum rc visit_dry(
 	const struct register_options *o, const char *what, struct err *e)
 {
 	struct arena a = { 0 };
-	struct str localpart, server;
-	const char *room = NULL, *name = o->admin_user;
-	enum rc rc = RC_OK;
+	const char *room = NULL;
+	enum rc rc;
 
-	if (!name)
+	if (!o->admin_user)
 		return no_admin(e);
 	rc = hs_admin_room(o->plain, o->server_name, &a, &room, e);
-	if (rc == RC_OK && id_split(name, '@', &localpart, &server)) {
-		name = arena_strndup(&a, localpart.p, localpart.n);
-		if (!name)
-			rc = err_nomem(e);
-	}
-	if (rc == RC_OK)
-		rc = say_account(o, name, e);
 	arena_free(&a);
+	if (rc == RC_OK)
+		rc = say_account(o, e);
 	if (rc != RC_OK)
 		return rc;
 	register_say(o, "would %s in #admins:%s", what, o->server_name);

@@ -17,8 +17,26 @@
 
 /* --- before anything is written ------------------------------------------- */
 
+/* What all agents begin with; what they might, where there is nothing. */
+static struct str common_prefix(const struct register_options *o)
+{
+	const char *first = o->n_probe > 1 ? o->probe_users[0] + 1 : "";
+	size_t n = strcspn(first, ":");
+
+	for (size_t i = 1; i < o->n_probe; i++) {
+		const char *other = o->probe_users[i] + 1;
+		size_t same = 0;
+
+		while (same < n && other[same] == first[same])
+			same++;
+		n = same;
+	}
+	return n > 1 ? (struct str){ first, n } : (struct str){ "agent-", 6 };
+}
+
 static enum rc make_command(struct command *c, const char *bot, struct err *e)
 {
+	const struct str prefix = common_prefix(c->o);
 	struct buf as_json;
 	size_t size;
 	enum rc rc;
@@ -40,8 +58,9 @@ static enum rc make_command(struct command *c, const char *bot, struct err *e)
 		return err_set(e, RC_TOO_LARGE,
 			"the registration takes %zu KiB, but Conduit gets it "
 			"as a message, which has room for %zu: give the agents "
-			"a common prefix and set namespace: {prefix: …}",
-			size / KIB, COMMAND_MAX / KIB);
+			"ids that begin alike, and put this line into "
+			"muster.yaml: namespace: {prefix: %.*s}",
+			size / KIB, COMMAND_MAX / KIB, (int)prefix.n, prefix.p);
 	return RC_OK;
 }
 
@@ -155,7 +174,13 @@ enum rc register_conduit(const struct register_options *o, int64_t answer_ms,
 		register_forget(o);
 		rc = visit_command(&v, &c, e);
 	}
+	bool emergency = rc == RC_OK && visit_is_emergency(&v);
 	visit_end(&v);
+	if (emergency)
+		register_say(o,
+			"the emergency password has done its work: take "
+			"CONDUIT_EMERGENCY_PASSWORD away now and restart "
+			"Conduit, and homeserver.admin here");
 	buf_wipe(&c.text);
 	return rc;
 }

@@ -51,11 +51,7 @@ static enum rc send_command(struct visit *v, struct command *c, struct err *e)
 			"takes away what it finds of it in #admins:%s",
 			v->o->server_name);
 	if (rc == RC_FORBIDDEN)
-		return err_set(e, rc,
-			"%s is no administrator of the homeserver: have it "
-			"invited to #admins:%s by one, or set another "
-			"homeserver.admin",
-			v->session.user_id, v->o->server_name);
+		return visit_no_admin(v, e);
 	return rc;
 }
 

@@ -100,7 +100,7 @@ struct register_options {
 	enum hs_kind kind;
 	const char *registration_path; /* for what we tell the user */
 	/* Conduit: whose account; NULL: none configured. */
-	const char *admin_user;
+	const char *admin_user;          /* a localpart */
 	const char *admin_password_file; /* made when missing; may be NULL */
 	const struct secret *admin_password;     /* not set: file is missing */
 	const struct secret *registration_token; /* may be unset */

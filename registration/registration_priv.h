@@ -67,13 +67,18 @@ struct visit {
 	struct arena arena;
 	struct hs_session session;
 	const char *bot, *room;
+	bool made; /* the account, just now */
 };
+/* It is as Conduit's own user, by the emergency password. */
+bool visit_is_emergency(const struct visit *v);
 
 /* Logs in, or makes the account where there is none. Also after a failure
  * visit_end() takes back what there is: the session ends. */
 MUST_CHECK enum rc visit_begin(
 	struct visit *v, const struct register_options *o, struct err *e);
 void visit_end(struct visit *v);
+/* RC_FORBIDDEN: who we are there may not say anything in the admin room. */
+enum rc visit_no_admin(const struct visit *v, struct err *e);
 
 /* A command of the bot's, and what its answers mean. */
 struct command {

@@ -175,6 +175,38 @@ def test_register_after_one_that_was_killed(old_conduit, muster_on):
     assert "nothing to do" in muster.run("register", expect=0).out
 
 
+def test_register_where_a_token_is_needed(tmp_path, muster_on):
+    """A Conduit that makes accounts only for a registration token."""
+    if not binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    hs = Conduit("fleet.test", tmp_path / "hs",
+                 registration_token="a-token").start()
+    try:
+        muster = muster_on(hs)
+        os.unlink(muster.path("secrets/admin-password"))
+        got = muster.run("register", expect=1)
+        assert "asks for a registration token" in got.err, got
+        muster.write("secrets/token", "not-a-token")
+        muster.write_config(homeserver={
+            "registration_token": {"file": "secrets/token"}})
+        got = muster.run("register", expect=1)
+        assert "is not the one that Conduit has" in got.err, got
+        assert not os.path.exists(muster.path("secrets/admin-password"))
+        muster.write("secrets/token", "a-token")
+        muster.run("register", expect=0)
+        muster.run("unregister", expect=0)
+        hs.restart(allow_registration="false")
+        muster.write("secrets/admin-password", "not-this-one")
+        got = muster.run("register", expect=1)
+        assert f"the password for {ADMIN} in " in got.err, got
+        assert "is not right" in got.err, got
+        muster.write_config(homeserver={"admin": {"user": "somebody.new"}})
+        got = muster.run("register", expect=1)
+        assert "makes no accounts, so not somebody.new either" in got.err, got
+    finally:
+        hs.kill()
+
+
 def test_register_dry_run(old_conduit, muster_on):
     hs, muster = old_conduit, muster_on(old_conduit)
     before = sessions(hs.admin)
@@ -246,7 +278,8 @@ def test_register_by_the_emergency_password(tmp_path, muster_on):
             "user": "conduit", "password": {"file": "secrets/emergency"}}})
         muster.write("secrets/emergency", "in-an-emergency\n")
         muster.run("registration", expect=0)
-        muster.run("register", expect=0)
+        got = muster.run("register", expect=0)
+        assert "take CONDUIT_EMERGENCY_PASSWORD away now" in got.out
         muster.start()
         muster.wait_settled()
         bot = Client(hs.url).login("conduit", "in-an-emergency")

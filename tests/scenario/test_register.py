@@ -287,3 +287,102 @@ def test_dry_run_where_a_file_is_wanted(synapse_fake, muster_on):
     assert not os.path.exists(muster.registration_path)
     got = muster.run("plan", "--dry-run", expect=2)
     assert "--dry-run is of `muster register`" in got.err
+
+
+# -- each its own sentence and fix
+
+
+def last(got):
+    return got.err.splitlines()[-1]
+
+
+def test_a_registration_token_is_needed(conduit_fake, muster_on):
+    hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
+    hs.registration_token = "the token"
+    os.unlink(muster.path("secrets/admin-password"))
+    got = muster.run("register", expect=1)
+    assert ("asks for a registration token to make the account operator: set "
+            "homeserver.registration_token") in last(got)
+    muster.write("secrets/token", "another")
+    muster.write_config(homeserver={
+        "registration_token": {"file": "secrets/token"}})
+    got = muster.run("register", expect=1)
+    assert "is not the one that Conduit has" in last(got)
+    hs.allow_registration = False
+    got = muster.run("register", expect=1)
+    assert "makes no accounts" in last(got)
+    assert "CONDUIT_ALLOW_REGISTRATION=true" in last(got)
+    # With a password, and without the account.
+    muster.write("secrets/admin-password", "a password")
+    got = muster.run("register", expect=1)
+    assert "nor make that account: the homeserver makes no acc" in last(got)
+    os.unlink(muster.path("secrets/admin-password"))
+    hs.allow_registration = True
+    muster.write("secrets/token", "the token")
+    muster.run("register", expect=0)
+
+
+def test_a_wrong_password_where_nobody_registers(ready):
+    muster, hs = ready
+    hs.allow_registration = False
+    muster.write("secrets/admin-password", "a password")
+    got = muster.run("register", expect=1)
+    assert "the password for operator in " in last(got)
+    assert "is not right" in last(got)
+
+
+def test_the_first_user_is_somebody_else(conduit_fake, muster_on):
+    hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
+    hs.operator("forgotten")
+    os.unlink(muster.path("secrets/admin-password"))
+    got = muster.run("register", expect=1)
+    assert ("@operator:fleet.test is no administrator of the homeserver, since "
+            "it is not the first account there") in last(got)
+    assert "CONDUIT_EMERGENCY_PASSWORD" in last(got)
+    assert hs.tokens_of("operator") == []
+
+
+def test_the_emergency_password(conduit_fake, muster_on):
+    hs = conduit_fake
+    hs.operator("forgotten")
+    hs.emergency_password = hs.world.users[hs.bot_id].password = "in need"
+    for user in ("conduit", hs.bot_id):
+        muster = muster_on(hs, org=small.org(), homeserver={"admin": {
+            "user": user, "password": {"file": "secrets/admin-password"}}})
+        muster.write("secrets/admin-password", "in need")
+        got = muster.run("register", expect=0)
+        assert "take CONDUIT_EMERGENCY_PASSWORD away now" in got.out
+        assert hs.tokens_of("conduit") == []
+        muster.write("secrets/admin-password", "in vain")
+        muster.write_config(appservice={"sender": "another"})
+        got = muster.run("register", expect=1)
+        assert "the emergency password in " in last(got)
+        hs.unregister_appservice("muster")
+
+
+def test_the_administrator_belongs_to_a_service(ready):
+    muster, hs = ready
+    hs.register_appservice({
+        "id": "other", "url": None, "as_token": "a", "hs_token": "h",
+        "sender_localpart": "other", "namespaces": {"users": [
+            {"exclusive": True, "regex": "^@operator:fleet.test$"}]}})
+    got = muster.run("register", expect=1)
+    assert "operator is in the namespace of a service" in last(got)
+
+
+@pytest.mark.parametrize("prefix, line", [
+    ("claw-", "namespace: {prefix: claw-}"), ("", "namespace: {prefix: agent-}")])
+def test_too_many_for_a_message(ready, prefix, line):
+    muster, hs = ready
+    org = small.org()
+    if prefix:
+        org["people"] = [p for p in org["people"] if p["level"] == "CEO"]
+    for number in range(2500):
+        name = f"{chr(97 + number % 26)}.somebody.of.such.a.name.{number}"
+        org["people"].append(small.person(
+            prefix + name, "IC", None, small.HUMAN, small.DEPARTMENT))
+    muster.write_config(direct={"manager_peers": False})
+    muster.write_org(org)
+    got = muster.run("register", expect=1)
+    assert last(got).endswith(line), last(got)[-300:]
+    assert commands(hs) == [] and hs.find("POST", r"/login$") == []
