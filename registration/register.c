@@ -8,20 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
 #include "matrix/id.h"
 #include "registration/registration_priv.h"
 
 #include "base/poison.h"
-
-/*
- * A digest of what was registered, kept as account data of our own user: no
- * homeserver says what it has registered, and a change of, say, the aliases
- * shows in nothing else.
- */
-#define MEMO_TYPE "muster.registration"
 
 enum standing {
 	STANDS_NOT,          /* our token is not known */
@@ -31,8 +23,6 @@ enum standing {
 	STANDS_UNNOTED,      /* proven, but nobody noted that it was finished */
 	STANDS_PROVEN,
 };
-
-enum memo { MEMO_NONE, MEMO_SAME, MEMO_OTHER };
 
 void register_say(const struct register_options *o, const char *fmt, ...)
 {
@@ -64,78 +54,6 @@ static void own_id(const struct register_options *o, char ret[LIMIT_ID + 1])
 {
 	snprintf(ret, LIMIT_ID + 1, "@%s:%s", o->reg->sender_localpart,
 		o->server_name);
-}
-
-/* --- what the homeserver remembers ---------------------------------------- */
-
-static enum rc digest_of(
-	const struct registration *r, char ret[SHA256_HEX], struct err *e)
-{
-	struct buf yaml;
-	enum rc rc;
-
-	buf_init(&yaml, LIMIT_REGISTRATION_FILE);
-	rc = registration_yaml(r, &yaml);
-	if (rc == RC_OK && !sha256_hex(buf_str(&yaml), yaml.n, ret))
-		rc = RC_NOMEM;
-	if (rc != RC_OK)
-		err_set(e, rc, "the registration: %s", rc_words(rc));
-	buf_wipe(&yaml);
-	return rc;
-}
-
-/* Whatever goes wrong here is only not to know. */
-static enum memo memo_read(const struct register_options *o)
-{
-	char now[SHA256_HEX];
-	enum memo memo = MEMO_NONE;
-	const char *then;
-	struct json *doc = NULL;
-	struct buf text;
-
-	buf_init(&text, LIMIT_SMALL_BODY);
-	if (digest_of(o->reg, now, NULL) == RC_OK &&
-		hs_account_data(o->as, NULL, MEMO_TYPE, &text, NULL) == RC_OK &&
-		json_parse(buf_str(&text), text.n, NULL, &doc, NULL) == RC_OK) {
-		then = js_get_str(json_root(doc), "sha256");
-		if (then)
-			memo = text_eq(then, now) ? MEMO_SAME : MEMO_OTHER;
-	}
-	json_free(doc);
-	buf_free(&text);
-	return memo;
-}
-
-static enum rc memo_set(
-	const struct register_options *o, const char *digest, struct err *e)
-{
-	char json[SHA256_HEX + 32];
-
-	snprintf(json, sizeof(json), "{\"sha256\":\"%s\"}", digest);
-	return hs_set_account_data(o->as, NULL, MEMO_TYPE, json, e);
-}
-
-static void memo_write(const struct register_options *o)
-{
-	char now[SHA256_HEX];
-	struct err why = { 0 };
-	enum rc rc = digest_of(o->reg, now, &why);
-
-	if (rc == RC_OK)
-		rc = memo_set(o, now, &why);
-	if (rc != RC_OK)
-		register_say(o,
-			"(not noted at the homeserver, so a change of the "
-			"aliases alone may not be noticed later: %s)",
-			why.text);
-}
-
-void register_forget(const struct register_options *o)
-{
-	/* Where we are not known yet it is refused, and nothing is noted. */
-	enum rc rc = memo_set(o, "", NULL);
-
-	(void)rc;
 }
 
 /* --- proof ---------------------------------------------------------------- */
@@ -244,11 +162,12 @@ static const struct {
 	{ "M_FORBIDDEN",
 		"the homeserver knows our token under another id; the URL "
 		"would be",
-		"- take the registration with the old appservice.id back, or "
-		"go back to that id" },
+		"- go back to that appservice.id, or run `muster unregister` "
+		"with it first" },
 };
 
-/* *reached false: e says in words why the homeserver does not reach us. */
+/* *reached false: e says in words why the homeserver does not reach us. What
+ * is registered under another id is no matter of that. */
 static enum rc ping(
 	const struct register_options *o, bool *reached, struct err *e)
 {
@@ -273,7 +192,7 @@ static enum rc ping(
 	for (size_t i = 0; i < ARRAY_LEN(ping_words); i++) {
 		if (!text_eq(hs_failure(o->as)->errcode, ping_words[i].errcode))
 			continue;
-		*reached = false;
+		*reached = text_eq(ping_words[i].errcode, "M_FORBIDDEN");
 		return err_set(e, rc, "%s %s %s. It said: %s",
 			ping_words[i].before, o->reg->url, ping_words[i].after,
 			why.text);
@@ -281,11 +200,30 @@ static enum rc ping(
 	return err_set(e, rc, "%s", why.text);
 }
 
+/* What is registered with our token is another than we have: ours all the
+ * same, or another service's, with which it would have the token in common? */
+static enum rc check_id(
+	const struct register_options *o, const char *sender, struct err *e)
+{
+	int64_t took = 0;
+
+	if (hs_ping(o->as, o->reg->id, "whose", &took, NULL) == RC_OK ||
+		!text_eq(hs_failure(o->as)->errcode, "M_FORBIDDEN"))
+		return RC_OK;
+	return err_set(e, RC_EXISTS,
+		"another service on the homeserver, whose user is %s, has the "
+		"as_token of %s: no two may have the same. If it is this one "
+		"under an older appservice.id, go back to that id, or run "
+		"`muster unregister` with it first; else remove the file, so "
+		"that one with new tokens is made",
+		sender, o->registration_path);
+}
+
 /* How things stand; for STANDS_UNREACHED, and for a failure, e has words. */
 static enum rc look(
 	const struct register_options *o, enum standing *ret, struct err *e)
 {
-	enum memo memo = MEMO_NONE;
+	enum noted noted = NOTED_NONE;
 	struct hs_whoami who = { 0 };
 	const char *missing = NULL;
 	bool ours = false, reached = false;
@@ -305,28 +243,22 @@ static enum rc look(
 	if (rc != RC_OK)
 		return rc;
 	*ret = STANDS_OTHERWISE;
-	if (!ours || missing) {
+	if (!ours || missing)
 		register_say(o, "registered, but %s%s",
 			ours ? "without " : "the service's user is ",
 			ours ? missing : who.user_id);
-		return RC_OK;
-	}
-	if (o->kind == HS_CONDUIT)
-		memo = memo_read(o);
-	if (memo == MEMO_OTHER) {
-		register_say(o,
-			"registered, but the registration has changed "
-			"since");
-		return RC_OK;
-	}
+	else if (o->kind == HS_CONDUIT)
+		noted = register_noted(o);
+	if (!ours || missing || noted == NOTED_OTHER)
+		return check_id(o, who.user_id, e);
 	rc = ping(o, &reached, e);
 	if (rc != RC_OK && reached)
 		return rc;
 	*ret = reached ? STANDS_PROVEN : STANDS_UNREACHED;
-	if (reached && memo == MEMO_NONE && o->kind == HS_CONDUIT)
+	if (reached && noted == NOTED_NONE && o->kind == HS_CONDUIT)
 		*ret = STANDS_UNNOTED;
 	/* What is registered is what we would register again. */
-	return memo == MEMO_SAME ? rc : RC_OK;
+	return noted == NOTED_SAME ? rc : RC_OK;
 }
 
 /* The token is known, and it is that of our own user. */
@@ -443,8 +375,8 @@ enum rc register_dry(struct err *e)
 		"nothing was changed: that would be done without --dry-run");
 }
 
-static enum rc register_anew(
-	const struct register_options *o, bool *entered, struct err *e)
+static enum rc register_anew(const struct register_options *o,
+	enum standing standing, bool *entered, struct err *e)
 {
 	enum rc rc = register_stopped(o, e);
 
@@ -454,12 +386,13 @@ static enum rc register_anew(
 		return register_by_file(o, e);
 	if (o->dry_run)
 		return register_conduit_dry(o, e);
-	rc = register_conduit(o, CONDUIT_ANSWER_MS, entered, e);
+	rc = register_conduit(
+		o, CONDUIT_ANSWER_MS, standing == STANDS_NOT, entered, e);
 	if (rc == RC_OK)
 		rc = prove_token(o, e);
 	if (rc != RC_OK)
 		return rc;
-	memo_write(o);
+	register_note(o);
 	return prove_reach(o, e);
 }
 
@@ -479,7 +412,7 @@ static enum rc finish(const struct register_options *o, struct err *e)
 		goto out;
 	register_say(
 		o, "registered, but not noted as finished: registering again");
-	rc = register_anew(o, &entered, &why);
+	rc = register_anew(o, STANDS_UNNOTED, &entered, &why);
 	if (rc == RC_OK)
 		return rc;
 	if (entered || rc == RC_STOPPING || rc == RC_PENDING)
@@ -522,6 +455,7 @@ enum rc registration_register(const struct register_options *o, struct err *e)
 			o->reg->sender_localpart, o->server_name);
 		return register_dry(e);
 	}
-	return standing == STANDS_UNNOTED ? finish(o, e)
-					  : register_anew(o, &entered, e);
+	return standing == STANDS_UNNOTED
+		? finish(o, e)
+		: register_anew(o, standing, &entered, e);
 }

@@ -151,7 +151,7 @@ enum rc register_conduit_dry(const struct register_options *o, struct err *e)
 /* --- all of it ------------------------------------------------------------ */
 
 enum rc register_conduit(const struct register_options *o, int64_t answer_ms,
-	bool *entered, struct err *e)
+	bool unknown, bool *entered, struct err *e)
 {
 	struct visit v = { .o = o };
 	struct command c = { .secret = true,
@@ -168,6 +168,8 @@ enum rc register_conduit(const struct register_options *o, int64_t answer_ms,
 	*entered = rc == RC_OK;
 	if (rc == RC_OK)
 		rc = visit_tidy(&v, e);
+	if (rc == RC_OK && unknown)
+		rc = visit_taken(&v, answer_ms, e);
 	if (rc == RC_OK) {
 		register_say(o, "registering \"%s\" in #admins:%s as %s",
 			o->reg->id, o->server_name, v.session.user_id);

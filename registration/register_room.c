@@ -65,7 +65,7 @@ static const char *quotable(const struct visit *v, const char *text)
 
 /* Looks at what is newer than our command; *other: the bot's newest words
  * that are no answer. */
-static enum rc look_for_answer(struct visit *v, const struct command *c,
+static enum rc look_for_answer(struct visit *v, struct command *c,
 	struct arena *a, bool *found, const char **other, struct err *e)
 {
 	struct hs_messages newest = { 0 };
@@ -84,7 +84,9 @@ static enum rc look_for_answer(struct visit *v, const struct command *c,
 			continue;
 		*found = c->is_answer(c, m->body, &rc, e);
 		if (*found)
-			return rc;
+			c->said = arena_strdup(&v->arena, m->body);
+		if (*found)
+			return c->said ? rc : err_nomem(e);
 		if (!*other)
 			*other = m->body;
 	}

@@ -41,6 +41,12 @@ bool register_has_token(const struct registration *r, const char *text);
 MUST_CHECK enum rc register_stopped(
 	const struct register_options *o, struct err *e);
 
+/* What is noted at the homeserver of what was registered last. */
+enum noted { NOTED_NONE, NOTED_SAME, NOTED_OTHER };
+/* NOTED_OTHER: what differs is said. */
+enum noted register_noted(const struct register_options *o);
+/* Notes that this is registered, and that it was finished. */
+void register_note(const struct register_options *o);
 /* Forgets what is noted as registered, before that changes: the note is never
  * of anything else, whenever we end. */
 void register_forget(const struct register_options *o);
@@ -90,6 +96,7 @@ struct command {
 		enum rc *ret, struct err *e);
 	const struct register_options *o;
 	const char *event; /* once it was sent */
+	const char *said;  /* the answer, in the visit's arena */
 	char txn[64];
 	int64_t answer_ms;
 };
@@ -101,10 +108,16 @@ MUST_CHECK enum rc visit_command(
  * commands that register this id. */
 MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
 
+/* Where our token is not known: RC_EXISTS, with words, when another service has
+ * agents of ours. */
+MUST_CHECK enum rc visit_taken(
+	struct visit *v, int64_t answer_ms, struct err *e);
+
 /* By a command in the admin room. RC_OK: Conduit said that it is done.
- * *entered: it came to a session there. */
+ * unknown: it does not know our token yet. *entered: it came to a session
+ * there. */
 MUST_CHECK enum rc register_conduit(const struct register_options *o,
-	int64_t answer_ms, bool *entered, struct err *e);
+	int64_t answer_ms, bool unknown, bool *entered, struct err *e);
 /* Whether that could be begun, as far as it can be told without a session, and
  * what it would do; RC_PENDING: it was said. */
 MUST_CHECK enum rc register_conduit_dry(

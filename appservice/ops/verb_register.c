@@ -162,7 +162,8 @@ static enum rc refuse_running(const struct app *app, struct err *e)
 		"not let it in any more");
 }
 
-/* Whatever else it says: it is its tokens that are taken back. */
+/* Its tokens are taken back, by the id of the configuration: whatever else it
+ * says. */
 static enum rc read_file(struct app *app, struct err *e)
 {
 	const char *path = config_text(&app->config, SET_AS_REGISTRATION);
@@ -174,6 +175,8 @@ static enum rc read_file(struct app *app, struct err *e)
 			"register` makes one and registers it in the place of "
 			"the old one, which can be taken back then",
 			path);
+	if (rc == RC_OK)
+		app->reg.id = config_text(&app->config, SET_AS_ID);
 	return rc;
 }
 

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 
 import pytest
+import yaml
 
 from support.client import V3, Client, Refused, quote
 from support.conduit import ADMIN, ADMIN_PASSWORD, Conduit, binary
@@ -205,6 +206,32 @@ def test_register_where_a_token_is_needed(tmp_path, muster_on):
         assert "makes no accounts, so not somebody.new either" in got.err, got
     finally:
         hs.kill()
+
+
+def test_register_beside_other_services(old_conduit, muster_on):
+    """What Conduit tells of them, and of what was registered before."""
+    hs, muster = old_conduit, muster_on(old_conduit)
+    muster.run("registration", expect=0)
+    path = muster.write("other.yaml", yaml.safe_dump({
+        "id": "old.fleet", "url": None, "as_token": "a", "hs_token": "h",
+        "sender_localpart": "old", "namespaces": {"users": [
+            {"exclusive": True, "regex": f"^@{muster.agents()[1]}:.*$"}]}}))
+    hs.add_appservice(path)
+    got = muster.run("register", expect=1)
+    assert "in its namespace, which is old.fleet: two of them" in got.err, got
+    hs.command("unregister-appservice old.fleet")
+    muster.run("register", expect=0)
+    os.unlink(muster.registration_path)
+    got = muster.run("register", expect=0)
+    assert '"muster" is registered there with another as_token' in got.out
+    url = f"http://localhost:{muster.port}"
+    muster.write_config(appservice={"url": url})
+    got = muster.run("register", expect=0)
+    assert f"which is {url} now" in got.out
+    muster.write_config(appservice={"id": "muster-two"})
+    got = muster.run("register", expect=1)
+    assert "whose user is @muster:fleet.test, has the as_token" in got.err, got
+    assert hs.command("list-appservices") == "Appservices (1): muster"
 
 
 def test_register_dry_run(old_conduit, muster_on):

@@ -386,3 +386,98 @@ def test_too_many_for_a_message(ready, prefix, line):
     got = muster.run("register", expect=1)
     assert last(got).endswith(line), last(got)[-300:]
     assert commands(hs) == [] and hs.find("POST", r"/login$") == []
+
+
+# -- others, and what was before
+
+
+def another(id, regex, **more):
+    return {"id": id, "url": None, "as_token": f"a-{id}", "hs_token": "h",
+            "sender_localpart": f"{id}-bot", "namespaces": {"users": [
+                {"exclusive": True, "regex": regex}]}, **more}
+
+
+def test_another_service_has_an_agent_of_ours(ready):
+    muster, hs = ready
+    hs.register_appservice(another("old.fleet", "^@cleo.*:fleet.test$"))
+    got = muster.run("register", expect=1)
+    assert ("another service on the homeserver has @cleo.ic:fleet.test in its "
+            "namespace, which is old.fleet: two of them") in last(got)
+    hs.register_appservice(another("bridge", "^@b-.*$"))
+    got = muster.run("register", expect=1)
+    assert "one of bridge, old.fleet: two of them" in last(got)
+    # Nothing with tokens was sent.
+    assert not any("register-appservice" in c for c in commands(hs))
+    assert len(hs.tokens_of("operator")) == 1
+    hs.unregister_appservice("old.fleet")
+    muster.run("register", expect=0)
+    assert set(hs.appservices) == {"bridge", "muster"}
+
+
+def test_registered_with_another_token(ready):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    os.unlink(muster.registration_path)
+    got = muster.run("register", expect=0)
+    assert '"muster" is registered there with another as_token' in got.out
+    assert hs.appservices["muster"].registration["as_token"] == (
+        muster.registration["as_token"])
+
+
+def test_another_service_has_our_token(ready):
+    muster, hs = ready
+    token = muster.registration["as_token"]
+    hs.register_appservice(another("zulu", "^@z-.*$", as_token=token))
+    Client(hs.url, token).ok("POST", "/_matrix/client/v3/register", {
+        "type": "m.login.application_service", "username": "zulu-bot",
+        "inhibit_login": True})
+    hs.clear_log()
+    got = muster.run("register", expect=1)
+    assert ("another service on the homeserver, whose user is "
+            "@zulu-bot:fleet.test, has the as_token of") in last(got)
+    assert hs.writes() == [] and set(hs.appservices) == {"zulu"}
+    os.unlink(muster.registration_path)
+    muster.run("register", expect=0)
+
+
+def test_another_appservice_id(ready):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    muster.write_config(appservice={"id": "muster-two"})
+    got = muster.run("register", expect=1)
+    assert "whose user is @muster:fleet.test, has the as_token" in last(got)
+    assert "run `muster unregister` with it first" in last(got)
+    assert set(hs.appservices) == {"muster"}
+    muster.env = {"MUSTER_APPSERVICE_ID": "muster"}
+    muster.run("unregister", expect=0)
+    muster.env = {}
+    muster.run("register", expect=0)
+    assert set(hs.appservices) == {"muster-two"}
+
+
+def test_it_says_what_differs(ready):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    before = f"http://127.0.0.1:{muster.port}"
+    after = f"http://localhost:{muster.port}"
+    muster.write_config(appservice={"url": after})
+    got = muster.run("register", expect=0)
+    assert (f"registered with the url {before}, which is {after} now"
+            ) in got.out
+    assert f"the homeserver reaches us at {after} in " in got.out
+    muster.write_config(rooms=[
+        {"alias": "all-employees", "members": {"everyone": True}}])
+    muster.write_org(muster.without("cleo.ic"))
+    got = muster.run("register", expect=0)
+    assert "registered with another namespace of users" in got.out
+    assert "registered with another namespace of aliases" in got.out
+    assert "which is" not in got.out
+    muster.write_config(appservice={"sender": "other"})
+    got = muster.run("register", expect=0)
+    assert "the service's user is @muster:fleet.test" in got.out
+    registration = muster.registration
+    muster.write("registration.yaml", muster.read("registration.yaml").replace(
+        registration["hs_token"], "h" * 64))
+    got = muster.run("register", expect=0)
+    assert "registered, but the hs_token has changed since" in got.out
+    assert "nothing to do" in muster.run("register", expect=0).out

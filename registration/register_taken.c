@@ -1,0 +1,114 @@
+/*
+ * registration/register_taken.c: is somebody else in our namespace already? No
+ * homeserver says it; but Conduit lets nobody log in by password who is in the
+ * namespace of a service, whatever the password is.
+ */
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+#include "registration/registration_priv.h"
+
+#include "base/poison.h"
+
+/* So many agents are tried, from all over the fleet. */
+#define TRIED 32
+
+static enum rc find_taken(
+	const struct register_options *o, const char **taken, struct err *e)
+{
+	const size_t step = o->n_probe / TRIED + 1;
+	struct secret password = { 0 };
+	enum rc rc = secret_random_hex(&password, 32);
+
+	*taken = NULL;
+	if (rc != RC_OK)
+		return err_set(e, rc, "no random password could be made");
+	for (size_t i = 0; i < o->n_probe && rc == RC_OK && !*taken;
+		i += step) {
+		struct hs_session s = { 0 };
+
+		rc = hs_login_password(
+			o->plain, o->probe_users[i], &password, &s, e);
+		secret_fini(&s.token);
+		if (rc == RC_EXCLUSIVE)
+			*taken = o->probe_users[i];
+		/* No such account, or one of another password. */
+		if (rc == RC_EXCLUSIVE || rc == RC_FORBIDDEN)
+			rc = RC_OK;
+	}
+	secret_fini(&password);
+	return rc;
+}
+
+#define LIST "Appservices ("
+
+static bool is_list(
+	const struct command *c, const char *text, enum rc *ret, struct err *e)
+{
+	(void)c;
+	*ret = RC_OK;
+	if (text_starts(text, LIST) && strstr(text, "): "))
+		return true;
+	if (!text_starts(text, "Failed to parse admin command: ") &&
+		!text_starts(text, "error: "))
+		return false;
+	*ret = err_set(e, RC_REMOTE,
+		"Conduit does not say which services it has: \"%.300s\"", text);
+	return true;
+}
+
+/* "Appservices (2): a, b" has this id in it. */
+static bool list_has(const char *list, const char *id)
+{
+	const size_t n = strlen(id);
+
+	for (const char *at = list; at; at = strstr(at, ", ")) {
+		at += 2;
+		if (strncmp(at, id, n) == 0 &&
+			(!at[n] || text_starts(at + n, ", ")))
+			return true;
+	}
+	return false;
+}
+
+static enum rc say_whose(
+	struct visit *v, const char *taken, const char *list, struct err *e)
+{
+	const struct register_options *o = v->o;
+
+	if (list_has(list, o->reg->id)) {
+		register_say(o,
+			"\"%s\" is registered there with another as_token: it "
+			"is replaced",
+			o->reg->id);
+		return RC_OK;
+	}
+	return err_set(e, RC_EXISTS,
+		"another service on the homeserver has %s in its namespace, "
+		"%s%.300s: two of them would act for the same agents. If it "
+		"is an older one of this fleet, take it back: send "
+		"\"%s: unregister-appservice ID\" to #admins:%s, or set "
+		"appservice.id to its id",
+		taken, strchr(list, ',') ? "one of" : "which is", list + 1,
+		v->bot, o->server_name);
+}
+
+enum rc visit_taken(struct visit *v, int64_t answer_ms, struct err *e)
+{
+	struct command c = {
+		.is_answer = is_list, .o = v->o, .answer_ms = answer_ms
+	};
+	const char *taken = NULL;
+	enum rc rc = find_taken(v->o, &taken, e);
+
+	if (rc != RC_OK || !taken)
+		return rc;
+	buf_init(&c.text, LIMIT_SMALL_BODY);
+	buf_addf(&c.text, "%s: list-appservices", v->bot);
+	rc = buf_rc(&c.text) == RC_OK ? visit_command(v, &c, e) : err_nomem(e);
+	if (rc == RC_OK)
+		rc = say_whose(v, taken, strstr(c.said, "): ") + 1, e);
+	buf_free(&c.text);
+	return rc;
+}
