@@ -28,6 +28,9 @@ const struct verb verbs[] = {
 	{ "unregister", "[--dry-run]",
 		"take the registration back; accounts and rooms stay", 0,
 		verb_unregister },
+	{ "adopt", "[USER...] [--yes] [--dry-run] [--owner USER] [--token]",
+		"take over accounts and rooms that were made by passwords",
+		1000, verb_adopt },
 	{ "serve", "", "the service, in the foreground", 0, verb_serve },
 	{ "status", "", "is it ready, and what not", 0, verb_view },
 	{ "agents", "", "every agent and how far it is", 0, verb_view },
@@ -149,14 +152,17 @@ static const struct {
 	const char *name;
 	bool value;
 	int key;
-	const char *verb, *other; /* NULL: no other */
+	const char *verb, *other, *third; /* NULL: no other */
 } own_options[] = {
-	{ "with", true, 'w', "plan", NULL },
-	{ "all", false, 'a', "rotate", NULL },
-	{ "every", true, 'e', "rotate", NULL },
-	{ "now", false, 'n', "rotate", NULL },
-	{ "why", true, 'y', "rotate", "revoke" },
-	{ "dry-run", false, 'd', "register", "unregister" },
+	{ "with", true, 'w', "plan", NULL, NULL },
+	{ "all", false, 'a', "rotate", NULL, NULL },
+	{ "every", true, 'e', "rotate", NULL, NULL },
+	{ "now", false, 'n', "rotate", NULL, NULL },
+	{ "why", true, 'y', "rotate", "revoke", NULL },
+	{ "yes", false, 'Y', "adopt", NULL, NULL },
+	{ "dry-run", false, 'd', "register", "unregister", "adopt" },
+	{ "owner", true, 'o', "adopt", NULL, NULL },
+	{ "token", false, 't', "adopt", NULL, NULL },
 };
 
 static bool is_given(const struct cli *cli, int key)
@@ -172,6 +178,12 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->now;
 	case 'd':
 		return cli->dry_run;
+	case 'Y':
+		return cli->yes;
+	case 'o':
+		return cli->owner;
+	case 't':
+		return cli->token;
 	default:
 		return cli->why;
 	}
@@ -187,7 +199,8 @@ static int check_use(const struct cli *cli)
 	for (size_t i = 0; i < ARRAY_LEN(own_options); i++)
 		if (is_given(cli, own_options[i].key) &&
 			!text_eq(v->name, own_options[i].verb) &&
-			!text_eq(v->name, own_options[i].other))
+			!text_eq(v->name, own_options[i].other) &&
+			!text_eq(v->name, own_options[i].third))
 			return cli_fail(EXIT_WRONG,
 				"--%s is of `muster %s`, and %s takes none",
 				own_options[i].name, own_options[i].verb,
@@ -225,6 +238,18 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 		return NULL;
 	case 'y':
 		cli->why = value;
+		return NULL;
+	case 'Y':
+		cli->yes = true;
+		return NULL;
+	case 'd':
+		cli->dry_run = true;
+		return NULL;
+	case 'o':
+		cli->owner = value;
+		return NULL;
+	case 't':
+		cli->token = true;
 		return NULL;
 	default:
 		return key == 'h' ? "help" : "version";

@@ -235,6 +235,11 @@ MUST_CHECK enum rc hs_set_state(struct hs *hs, const char *as,
 	const char *room_id, const char *type, const char *key,
 	const char *json, struct err *e);
 
+/* The room stands in the server's public list of rooms no more; *was (may be
+ * NULL): it did. */
+MUST_CHECK enum rc hs_unlist_room(
+	struct hs *hs, const char *room_id, bool *was, struct err *e);
+
 /* Sends m.room.message text; txn must be unique in the whole program
  * (AS-121) and the same when tried again. */
 MUST_CHECK enum rc hs_send_text(struct hs *hs, const char *as,
@@ -257,5 +262,17 @@ struct hs_messages {
 MUST_CHECK enum rc hs_recent_messages(struct hs *hs, const char *room_id,
 	const char *from, int limit, struct arena *a, struct hs_messages *ret,
 	struct err *e);
+
+/* --- what only an administrator of Synapse may, and who else has its API ---- */
+
+/* Is our token's user one? False also where there is no such API. */
+MUST_CHECK enum rc hs_is_admin(struct hs *hs, bool *ret, struct err *e);
+/* Gives somebody the power that the most powerful local user has in the room,
+ * and asks them in. */
+MUST_CHECK enum rc hs_make_room_admin(
+	struct hs *hs, const char *room_id, const char *user_id, struct err *e);
+/* Another password; the sessions stay. */
+MUST_CHECK enum rc hs_reset_password(struct hs *hs, const char *user_id,
+	const struct secret *password, struct err *e);
 
 #endif

@@ -407,6 +407,30 @@ enum rc hs_set_state(struct hs *hs, const char *as, const char *room_id,
 	return hs_request(hs, &call, NULL, e);
 }
 
+enum rc hs_unlist_room(
+	struct hs *hs, const char *room_id, bool *was, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = HS_CLIENT "/directory/list/room/%",
+		.ids = { room_id },
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_request(hs, &call, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+	const char *now = js_get_str(json_root(doc), "visibility");
+	const bool listed = text_eq(now, "public");
+	json_free(doc);
+	call.method = "PUT";
+	call.body = "{\"visibility\":\"private\"}";
+	if (listed)
+		rc = hs_request(hs, &call, NULL, e);
+	if (rc == RC_OK && was != NULL)
+		*was = listed;
+	return rc;
+}
+
 /* --- messages ---------------------------------------------------------- */
 
 enum rc hs_send_text(struct hs *hs, const char *as, const char *room_id,

@@ -20,7 +20,10 @@ struct cli {
 	/* of rotate and revoke */
 	const char *every, *why; /* NULL */
 	bool all, now;
-	bool dry_run; /* of register and unregister */
+	/* of adopt */
+	const char *owner; /* --owner: whose power is used; NULL */
+	bool yes, token;
+	bool dry_run; /* of register, unregister and adopt */
 	int argc;     /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
@@ -40,6 +43,7 @@ int verb_check(struct cli *cli);
 int verb_registration(struct cli *cli);
 int verb_register(struct cli *cli);
 int verb_unregister(struct cli *cli);
+int verb_adopt(struct cli *cli);
 int verb_serve(struct cli *cli);
 int verb_view(struct cli *cli); /* status, agents, rooms, plan … */
 int verb_plan(struct cli *cli);

@@ -187,6 +187,9 @@ bool power_levels_right(
 	const struct fleet *f, const struct room *room, struct js content);
 void power_levels_write(const struct fleet *f, const struct room *room,
 	struct js content, struct buf *out);
+/* The content with somebody's level in it; who else has which stays. */
+void power_levels_grant(
+	struct js content, const char *user_id, int64_t level, struct buf *out);
 /* "11" …; "1" when the creation names none; *ret holds 32 bytes. NULL content:
  * "". */
 void room_version(const char *create, char ret[32]);

@@ -222,6 +222,33 @@ void power_levels_write(const struct fleet *f, const struct room *room,
 	jb_end_obj(&b);
 }
 
+struct granting {
+	const char *user_id;
+	struct jb *b;
+};
+
+static bool copy_other(const char *id, struct js v, void *arg)
+{
+	struct granting *g = arg;
+	return text_eq(id, g->user_id) || copy_level(id, v, g->b);
+}
+
+void power_levels_grant(
+	struct js content, const char *user_id, int64_t level, struct buf *out)
+{
+	struct jb b;
+	struct raise r = { .b = &b };
+	struct granting g = { user_id, &b };
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	js_each(content, copy_key, &r);
+	jb_obj(&b, "users");
+	js_each(js_get(content, "users"), copy_other, &g);
+	jb_int(&b, user_id, level);
+	jb_end_obj(&b);
+	jb_end_obj(&b);
+}
+
 /* --- what the sender may do ------------------------------------------------ */
 
 static int64_t level_in(struct js object, const char *key, int64_t otherwise)

@@ -97,9 +97,9 @@ static enum rc take_over(struct work *w, struct err *e)
 		return stay_blocked(w, buried, e);
 	if (!ours)
 		return work_block(w,
-			"an account that is not ours has this name: give the "
-			"agent another id (taking it over is for `muster "
-			"adopt`, which this version does not have yet)",
+			"an account that is not ours has this name: stop the "
+			"service and run `muster adopt`, which takes it over, "
+			"or give the agent another id",
 			e);
 	const char *shown = NULL;
 	rc = hs_display_name(w->hs, w->step->subject, &w->a, &shown, e);

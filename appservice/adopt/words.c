@@ -1,0 +1,217 @@
+/*
+ * What was found, and what has become of it, for people and for programs.
+ */
+#include "appservice/adopt/adopt_priv.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+static const struct {
+	const char *word, *words;
+} agent_is[] = {
+#define X(name, word, words) { word, words },
+	ADOPT_AGENT_TABLE(X)
+#undef X
+};
+
+static const char *const room_is[] = {
+#define X(name, word) word,
+	ADOPT_ROOM_TABLE(X)
+#undef X
+};
+
+/* --- agents ----------------------------------------------------------------- */
+
+static const char *what_to_do(const struct adopt_agent *agent)
+{
+	switch (agent->is) {
+	case ADOPT_AGENT_STRANGER:
+	case ADOPT_AGENT_ADMIN:
+		return ": left alone, unless it is named (`muster adopt USER`)";
+	case ADOPT_AGENT_REVOKED:
+		return ": `muster serve`, then `muster rotate` with its name "
+		       "gives it a new one";
+	case ADOPT_AGENT_OUTSIDE:
+		return ": run `muster registration`, then `muster register`";
+	case ADOPT_AGENT_ABSENT:
+		return ": `muster serve` makes it";
+	case ADOPT_AGENT_OURS:
+		return "";
+	default:
+		return ": not named, left alone";
+	}
+}
+
+/* What it had before, and of which is kept what stands behind. */
+static const char *counts(const struct adopt_agent *agent, struct arena *a)
+{
+	return arena_printf(a, "%zu session%s, %zu room%s", agent->devices,
+		agent->devices == 1 ? "" : "s", agent->rooms.n,
+		agent->rooms.n == 1 ? "" : "s");
+}
+
+static const char *what_became(const struct adopt_agent *agent, struct arena *a)
+{
+	if (agent->why)
+		return arena_printf(a, "%s: %s",
+			agent->taken ? "is ours now, but"
+				     : "could not be taken",
+			agent->why);
+	if (!agent->taken)
+		return arena_printf(a, "%s (%s): to be taken over",
+			agent_is[agent->is].words, counts(agent, a));
+	return arena_printf(a, "is ours now (%s): %s%s", counts(agent, a),
+		agent->handed_off ? "its new token is in the runtime directory"
+				  : "`muster serve` gives it a token",
+		agent->others.n > 0
+			? arena_printf(a,
+				  "; %zu room%s that nothing declares: left as "
+				  "they are",
+				  agent->others.n,
+				  agent->others.n == 1 ? "" : "s")
+			: "");
+}
+
+static const char *agent_words(const struct adopt_agent *agent, struct arena *a)
+{
+	return agent->take ? what_became(agent, a)
+			   : arena_printf(a, "%s%s", agent_is[agent->is].words,
+				     what_to_do(agent));
+}
+
+/* --- rooms ------------------------------------------------------------------ */
+
+static const char *open_words(const struct adopt_room *r, struct arena *a)
+{
+	switch (r->is) {
+	case ADOPT_ROOM_READY:
+		return "our user has power in it";
+	case ADOPT_ROOM_ADMIN:
+		return arena_printf(
+			a, "%s gives power, as an administrator", r->by);
+	default:
+		return arena_printf(a, "%s gives power", r->by);
+	}
+}
+
+static const char *room_words(const struct adopt_room *r, struct arena *a)
+{
+	switch (r->is) {
+	case ADOPT_ROOM_NONE:
+		return "not there yet: `muster serve` makes it";
+	case ADOPT_ROOM_OURS:
+		return "ours already";
+	case ADOPT_ROOM_MISSING:
+		return arena_printf(a, "left alone: %s", r->why);
+	default:
+		break;
+	}
+	const char *how = open_words(r, a);
+	if (r->why)
+		return arena_printf(a, "%s (%s): %s",
+			r->done ? "is ours now, but" : "could not be taken up",
+			how, r->why);
+	if (!r->done)
+		return arena_printf(a, "to be taken up: %s", how);
+	return arena_printf(a, "is ours now: %s%s", how,
+		r->unlisted ? "; no longer in the public list of rooms" : "");
+}
+
+/* --- all of it -------------------------------------------------------------- */
+
+static void tell_passwords(const struct adopt *ad,
+	void (*say)(void *arg, const char *line), void *arg)
+{
+	struct arena a = { 0 };
+	size_t n = 0;
+	for (size_t i = 0; i < ad->n_agents; i++)
+		n += ad->agents[i].taken && ad->agents[i].password;
+	const char *line = n == 0
+		? NULL
+		: arena_printf(&a,
+			  "the old passwords of %zu agent%s may still work on "
+			  "this homeserver: have an administrator change them, "
+			  "or run `muster adopt --owner` with one the next "
+			  "time",
+			  n, n == 1 ? "" : "s");
+	if (line)
+		say(arg, line);
+	arena_free(&a);
+}
+
+void adopt_tell(const struct adopt *ad,
+	void (*say)(void *arg, const char *line), void *arg)
+{
+	struct arena a = { 0 };
+	for (size_t i = 0; i < ad->n_agents; i++) {
+		const struct adopt_agent *agent = &ad->agents[i];
+		const char *line = arena_printf(&a, "  %s  %s",
+			agent->person->user_id, agent_words(agent, &a));
+		say(arg, line ? line : "out of memory");
+	}
+	for (size_t i = 0; i < ad->n_rooms; i++) {
+		const struct adopt_room *r = &ad->rooms[i];
+		const char *line = arena_printf(
+			&a, "  %s  %s", r->room->key, room_words(r, &a));
+		say(arg, line ? line : "out of memory");
+	}
+	arena_free(&a);
+	tell_passwords(ad, say, arg);
+}
+
+static void write_agent(const struct adopt_agent *agent, struct jb *b)
+{
+	struct arena a = { 0 };
+	jb_obj(b, NULL);
+	jb_str(b, "user_id", agent->person->user_id);
+	jb_str(b, "is", agent_is[agent->is].word);
+	jb_bool(b, "take", agent->take);
+	jb_bool(b, "taken", agent->taken);
+	jb_bool(b, "handed_off", agent->handed_off);
+	jb_int(b, "sessions", (int64_t)agent->devices);
+	jb_int(b, "rooms", (int64_t)agent->rooms.n);
+	jb_arr(b, "others");
+	for (size_t i = 0; i < agent->others.n; i++)
+		jb_str(b, NULL, agent->others.ids[i]);
+	jb_end_arr(b);
+	jb_bool(b, "old_password", agent->taken && agent->password);
+	jb_str(b, "text", agent_words(agent, &a));
+	jb_end_obj(b);
+	arena_free(&a);
+}
+
+static void write_room(const struct adopt_room *r, struct jb *b)
+{
+	struct arena a = { 0 };
+	jb_obj(b, NULL);
+	jb_str(b, "alias", r->room->key);
+	jb_str(b, "room_id", r->room_id);
+	jb_str(b, "is", room_is[r->is]);
+	jb_str(b, "by", r->by);
+	jb_bool(b, "taken", r->done);
+	jb_bool(b, "unlisted", r->unlisted);
+	jb_str(b, "text", room_words(r, &a));
+	jb_end_obj(b);
+	arena_free(&a);
+}
+
+void adopt_write_json(const struct adopt *ad, bool dry_run, struct buf *out)
+{
+	struct jb b;
+	jb_init(&b, out);
+	jb_obj(&b, NULL);
+	jb_bool(&b, "dry_run", dry_run);
+	jb_arr(&b, "agents");
+	for (size_t i = 0; i < ad->n_agents; i++)
+		write_agent(&ad->agents[i], &b);
+	jb_end_arr(&b);
+	jb_arr(&b, "rooms");
+	for (size_t i = 0; i < ad->n_rooms; i++)
+		write_room(&ad->rooms[i], &b);
+	jb_end_arr(&b);
+	jb_int(&b, "direct_rooms", (int64_t)ad->direct);
+	jb_int(&b, "open", (int64_t)adopt_open(ad));
+	jb_int(&b, "left", (int64_t)adopt_left(ad));
+	jb_end_obj(&b);
+}
