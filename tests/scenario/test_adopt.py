@@ -119,7 +119,19 @@ def test_all_of_it(moving):
     got = moving.muster.run("adopt", "--yes", expect=0)
     assert "@vera.vp:fleet.test  is ours now" in got.out
     assert got.out.splitlines()[-1] == "done: next, `muster serve`"
-    assert len(moving.hs.user(OWNER).devices) == 1
+    hs = moving.hs
+    assert len(hs.user(OWNER).devices) == 1
+    # All without the service: agents could work, and nobody else comes in.
+    for localpart in AGENTS:
+        assert hs.tokens_of(localpart) == [
+            moving.muster.handoff(localpart)["access_token"]]
+        assert hs.user(localpart).displayname == localpart.replace(
+            ".", " ").title()
+    for room_id in moving.old.rooms.values():
+        assert hs.room(room_id).content("m.room.join_rules")[
+            "join_rule"] == "invite"
+    # What the homeserver sent meanwhile was taken.
+    assert hs.deliveries and {d.status for d in hs.deliveries} == {200}
     moving.assert_moved()
     assert moving.muster.run("plan").code == 0
 

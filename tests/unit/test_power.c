@@ -235,6 +235,40 @@ static void power_that_is_granted(void **state)
 	buf_free(&out);
 }
 
+/* One user has that level; who else has which, and all else, stays. */
+static void power_that_is_given(void **state)
+{
+	static const struct {
+		const char *was, *is;
+	} cases[] = {
+		{ "{}", "{\"users\":{\"" S "\":100}}" },
+		{ "{\"ban\":50,\"users\":{\"@x:y\":100,\"" S
+		  "\":0},\"events\":{\"m.room.tombstone\":150},"
+		  "\"users_default\":0}",
+			"{\"ban\":50,\"events\":{\"m.room.tombstone\":150},"
+			"\"users_default\":0,\"users\":{\"@x:y\":100,\"" S
+			"\":100}}" },
+		/* Synapse takes no strings from a client. */
+		{ "{\"kick\":\"50\",\"users\":{\"@x:y\":\"75\"}}",
+			"{\"kick\":50,\"users\":{\"@x:y\":75,\"" S "\":100}}" },
+		{ "{\"users\":[]}", "{\"users\":{\"" S "\":100}}" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct json *doc = NULL;
+		struct err e = { 0 };
+		struct buf out;
+		buf_init(&out, KIB);
+		assert_ok(json_parse(cases[i].was, strlen(cases[i].was), NULL,
+				  &doc, &e),
+			e);
+		power_levels_grant(json_root(doc), S, 100, &out);
+		assert_string_equal(buf_str(&out), cases[i].is);
+		json_free(doc);
+		buf_free(&out);
+	}
+}
+
 /* What the service's own user can do in a room. */
 static void power_of_our_own(void **state)
 {
@@ -291,6 +325,7 @@ int main(void)
 		cmocka_unit_test(power_by_room_version),
 		cmocka_unit_test(power_is_raised_and_nothing_else),
 		cmocka_unit_test(power_that_is_granted),
+		cmocka_unit_test(power_that_is_given),
 		cmocka_unit_test(power_of_our_own),
 	};
 
