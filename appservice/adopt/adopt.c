@@ -215,7 +215,9 @@ static enum rc find_others(
 {
 	const char **ids =
 		arena_array(&ad->a, agent->rooms.n + 1, sizeof(*ids));
-	enum rc rc = ids ? RC_OK : err_nomem(e);
+	enum rc rc = RC_OK;
+	if (!ids)
+		return err_nomem(e);
 	agent->others = (struct hs_ids){ .ids = ids };
 	for (size_t i = 0; i < agent->rooms.n && rc == RC_OK; i++) {
 		bool known = false;

@@ -71,6 +71,12 @@ static enum rc look_at_agent(
 	struct hs_whoami me = { 0 };
 	const bool known = is_known(snapshot_agent(&ad->now, who));
 	agent->is = known ? ADOPT_AGENT_OURS : ADOPT_AGENT_STRANGER;
+	/* Synapse says the same of one who is outside and of one who is not
+	 * there. */
+	if (!registration_matches(&ad->app->reg, NS_USERS, who)) {
+		agent->is = ADOPT_AGENT_OUTSIDE;
+		return RC_OK;
+	}
 	enum rc rc = hs_whoami(ad->hs, who, &me, e);
 	if (rc == RC_OK)
 		rc = hs_joined_rooms(ad->hs, who, &ad->a, &agent->rooms, e);

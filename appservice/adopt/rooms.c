@@ -273,12 +273,27 @@ enum rc adopt_look_at_room(
 	return look_again(ad, r, &v, e);
 }
 
+/* The room of another key: this one's is another, which the service makes. */
+static bool is_another_room(const struct adopt *ad, const struct adopt_room *r)
+{
+	for (const struct adopt_room *o = ad->rooms; o != r; o++)
+		if (text_eq(o->room_id, r->room_id))
+			return true;
+	for (size_t i = 0; i < ad->now.n_rooms; i++)
+		if (text_eq(ad->now.rooms[i].room_id, r->room_id) &&
+			!text_eq(ad->now.rooms[i].key, r->room->key))
+			return true;
+	return false;
+}
+
 static enum rc find_room(struct adopt *ad, struct adopt_room *r, struct err *e)
 {
 	struct err why = { 0 };
 	enum rc rc = hs_resolve_alias(
 		ad->hs, r->room->key, &ad->a, &r->room_id, &why);
-	if (rc == RC_OK && is_kept(ad, r))
+	if (rc == RC_OK && is_another_room(ad, r))
+		r->room_id = NULL;
+	else if (rc == RC_OK && is_kept(ad, r))
 		r->is = ADOPT_ROOM_OURS;
 	if (rc == RC_OK || rc == RC_NOT_FOUND)
 		return RC_OK;

@@ -267,16 +267,21 @@ static enum rc bring_owner(
 
 /* --- the verb ---------------------------------------------------------------- */
 
-static void print(struct cli *cli, const struct adopt *ad)
+static void print_json(const struct cli *cli, const struct adopt *ad)
 {
 	struct buf out;
-	adopt_tell(ad, say, cli);
 	if (!cli->json)
 		return;
 	buf_init(&out, LIMIT_DOCUMENT);
 	adopt_write_json(ad, cli->dry_run, &out);
 	puts(buf_str(&out));
 	buf_free(&out);
+}
+
+static void print(struct cli *cli, const struct adopt *ad)
+{
+	adopt_tell(ad, say, cli);
+	print_json(cli, ad);
 }
 
 static int end(struct cli *cli, const struct adopt *ad)
@@ -304,9 +309,11 @@ static enum rc do_it(struct cli *cli, struct adopt *ad, struct err *e)
 	struct intake intake;
 	struct http_server *server = NULL;
 	adopt_tell(ad, say, cli);
-	if (!confirmed(cli, ad))
+	if (!confirmed(cli, ad)) {
+		print_json(cli, ad);
 		return err_set(e, RC_PENDING,
 			"nothing was done: answer y, or run it with --yes");
+	}
 	enum rc rc = listen(ad->app, &intake, &server, e);
 	if (rc != RC_OK)
 		return rc;

@@ -260,6 +260,36 @@ def test_a_name_that_is_no_agents(moving):
     moving.assert_untouched()
 
 
+def test_outside_the_namespace(moving):
+    """Somebody new, whom nobody has registered yet."""
+    org = organisation()
+    org["people"].append(person("nina.new", "IC", "Platform", "mona.man"))
+    moving.muster.write_org(org)
+    got = moving.muster.run("adopt", "--yes", "--json", expect=3)
+    nina, = (a for a in got.json["agents"] if a["is"] == "outside")
+    assert nina["user_id"] == full("nina.new")
+    assert "muster registration" in nina["text"]
+
+
+def test_two_aliases_of_one_room(moving):
+    """It is one room's; the other alias gets a room of its own."""
+    team, leaders = (f"#{name}:{SERVER}" for name in (
+        "platform-team", "engineering-leadership"))
+    hs = moving.hs
+    with hs.lock:
+        hs.world.aliases[team] = hs.world.aliases[leaders]
+    got = moving.muster.run("adopt", "--yes", "--json", expect=0)
+    rooms = {r["alias"]: r for r in got.json["rooms"]}
+    assert rooms[leaders]["room_id"] == moving.old.rooms[leaders]
+    assert (rooms[team]["is"], rooms[team]["room_id"]) == ("none", None)
+    moving.muster.start()
+    moving.muster.wait_settled()
+    now = {r["alias"]: r["room_id"] for r in moving.muster.json("rooms")
+           if r["kind"] == "room"}
+    assert now[leaders] == moving.old.rooms[leaders]
+    assert now[team] not in (None, *moving.old.rooms.values())
+
+
 def test_only_who_is_named(moving):
     got = moving.muster.run("adopt", "dirk.dir", "--yes", "--json", expect=3)
     assert [a["user_id"] for a in got.json["agents"] if a["taken"]] == [
@@ -400,6 +430,8 @@ def test_a_person_is_asked(moving):
 
 
 def test_a_person_says_no(moving):
-    seen, code = at_a_terminal(moving, answers=[("[y/N]", "n")])
+    seen, code = at_a_terminal(
+        moving, "--json", answers=[("[y/N]", "n")])
+    assert '"dry_run":false' in seen
     assert code == 3 and "nothing was done" in seen
     moving.assert_untouched()
