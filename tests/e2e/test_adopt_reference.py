@@ -2,11 +2,17 @@
 all, for each department and team, and one for each pair. Nothing is missing, so
 nothing is made when it is taken over."""
 
+import sqlite3
+
 import pytest
 
 from support.client import V3, Client
 from support.fleet import KINDS, ExampleFleet
+from support.muster import binary
 from support.oldfleet import OWNER_PASSWORD, OldFleet, password_of
+from support.process import environment, wait_until
+
+KILLED_AT = (1, 2, 4, 6, 9, 12)  # rooms and agents that were taken by then
 
 
 def localpart(user_id):
@@ -14,6 +20,8 @@ def localpart(user_id):
 
 
 class Reference(ExampleFleet):
+    killed = 0
+
     def old_life(self):
         hs, declared = self.hs, self.declared
         hs.start()
@@ -27,19 +35,42 @@ class Reference(ExampleFleet):
             self.old.make_direct(*map(localpart, sorted(
                 pair, key=self.HUMAN.__eq__)))
 
-    def bring_up(self):
+    def taken(self):
+        """How many rooms and agents the store says are ours by now."""
+        try:
+            (n,), = self.muster.query(
+                "SELECT count(*) FROM audit WHERE action = 'adopt'")
+        except sqlite3.Error:
+            return 0  # there is no store yet
+        return n
+
+    def kill_on_the_way(self):
+        """Again and again, a little later each time."""
+        daemon = self.muster.daemon
+        for n in KILLED_AT:
+            daemon.launch([binary(), "-c", self.muster.path("muster.yaml"),
+                           "adopt", "--yes"], env=environment(),
+                          cwd=self.muster.dir)
+            wait_until(lambda n=n: self.taken() >= n or not daemon.running(),
+                       60, f"{n} are taken", every=0.001)
+            self.killed += daemon.running()
+            daemon.kill()
+
+    def bring_up(self, kill=False):
         self.old_life()
         self.run("registration")
         self.muster.write("secrets/human", OWNER_PASSWORD)
-        owner = ()
         if self.hs.kind == "synapse":
             assert self.hs.admin  # who has made no room
-            owner = "--owner", "operator"
+            self.muster.write("secrets/human", "operators-password")
+            self.muster.write_config(homeserver={"admin": {
+                "user": "operator", "password": {"file": "secrets/human"}}})
             self.hs.add_appservice(self.muster.registration_path)
         self.run("register")
+        if kill:
+            self.kill_on_the_way()
         self.adopted = self.muster.run(
-            "adopt", "--yes", "--json", *owner, timeout=120,
-            input="operators-password\n")
+            "adopt", "--yes", "--json", timeout=120)
         self.settle()
         return self
 
@@ -110,6 +141,23 @@ def test_a_restart_writes_nothing(reference):
     reference.muster.restart()
     reference.muster.wait_settled()
     assert reference.muster.json("status")["homeserver"]["writes"] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_on_the_way(kind, tmp_path):
+    """What was done before stays, the rest is done, nothing is made twice."""
+    fleet = Reference(kind, str(tmp_path))
+    try:
+        fleet.bring_up(kill=True)
+        assert fleet.killed >= 1, fleet.muster.tail()
+        assert fleet.adopted.code == 0, fleet.adopted
+        test_no_room_is_new_and_no_message_is_lost(fleet)
+        test_no_old_password_works(fleet)
+        fleet.assert_tokens_good()
+        for client in fleet.old.agents.values():
+            assert client.whoami().status == 401
+    finally:
+        fleet.close()
 
 
 def test_no_secret_is_shown(reference):
