@@ -220,6 +220,12 @@ static const char *other_way(const struct judging *j)
 			 : "take the alias off that room";
 }
 
+/* It asks whoever has power there for it. */
+static const char *third_way(const struct judging *j)
+{
+	return j->before ? "" : "; or stop the service and run `muster adopt`";
+}
+
 static const char *what_it_is(const struct judging *j)
 {
 	return j->before ? arena_printf(j->a, "the upgraded room %s is", j->key)
@@ -239,9 +245,9 @@ static void judge_power(struct judging *j)
 	if (!power_keeps_room(&power))
 		j->why = arena_printf(j->a,
 			"%s %s, a room in which %s has power %lld: give it "
-			"100 there and ask it in, or %s",
+			"100 there and ask it in, or %s%s",
 			what_it_is(j), j->room_id, j->app->sender_id,
-			(long long)power.mine, other_way(j));
+			(long long)power.mine, other_way(j), third_way(j));
 	power_close(&power);
 }
 
@@ -357,9 +363,9 @@ enum rc room_may_be_kept(struct app *app, struct hs *hs, const char *room_id,
 	else if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND) {
 		j.why = arena_printf(a,
 			"%s %s, a room that %s is not in and may not join: "
-			"%s, or invite %s with power 100",
+			"%s, or invite %s with power 100%s",
 			what_it_is(&j), room_id, app->sender_id, other_way(&j),
-			app->sender_id);
+			app->sender_id, third_way(&j));
 		rc = RC_OK;
 	}
 	if (rc != RC_OK)

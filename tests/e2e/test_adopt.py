@@ -110,6 +110,8 @@ class Moved(Fleet):
         self.muster.wait_settled()
         self.before = {verb: self.muster.json(verb)
                        for verb in ("agents", "rooms")}
+        self.before["held"] = self.muster.query(
+            "SELECT held FROM room WHERE key = ?", ALL)
         self.adopt("running", "--yes")
         self.adopt("dry running", "--dry-run", "--json")
         self.steps["nobody's power"] = None
@@ -151,6 +153,8 @@ def test_without_it_the_fleet_is_blocked(moved):
     assert all("muster adopt" in a["error"] for a in moved.before["agents"]
                if a["state"] == "blocked")
     rooms = rows({"rooms": moved.before["rooms"]}, "rooms", "alias")
+    (why,), = moved.before["held"]
+    assert why.endswith("or stop the service and run `muster adopt`")
     assert full("ada.ic") not in rooms[ALL]["joined"]
 
 
