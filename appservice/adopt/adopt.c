@@ -3,8 +3,10 @@
  * has found is done.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "appservice/adopt/adopt_priv.h"
+#include "base/json.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -36,6 +38,19 @@ bool adopt_contains(const struct hs_ids *ids, const char *id)
 		if (text_eq(ids->ids[i], id))
 			return true;
 	return false;
+}
+
+const char *adopt_text_in(
+	const struct hs_state_event *ev, const char *key, struct arena *a)
+{
+	struct json *doc = NULL;
+	const char *ret = NULL;
+	if (ev &&
+		json_parse(ev->content, strlen(ev->content), NULL, &doc,
+			NULL) == RC_OK)
+		ret = arena_strdup(a, js_get_str(json_root(doc), key));
+	json_free(doc);
+	return ret;
 }
 
 enum rc adopt_stopped(struct err *e)

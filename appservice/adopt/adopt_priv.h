@@ -11,6 +11,9 @@ bool adopt_is_fatal(enum rc rc);
 /* One line to whoever listens; cut at 511 bytes. */
 void adopt_say(const struct adopt *ad, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool adopt_contains(const struct hs_ids *ids, const char *id);
+/* A text of an event's content, in the arena; NULL, also of no event. */
+const char *adopt_text_in(
+	const struct hs_state_event *ev, const char *key, struct arena *a);
 /* RC_STOPPING once a signal has come. */
 MUST_CHECK enum rc adopt_stopped(struct err *e);
 
@@ -31,6 +34,10 @@ MUST_CHECK enum rc adopt_take_room(
 	struct adopt *ad, struct adopt_room *r, struct err *e);
 /* It is to be taken up. */
 bool adopt_room_is_open(const struct adopt_room *r);
+
+/* direct.c: its direct rooms that nobody lists, into the store. */
+MUST_CHECK enum rc adopt_find_direct(
+	struct adopt *ad, const struct adopt_agent *agent, struct err *e);
 
 /* finish.c: the steps of the plan that finish it. */
 MUST_CHECK enum rc adopt_finish(struct adopt *ad, struct err *e);

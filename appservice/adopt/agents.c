@@ -253,6 +253,8 @@ enum rc adopt_take_agent(
 		rc = direct_find(&w, agent->person, e);
 	arena_free(&w.a);
 	if (rc == RC_OK)
+		rc = adopt_find_direct(ad, agent, e);
+	if (rc == RC_OK)
 		rc = end_password(ad, agent, e);
 	if (rc == RC_OK)
 		rc = end_tokens(ad, who, e);

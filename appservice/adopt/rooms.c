@@ -35,24 +35,10 @@ static const struct hs_state_event *event_of(
 	return NULL;
 }
 
-/* A text of an event's content, in the arena; NULL. */
-static const char *text_in(
-	const struct hs_state_event *ev, const char *key, struct arena *a)
-{
-	struct json *doc = NULL;
-	const char *ret = NULL;
-	if (ev &&
-		json_parse(ev->content, strlen(ev->content), NULL, &doc,
-			NULL) == RC_OK)
-		ret = arena_strdup(a, js_get_str(json_root(doc), key));
-	json_free(doc);
-	return ret;
-}
-
 static bool is_member(struct adopt *ad, const struct view *v,
 	const char *user_id, const char *membership)
 {
-	return text_eq(text_in(event_of(v, "m.room.member", user_id),
+	return text_eq(adopt_text_in(event_of(v, "m.room.member", user_id),
 			       "membership", &ad->a),
 		membership);
 }
@@ -188,7 +174,8 @@ static bool may_come_in(struct adopt *ad, const struct view *v)
 	const char *sender = ad->app->sender_id;
 	return is_member(ad, v, sender, "join") ||
 		is_member(ad, v, sender, "invite") ||
-		text_eq(text_in(event_of(v,
+		text_eq(adopt_text_in(
+				event_of(v,
 					room_state_type(ROOM_STATE_JOIN_RULES),
 					""),
 				"join_rule", &ad->a),

@@ -374,6 +374,8 @@ int verb_adopt(struct cli *cli)
 	struct app app;
 	int status = cli_load(cli, &app, FOR_SERVICE);
 	if (status == EXIT_OK) {
+		/* No buffer keeps what is typed. */
+		setvbuf(stdin, NULL, _IONBF, 0);
 		catch_signals();
 		status = run(cli, &app);
 	}

@@ -290,6 +290,35 @@ def test_two_aliases_of_one_room(moving):
     assert now[team] not in (None, *moving.old.rooms.values())
 
 
+def test_direct_rooms_that_nobody_lists(moving):
+    """A room of the two alone is theirs; one with a name, or in which somebody
+    else was, is not."""
+    old, hs = moving.old, moving.hs
+    vera, dirk, mona = (old.agents[a] for a in AGENTS)
+    for client in (vera, dirk, mona):
+        client.ok("PUT", f"{V3}/user/{client.user_id}/account_data/m.direct",
+                  {})
+    named = vera.create_room(invite=[dirk.user_id], name="a project")
+    dirk.join(named)
+    third = dirk.create_room(invite=[mona.user_id, vera.user_id])
+    for client in (mona, vera):
+        client.join(third)
+    vera.leave(third)
+    got = moving.muster.run("adopt", "--yes", "--json", expect=0)
+    assert got.json["direct_rooms"] == len(PAIRS)
+    others = {a["user_id"]: set(a["others"]) for a in got.json["agents"]}
+    assert others == {full("vera.vp"): {named}, full("dirk.dir"): {
+        named, third}, full("mona.man"): {third}}
+    before = set(hs.world.rooms)
+    moving.assert_moved()
+    assert set(hs.world.rooms) == before
+    for client, other in ((vera, dirk), (dirk, vera)):
+        marks = Client(hs.url, moving.muster.registration["as_token"],
+                       acting_as=client.user_id).account_data("m.direct")
+        assert marks[other.user_id] == [
+            old.direct[frozenset((vera.user_id, dirk.user_id))]]
+
+
 def test_only_who_is_named(moving):
     got = moving.muster.run("adopt", "dirk.dir", "--yes", "--json", expect=3)
     assert [a["user_id"] for a in got.json["agents"] if a["taken"]] == [
