@@ -293,30 +293,39 @@ def test_two_aliases_of_one_room(moving):
 def test_direct_rooms_that_nobody_lists(moving):
     """A room of the two alone is theirs; one with a name, or in which somebody
     else was, is not."""
-    old, hs = moving.old, moving.hs
+    old, hs, muster = moving.old, moving.hs, moving.muster
     vera, dirk, mona = (old.agents[a] for a in AGENTS)
     for client in (vera, dirk, mona):
         client.ok("PUT", f"{V3}/user/{client.user_id}/account_data/m.direct",
                   {})
-    named = vera.create_room(invite=[dirk.user_id], name="a project")
-    dirk.join(named)
+    # These two have no direct room any more.
+    gone = old.direct.pop(frozenset((dirk.user_id, mona.user_id)))
+    dirk.leave(gone)
+    mona.leave(gone)
+    named = dirk.create_room(invite=[mona.user_id], name="a project")
+    mona.join(named)
     third = dirk.create_room(invite=[mona.user_id, vera.user_id])
     for client in (mona, vera):
         client.join(third)
     vera.leave(third)
-    got = moving.muster.run("adopt", "--yes", "--json", expect=0)
-    assert got.json["direct_rooms"] == len(PAIRS)
+    got = muster.run("adopt", "--yes", "--json", expect=0)
     others = {a["user_id"]: set(a["others"]) for a in got.json["agents"]}
-    assert others == {full("vera.vp"): {named}, full("dirk.dir"): {
-        named, third}, full("mona.man"): {third}}
+    assert others == {full("vera.vp"): set(), full("dirk.dir"): {
+        named, third}, full("mona.man"): {named, third}}
+    assert got.json["direct_rooms"] == len(old.direct)
     before = set(hs.world.rooms)
-    moving.assert_moved()
-    assert set(hs.world.rooms) == before
-    for client, other in ((vera, dirk), (dirk, vera)):
-        marks = Client(hs.url, moving.muster.registration["as_token"],
-                       acting_as=client.user_id).account_data("m.direct")
-        assert marks[other.user_id] == [
-            old.direct[frozenset((vera.user_id, dirk.user_id))]]
+    muster.start()
+    muster.wait_settled()
+    made, = set(hs.world.rooms) - before
+    direct = {frozenset(r["declared"]): r["room_id"]
+              for r in muster.json("rooms") if r["kind"] == "direct"}
+    assert direct == {**old.direct, frozenset(
+        (dirk.user_id, mona.user_id)): made}
+    marks = Client(hs.url, muster.registration["as_token"],
+                   acting_as=vera.user_id).account_data("m.direct")
+    assert marks == {u: [r] for u, r in (
+        (full(OWNER), direct[frozenset((full(OWNER), vera.user_id))]),
+        (dirk.user_id, direct[frozenset((dirk.user_id, vera.user_id))]))}
 
 
 def test_only_who_is_named(moving):
