@@ -121,6 +121,16 @@ static enum rc connect_to(struct adopt *ad, struct err *e)
 	return rc == RC_OK ? find_admin_room(ad, e) : rc;
 }
 
+/* Whose power there is, once it is known for which agents we may act. */
+static enum rc judge_all(struct adopt *ad, struct err *e)
+{
+	enum rc rc = RC_OK;
+	adopt_judge_agents(ad);
+	for (size_t i = 0; i < ad->n_rooms && rc == RC_OK; i++)
+		rc = adopt_look_at_room(ad, &ad->rooms[i], e);
+	return rc;
+}
+
 enum rc adopt_look(struct adopt *ad, struct err *e)
 {
 	enum rc rc = check_names(ad, e);
@@ -132,11 +142,8 @@ enum rc adopt_look(struct adopt *ad, struct err *e)
 		rc = adopt_find_rooms(ad, e);
 	if (rc == RC_OK)
 		rc = adopt_look_at_agents(ad, e);
-	if (rc != RC_OK)
-		return rc;
-	adopt_judge_agents(ad);
-	for (size_t i = 0; i < ad->n_rooms && rc == RC_OK; i++)
-		rc = adopt_look_at_room(ad, &ad->rooms[i], e);
+	if (rc == RC_OK)
+		rc = judge_all(ad, e);
 	return rc == RC_OK && !arena_ok(&ad->a) ? err_nomem(e) : rc;
 }
 
