@@ -162,7 +162,7 @@ static const struct {
 	{ "yes", false, 'Y', "adopt", NULL, NULL },
 	{ "dry-run", false, 'd', "register", "unregister", "adopt" },
 	{ "owner", true, 'o', "adopt", NULL, NULL },
-	{ "token", false, 't', "adopt", NULL, NULL },
+	{ "token", false, 'T', "adopt", NULL, NULL },
 };
 
 static bool is_given(const struct cli *cli, int key)
@@ -182,7 +182,7 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->yes;
 	case 'o':
 		return cli->owner;
-	case 't':
+	case 'T':
 		return cli->token;
 	default:
 		return cli->why;
@@ -233,9 +233,6 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 	case 'n':
 		cli->now = true;
 		return NULL;
-	case 'd':
-		cli->dry_run = true;
-		return NULL;
 	case 'y':
 		cli->why = value;
 		return NULL;
@@ -248,7 +245,7 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 	case 'o':
 		cli->owner = value;
 		return NULL;
-	case 't':
+	case 'T':
 		cli->token = true;
 		return NULL;
 	default:
