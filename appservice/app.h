@@ -123,6 +123,10 @@ MUST_CHECK enum rc app_check_namespace(const struct app *app,
 MUST_CHECK enum rc app_load_registration(
 	struct app *app, bool *other, struct report *report, struct err *e);
 
+/* The fingerprints of the registration's tokens and of the configured secrets, in
+ * the log, so that two services can be compared. */
+void app_log_fingerprints(const struct app *app);
+
 /* The path of appservice.url, which every route hangs under (AS-06); "" when
  * it has none. */
 const char *app_base_path(const struct app *app);

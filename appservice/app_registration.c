@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "appservice/app.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "matrix/id.h"
 
@@ -192,6 +193,27 @@ enum rc app_load_registration(
 	if (rc == RC_OK)
 		rc = app_check_namespace(app, &app->reg, path, e);
 	return rc == RC_OK ? compare(app, path, other, e) : rc;
+}
+
+static void print_setting(const struct config *c, enum setting s, char out[9])
+{
+	struct secret secret = { 0 };
+	if (config_secret(c, s, &secret, NULL) != RC_OK)
+		secret_fini(&secret);
+	secret_fingerprint(&secret, out);
+	secret_fini(&secret);
+}
+
+void app_log_fingerprints(const struct app *app)
+{
+	char as[9], hs[9], admin[9], token[9];
+	secret_fingerprint(&app->reg.as_token, as);
+	secret_fingerprint(&app->reg.hs_token, hs);
+	print_setting(&app->config, SET_ADMIN_PASSWORD, admin);
+	print_setting(&app->config, SET_REGISTRATION_TOKEN, token);
+	log_info("secrets by their fingerprints", LS("as_token", as),
+		LS("hs_token", hs), LS("admin_password", admin),
+		LS("registration_token", token));
 }
 
 /* --- making it known --------------------------------------------------------- */

@@ -82,17 +82,22 @@ struct place config_place(const struct config *c, enum setting s);
 /*
  * The secret itself, read now. Unset in *ret when it is not configured.
  * RC_NOT_FOUND: its file does not exist, or its variable is not set (the text
- * names it); RC_INVALID: it is empty, has blanks around it, or is JSON where a
- * bare value is expected.
+ * names it); RC_INVALID: it is empty, has blanks around it, is JSON where a bare
+ * value is expected (the text names its keys), or others can read or change its
+ * file. Newlines at its end are no part of it; *trimmed says whether there were
+ * any.
  */
 MUST_CHECK enum rc config_secret(const struct config *c, enum setting s,
 	struct secret *ret, struct err *e);
+MUST_CHECK enum rc config_secret_trimmed(const struct config *c, enum setting s,
+	struct secret *ret, bool *trimmed, struct err *e);
 
 /*
  * Findings about the secrets themselves, by what they are for: used, any is an
  * error that cannot be read; checked, it may be absent, since it is perhaps
  * elsewhere that they are used; shown, all are warnings. A file that
- * `muster register` would make may be absent always.
+ * `muster register` would make may be absent always. Newlines that are no part of
+ * a secret are warnings.
  */
 enum secret_use { SECRETS_SHOWN, SECRETS_CHECKED, SECRETS_USED };
 void config_check_secrets(

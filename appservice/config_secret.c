@@ -7,10 +7,14 @@
 
 #include "appservice/config_priv.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
 
 #include "base/poison.h"
+
+#define LONGEST_KEY 64
+#define SHOWN_KEYS 4
 
 void config_take_secret(
 	struct loader *l, enum setting s, const struct yaml_node *n)
@@ -42,19 +46,75 @@ void config_take_secret(
 	v->text = file ? config_in_dir(l->c, file) : env;
 }
 
+/* Whoever made the secret called it so: nothing else is taken for a name. */
+static bool is_key(const char *key)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_.-";
+	size_t n = strlen(key);
+	return n > 0 && n <= LONGEST_KEY && key[strspn(key, plain)] == '\0';
+}
+
+struct keys {
+	struct buf text; /* "a", "b" */
+	char first[LONGEST_KEY + 1];
+	size_t n;
+};
+
+static bool add_key(const char *key, struct js value, void *arg)
+{
+	struct keys *keys = arg;
+	if (js_type(value) != JS_STR || !is_key(key))
+		return true;
+	if (keys->n == 0)
+		memcpy(keys->first, key, strlen(key) + 1);
+	if (keys->n < SHOWN_KEYS)
+		buf_addf(&keys->text, "%s\"%s\"", keys->n ? ", " : "", key);
+	else if (keys->n == SHOWN_KEYS)
+		buf_add(&keys->text, ", ...");
+	keys->n++;
+	return true;
+}
+
+/* What Secrets Manager hands over whole, where one of its keys is meant. */
+static const char *say_object(struct arena *a, const char *p, size_t n)
+{
+	struct keys keys = { 0 };
+	struct json *doc = NULL;
+	const char *said = "is a JSON object where the bare value is expected: "
+			   "name the key of the secret in the task's "
+			   "`valueFrom` (ARN:key::)";
+	buf_init(&keys.text, LIMIT_SMALL_BODY);
+	if (json_parse(p, n, NULL, &doc, NULL) == RC_OK &&
+		!js_each(json_root(doc), add_key, &keys))
+		keys.n = 0;
+	json_free(doc);
+	if (keys.n > 0)
+		said = arena_printf(a,
+			"is a JSON object where the bare value is expected: it "
+			"has the key%s %s: end the ARN in the task's "
+			"`valueFrom` with %s: `ARN:%s::`",
+			keys.n > 1 ? "s" : "", buf_str(&keys.text),
+			keys.n > 1 ? "the one that is meant, as in" : "it",
+			keys.first);
+	buf_free(&keys.text);
+	return said;
+}
+
 /* A bare value, not JSON; a password may have blanks inside. Says what is
  * wrong. */
-static const char *check_secret(const char *p, size_t n)
+static const char *check_secret(struct arena *a, const char *p, size_t n)
 {
 	if (n == 0)
 		return "is empty";
 	if (p[0] == '{')
-		return "is a JSON object where the bare value is expected: "
-		       "name the key of the secret in the task's `valueFrom` "
-		       "(ARN:key::)";
+		return say_object(a, p, n);
 	if (p[0] == '"')
 		return "is a quoted JSON string where the bare value is "
-		       "expected: store it without the quotes";
+		       "expected: store it without the quotes, or as the value "
+		       "of a key that the task's `valueFrom` names "
+		       "(ARN:key::)";
 	if (p[0] == ' ' || p[n - 1] == ' ')
 		return "begins or ends with a blank";
 	for (size_t i = 0; i < n; i++)
@@ -63,16 +123,14 @@ static const char *check_secret(const char *p, size_t n)
 	return NULL;
 }
 
-static enum rc secret_from_file(
-	const char *path, struct buf *text, struct err *e)
+/* An editor, or `echo`, puts line ends there. */
+static bool trim(struct buf *text)
 {
-	enum rc rc = file_read(path, text, e);
-	if (rc != RC_OK)
-		return rc;
+	const size_t n = text->n;
 	while (text->n > 0 &&
 		(text->p[text->n - 1] == '\n' || text->p[text->n - 1] == '\r'))
 		text->p[--text->n] = '\0';
-	return RC_OK;
+	return text->n < n;
 }
 
 /* The text where it is now, and in *from what to call that place. */
@@ -83,7 +141,7 @@ static enum rc secret_text(const struct setting_value *v, const char **from,
 	*from = v->text;
 	switch (v->secret) {
 	case SECRET_FILE:
-		return secret_from_file(v->text, text, e);
+		return file_read_private(v->text, text, e);
 	case SECRET_ENV:
 		env = getenv(v->text);
 		if (!env || !*env)
@@ -99,24 +157,51 @@ static enum rc secret_text(const struct setting_value *v, const char **from,
 	return RC_OK;
 }
 
-enum rc config_secret(const struct config *c, enum setting s,
-	struct secret *ret, struct err *e)
+enum rc config_secret_trimmed(const struct config *c, enum setting s,
+	struct secret *ret, bool *trimmed, struct err *e)
 {
 	const struct setting_value *v = &c->v[s];
 	const char *from = NULL;
+	struct arena a = { 0 };
 	struct buf text;
+	*trimmed = false;
 	if (!v->text)
 		return RC_OK;
 	buf_init(&text, LIMIT_SECRET_FILE);
 	enum rc rc = secret_text(v, &from, &text, e);
+	if (rc == RC_OK)
+		*trimmed = trim(&text);
 	const char *bad =
-		rc == RC_OK ? check_secret(buf_str(&text), text.n) : NULL;
+		rc == RC_OK ? check_secret(&a, buf_str(&text), text.n) : NULL;
 	if (bad)
 		rc = err_set(e, RC_INVALID, "%s %s", from, bad);
 	if (rc == RC_OK)
 		rc = secret_set(ret, text.p, text.n);
 	buf_wipe(&text);
+	arena_free(&a);
 	return rc == RC_OK ? rc : err_wrap(e, rc, "%s", setting_infos[s].path);
+}
+
+enum rc config_secret(const struct config *c, enum setting s,
+	struct secret *ret, struct err *e)
+{
+	bool trimmed = false;
+	return config_secret_trimmed(c, s, ret, &trimmed, e);
+}
+
+/* Who takes it as it stands has another secret. */
+static void note_trimmed(const struct config *c, enum setting s,
+	const struct secret *secret, struct report *r)
+{
+	const struct setting_value *v = &c->v[s];
+	const struct place at = config_place(c, s);
+	char print[9];
+	secret_fingerprint(secret, print);
+	report_warning(r, at.file, at.line, at.column,
+		"%s: %s ends with a newline, which is not taken for a part of "
+		"it: without it the fingerprint is %s",
+		setting_infos[s].path,
+		v->secret == SECRET_PLAIN ? "its value" : v->text, print);
 }
 
 static void check_one(const struct config *c, enum setting s,
@@ -126,7 +211,10 @@ static void check_one(const struct config *c, enum setting s,
 	const struct place at = config_place(c, s);
 	struct secret secret = { 0 };
 	struct err e = { 0 };
-	enum rc rc = config_secret(c, s, &secret, &e);
+	bool trimmed = false;
+	enum rc rc = config_secret_trimmed(c, s, &secret, &trimmed, &e);
+	if (rc == RC_OK && trimmed)
+		note_trimmed(c, s, &secret, r);
 	secret_fini(&secret);
 	if (rc == RC_OK)
 		return;

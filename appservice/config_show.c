@@ -21,11 +21,14 @@ static void show_secret(const struct config *c, enum setting s, struct jb *b)
 	struct secret secret = { 0 };
 	struct err e = { 0 };
 	char print[9];
+	bool trimmed = false;
 	if (!v->text) {
 		jb_null(b, "value");
-	} else if (config_secret(c, s, &secret, &e) == RC_OK) {
+	} else if (config_secret_trimmed(c, s, &secret, &trimmed, &e) ==
+		RC_OK) {
 		secret_fingerprint(&secret, print);
 		jb_str(b, "fingerprint", print);
+		jb_bool(b, "newline_trimmed", trimmed);
 	} else {
 		jb_str(b, "error", e.text);
 	}

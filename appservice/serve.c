@@ -181,6 +181,8 @@ static enum rc start(struct service *s, struct err *e)
 	raise_descriptors();
 	enum rc rc = app_load_registration(app, &other, NULL, e);
 	if (rc == RC_OK)
+		app_log_fingerprints(app);
+	if (rc == RC_OK)
 		rc = app_check_runtime(app, e);
 	if (rc == RC_OK)
 		rc = standby_open_store(app, e);

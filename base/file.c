@@ -130,6 +130,40 @@ enum rc file_read(const char *path, struct buf *out, struct err *e)
 	return read_open(fd, path, out, e);
 }
 
+/* By what is open, so that nobody puts another file in its place. */
+static enum rc check_private(int fd, const char *path, struct err *e)
+{
+	struct stat st;
+	mode_t most = S_IRWXU;
+
+	if (fstat(fd, &st) != 0)
+		return file_error(e, errno, "cannot read %s", path);
+	if (st.st_uid == 0 && geteuid() != 0)
+		most |= S_IRGRP;
+	const mode_t more = st.st_mode & (S_IRWXG | S_IRWXO) & ~most;
+	if (!S_ISREG(st.st_mode) || !more)
+		return RC_OK;
+	return err_set(e, RC_INVALID,
+		"%s can be %s by others (mode %04o): `chmod 600` it", path,
+		more & (S_IRGRP | S_IROTH)           ? "read"
+			: more & (S_IWGRP | S_IWOTH) ? "changed"
+						     : "used",
+		(unsigned)(st.st_mode & 07777));
+}
+
+enum rc file_read_private(const char *path, struct buf *out, struct err *e)
+{
+	buf_clear(out);
+	int fd = open(path, READ_FLAGS);
+	if (fd < 0)
+		return fail_open(e, path, errno);
+	enum rc rc = check_private(fd, path, e);
+	if (rc == RC_OK)
+		return read_open(fd, path, out, e);
+	close(fd);
+	return rc;
+}
+
 enum rc file_read_at(
 	int dirfd, const char *name, struct buf *out, struct err *e)
 {

@@ -20,6 +20,12 @@ enum rc file_error(struct err *e, int error, const char *what, ...)
 /* The whole of a regular file into out (out->max is the limit); RC_NOT_FOUND
  * when it does not exist, RC_TOO_LARGE over the limit; the text names it. */
 MUST_CHECK enum rc file_read(const char *path, struct buf *out, struct err *e);
+/*
+ * The same of a file with a secret in it: RC_INVALID when others can read or
+ * change it. A file of root's may be for a group, of which we are one.
+ */
+MUST_CHECK enum rc file_read_private(
+	const char *path, struct buf *out, struct err *e);
 /* The same of `name` in an open directory, when it is no symbolic link
  * (RC_INVALID). */
 MUST_CHECK enum rc file_read_at(

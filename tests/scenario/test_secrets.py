@@ -1,6 +1,8 @@
 """No token and no password is ever printed, logged, stored in the database or
 given on a command line."""
 
+import hashlib
+import json
 import os
 import re
 import signal
@@ -265,6 +267,97 @@ def test_secrets_by_other_ways(conduit_fake, muster_on):
     told = muster.run("config", "--json", expect=0)
     assert "valueFrom" in told.out
     assert "operators-password" not in told.out + told.err
+
+
+@pytest.mark.parametrize("value, said", [
+    ('{"password": "hidden-word"}',
+     'it has the key "password": end .* with it: `ARN:password::`$'),
+    ('{"username": "hidden-user", "password": "hidden-word", "n": 1}',
+     'it has the keys "username", "password": .* as in: `ARN:username::`$'),
+    ('{"hidden word": "x"}', r"`valueFrom` \(ARN:key::\)$"),
+    ('{"a": {"hidden": 1}}', r"`valueFrom` \(ARN:key::\)$"),
+    ('{"a":"1","b":"1","c":"1","d":"1","e":"1","f":"1"}',
+     'keys "a", "b", "c", "d", [.]{3}: end'),
+    ('"hidden-word"', "store it without the quotes, or .*ARN:key::")])
+def test_a_secret_that_came_whole(conduit_fake, muster_on, value, said):
+    """Of one with keys the key was forgotten in `valueFrom`."""
+    muster = muster_on(conduit_fake, org=small.org())
+    muster.env = {"WORD": value}
+    muster.config["homeserver"]["registration_token"] = {
+        "file": "secrets/token"}
+    muster.config["homeserver"]["admin"]["password"] = {"env": "WORD"}
+    muster.write("secrets/token", value + "\n")
+    muster.write_config()
+    got = muster.run("register", expect=2)
+    for line in (r"^\S+muster.yaml:\d+:\d+: homeserver.admin.password: "
+                 f"WORD is .*{said}",
+                 r"homeserver.registration_token: \S+/secrets/token is "
+                 f".*{said}"):
+        assert re.search(line, got.err, re.M), (line, got.err)
+    assert "hidden" not in got.err + got.out
+    assert conduit_fake.requests == []
+
+
+@pytest.mark.parametrize("value, good", [
+    ("operators-password\n", True), ("operators-password\r\n", True),
+    ("operators-password\n\n", True), ("operators-password", False),
+    ("operators-password\n ", None), ("\noperators-password", None),
+    ("operators-password\t", None), ("operators\npassword", None)])
+@pytest.mark.parametrize("way", ["file", "env"])
+def test_newlines_at_the_end_of_a_secret(conduit_fake, muster_on, way, value,
+                                         good):
+    """Are not taken for a part of it, which is said: whoever takes them has
+    another secret. Other blanks are refused."""
+    muster = muster_on(conduit_fake, org=small.org())
+    conduit_fake.operator(password="operators-password")
+    muster.write("secrets/word", value)
+    muster.env = {"WORD": value}
+    muster.config["homeserver"]["admin"]["password"] = {
+        way: "secrets/word" if way == "file" else "WORD"}
+    muster.write_config()
+    got = muster.run("check", expect=2 if good is None else 0)
+    if good is None:
+        assert re.search("password: .*(blank|control character)", got.err)
+        return
+    noted = re.search(r"^\S+:\d+: warning: homeserver.admin.password: "
+                      r"\S+ ends with a newline.* fingerprint is 7302e121$",
+                      got.err, re.M)
+    assert bool(noted) is good, got
+    rows = {row["path"]: row for row in muster.json("config")["settings"]}
+    row = rows["homeserver.admin.password"]
+    assert (row["fingerprint"], row["newline_trimmed"]) == ("7302e121", good)
+    muster.run("register", expect=0)
+
+
+@pytest.mark.parametrize("mode, word", [
+    (0o644, "read"), (0o640, "read"), (0o604, "read"), (0o620, "changed"),
+    (0o602, "changed"), (0o600, None), (0o400, None)])
+def test_a_secret_that_others_can_read(conduit_fake, muster_on, mode, word):
+    muster = muster_on(conduit_fake, org=small.org())
+    conduit_fake.operator(password="operators-password")
+    path = muster.path("secrets/admin-password")
+    os.chmod(path, mode)
+    for verb in ("check", "register"):
+        got = muster.run(verb, expect=2 if word else 0)
+        said = (f"homeserver.admin.password: {path} can be {word} by others "
+                f"(mode {mode:04o}): `chmod 600` it")
+        assert (said in got.err) is bool(word), got
+        if word:
+            assert conduit_fake.requests == []
+
+
+def test_fingerprints_at_the_start(settled_on_conduit):
+    muster, _ = settled_on_conduit
+    line, = [text for text in muster.daemon.output().splitlines()
+             if "secrets by their fingerprints" in text]
+    said = json.loads(line)
+
+    def mark(secret):
+        return hashlib.sha256(secret.encode()).hexdigest()[:8]
+    assert said["as_token"] == mark(muster.registration["as_token"])
+    assert said["hs_token"] == mark(muster.registration["hs_token"])
+    assert said["admin_password"] == mark("operators-password")
+    assert said["registration_token"] == "--------"
 
 
 PASSWORD = "MUSTER_HOMESERVER_ADMIN_PASSWORD"

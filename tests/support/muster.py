@@ -124,7 +124,7 @@ class Muster:
             self.config["homeserver"].setdefault("admin", {
                 "user": "operator",
                 "password": {"file": "secrets/admin-password"}})
-            self.write("secrets/admin-password", "operators-password\n")
+            self.write("secrets/admin-password", "operators-password")
         self.write_config()
 
     # -- files

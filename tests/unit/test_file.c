@@ -202,6 +202,70 @@ static void refuses_what_is_no_file(void **state)
 	buf_free(&b);
 }
 
+static void assert_private(unsigned mode, const char *why_not)
+{
+	const char *path = in_folder("f");
+	struct buf b;
+	struct err e = { 0 };
+
+	buf_init(&b, 100);
+	assert_int_equal(chmod(path, mode), 0);
+	enum rc rc = file_read_private(path, &b, &e);
+	if (why_not) {
+		assert_rc(rc, RC_INVALID);
+		assert_non_null(strstr(e.text, why_not));
+		assert_int_equal(b.n, 0);
+	} else {
+		assert_ok(rc, e);
+		assert_string_equal(buf_str(&b), "secret");
+	}
+	buf_free(&b);
+}
+
+static void a_secret_is_nobody_elses(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	assert_ok(file_replace(in_folder("f"), "secret", 6, 0600, &e), e);
+	assert_private(0600, NULL);
+	assert_private(0700, NULL);
+	assert_private(0640, "can be read by others (mode 0640): `chmod 600`");
+	assert_private(0604, "can be read by others (mode 0604)");
+	assert_private(0620, "can be changed by others (mode 0620)");
+	assert_private(0602, "can be changed by others");
+	assert_private(0601, "can be used by others");
+	assert_private(0666, "can be read by others");
+}
+
+/* Whoever starts services hands them out like this. */
+static void a_secret_of_root_may_be_for_a_group(void **state)
+{
+	struct err e = { 0 };
+	const char *path = in_folder("f");
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_ok(file_replace(path, "secret", 6, 0600, &e), e);
+	assert_int_equal(chown(path, 0, 4711), 0);
+	assert_int_equal(chmod(in_folder(""), 0755), 0);
+	assert_private(0640, "can be read by others");
+	assert_int_equal(chmod(path, 0640), 0);
+	struct buf b;
+	buf_init(&b, 100);
+	assert_int_equal(setegid(4711) | seteuid(4711), 0);
+	enum rc for_group = file_read_private(path, &b, &e);
+	assert_int_equal(seteuid(0) | setegid(0), 0);
+	assert_int_equal(chmod(path, 0660), 0);
+	assert_int_equal(setegid(4711) | seteuid(4711), 0);
+	enum rc changed = file_read_private(path, &b, NULL);
+	assert_int_equal(seteuid(0) | setegid(0), 0);
+	buf_free(&b);
+	assert_ok(for_group, e);
+	assert_rc(changed, RC_INVALID);
+}
+
 static void reads_up_to_its_limit(void **state)
 {
 	const char *path = in_folder("f");
@@ -487,6 +551,11 @@ int main(void)
 			locks_between_processes, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
 			reads_no_links, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(
+			a_secret_is_nobody_elses, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(
+			a_secret_of_root_may_be_for_a_group, folder_make,
+			folder_remove),
 		cmocka_unit_test(knows_its_temporary_files),
 		cmocka_unit_test_setup_teardown(cleans_what_killed_writers_left,
 			folder_make, folder_remove),
