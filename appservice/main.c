@@ -42,7 +42,7 @@ const struct verb verbs[] = {
 		0, verb_plan },
 	{ "doctor", "",
 		"what is wrong, and what mends it; status 3 when anything is",
-		0, verb_view },
+		0, verb_doctor },
 	{ "journal", "", "steps that wait, run, failed or are done", 0,
 		verb_view },
 	{ "quarantine", "[retry ID]",

@@ -142,6 +142,16 @@ enum rc hs_use_token(struct hs *hs, const struct secret *token)
 	return RC_OK;
 }
 
+enum http_trouble hs_trouble(const struct hs *hs)
+{
+	return http_trouble(hs->http);
+}
+
+int64_t hs_date_ms(const struct hs *hs)
+{
+	return hs->answer.date_ms;
+}
+
 const struct hs_failure *hs_failure(const struct hs *hs)
 {
 	return &hs->failure;

@@ -28,6 +28,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "matrix/http.h"
 
 struct hs;
 
@@ -91,6 +92,11 @@ struct hs_failure {
 /* Of the last call that failed; borrowed until the next call. */
 const struct hs_failure *hs_failure(const struct hs *hs);
 
+/* What was in the way of the last call's answer. */
+enum http_trouble hs_trouble(const struct hs *hs);
+/* The homeserver's clock, as its last answer said; 0: it did not. */
+int64_t hs_date_ms(const struct hs *hs);
+
 /* --- the server ------------------------------------------------------- */
 
 /* GET /versions without a token: it is there. server (64 bytes, may be NULL)
@@ -146,6 +152,10 @@ MUST_CHECK enum rc hs_register_password(struct hs *hs, const char *username,
 /* GET /register/available: RC_EXISTS when the name is taken. */
 MUST_CHECK enum rc hs_username_free(
 	struct hs *hs, const char *localpart, struct err *e);
+/* Whether anybody who comes may make an account: without a token, a captcha or a
+ * mail address. Asks for the ways to register, and makes none. */
+MUST_CHECK enum rc hs_registration_open(
+	struct hs *hs, bool *ret, struct err *e);
 /* Ends this client's own token. Not for the as_token (AS-139). */
 MUST_CHECK enum rc hs_logout(struct hs *hs, struct err *e);
 /* Ends every token of this user and its devices. `as` is never NULL or empty

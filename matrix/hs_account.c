@@ -314,6 +314,54 @@ enum rc hs_username_free(struct hs *hs, const char *localpart, struct err *e)
 	return rc;
 }
 
+/* Is one of the ways to register nothing that keeps anybody out? */
+static bool has_open_flow(struct js flows)
+{
+	for (size_t i = 0; i < js_len(flows); i++) {
+		struct js stages = js_get(js_at(flows, i), "stages");
+		bool open = js_type(stages) == JS_ARR;
+		for (size_t k = 0; k < js_len(stages); k++) {
+			const char *stage = js_str(js_at(stages, k));
+			open = open &&
+				(text_eq(stage, "m.login.dummy") ||
+					text_eq(stage, "m.login.terms"));
+		}
+		if (open)
+			return true;
+	}
+	return false;
+}
+
+enum rc hs_registration_open(struct hs *hs, bool *ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "POST",
+		.path = HS_CLIENT "/register",
+		.anonymous = true,
+		.body = "{\"inhibit_login\":true}",
+		.harmless = true,
+	};
+	struct json *doc = NULL;
+	enum rc rc = hs_exchange(hs, &call, e);
+	if (rc != RC_OK)
+		return rc;
+	const int status = hs->answer.status;
+	if (status == 401 &&
+		json_parse(buf_str(&hs->answer.body), hs->answer.body.n, NULL,
+			&doc, NULL) == RC_OK) {
+		*ret = has_open_flow(js_get(json_root(doc), "flows"));
+		json_free(doc);
+		return RC_OK;
+	}
+	/* Forbidden, or there is no such thing; 200: it asked nothing at all. */
+	if (status == 200 || status == 403 || status == 404) {
+		*ret = status == 200;
+		return RC_OK;
+	}
+	rc = hs_finish(hs, NULL, e);
+	return rc == RC_OK ? hs_bad_answer(hs, "list of flows", e) : rc;
+}
+
 enum rc hs_logout(struct hs *hs, struct err *e)
 {
 	struct hs_call call = {

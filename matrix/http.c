@@ -5,8 +5,10 @@
  */
 #include "matrix/http.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <curl/curl.h>
 
@@ -27,7 +29,8 @@ struct http {
 	char *unix_socket;
 	const atomic_bool *stop;
 	size_t max_answer;
-	bool once, sent;             /* the request that runs */
+	bool once, sent; /* the request that runs */
+	enum http_trouble trouble;
 	char words[CURL_ERROR_SIZE]; /* libcurl's, of the last failure */
 };
 
@@ -249,6 +252,50 @@ static bool prepare_request(struct http *h, const struct http_request *q,
 }
 #undef SET
 
+static enum http_trouble trouble_of_errno(const struct http *h)
+{
+	long error = 0;
+	(void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &error);
+	switch (error) {
+	case ECONNREFUSED:
+		return HTTP_REFUSED;
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+		return HTTP_UNREACHABLE;
+	default:
+		return HTTP_FINE;
+	}
+}
+
+static enum http_trouble trouble_of(const struct http *h, CURLcode code)
+{
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return HTTP_NAME_UNKNOWN;
+	case CURLE_COULDNT_CONNECT:
+		return trouble_of_errno(h);
+	case CURLE_OPERATION_TIMEDOUT:
+		return HTTP_SILENT;
+	case CURLE_SSL_CONNECT_ERROR:
+		return HTTP_TLS;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+		return HTTP_CERTIFICATE;
+	case CURLE_GOT_NOTHING:
+	case CURLE_WEIRD_SERVER_REPLY:
+		return HTTP_NOT_HTTP;
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		return h->sent ? HTTP_NOT_HTTP : HTTP_FINE;
+	default:
+		return HTTP_FINE;
+	}
+}
+
+enum http_trouble http_trouble(const struct http *h)
+{
+	return h->trouble;
+}
+
 static enum rc failed(
 	struct http *h, CURLcode code, const struct buf *body, struct err *e)
 {
@@ -265,8 +312,12 @@ static enum rc failed(
 		return err_nomem(e);
 	case CURLE_OPERATION_TIMEDOUT:
 		return err_set(e, RC_TIMEOUT, "no answer in time: %s", words);
-	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
+		if (h->sent)
+			return err_set(e, RC_NETWORK,
+				"what answers speaks no HTTP: %s", words);
+		/* fall through */
+	case CURLE_URL_MALFORMAT:
 		return err_set(
 			e, RC_INVALID, "not an http or https URL: %s", words);
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -284,6 +335,18 @@ static enum rc failed(
 	if (buf_rc(body) != RC_OK)
 		return err_nomem(e);
 	return err_set(e, RC_NETWORK, "%s", words);
+}
+
+static void read_date(struct http *h, struct http_answer *a)
+{
+	struct curl_header *date = NULL;
+	a->date_ms = 0;
+	if (curl_easy_header(h->curl, "Date", 0, CURLH_HEADER, -1, &date) !=
+		CURLHE_OK)
+		return;
+	time_t at = curl_getdate(date->value, NULL);
+	if (at > 0)
+		a->date_ms = (int64_t)at * 1000;
 }
 
 static void read_head(struct http *h, struct http_answer *a)
@@ -324,6 +387,7 @@ enum rc http_do(struct http *h, const struct http_request *q,
 
 	enum rc rc = RC_OK;
 	struct curl_slist *headers = NULL;
+	h->trouble = HTTP_FINE;
 	buf_wipe(&a->body);
 	a->body.max = h->max_answer;
 
@@ -333,10 +397,13 @@ enum rc http_do(struct http *h, const struct http_request *q,
 		goto out;
 	}
 	CURLcode code = curl_easy_perform(h->curl);
-	if (code == CURLE_OK)
+	h->trouble = trouble_of(h, code);
+	if (code == CURLE_OK) {
 		read_head(h, a);
-	else
+		read_date(h, a);
+	} else {
 		rc = failed(h, code, &a->body, e);
+	}
 out:
 	/* The handle forgets the token, the body and where to write. */
 	curl_easy_reset(h->curl);

@@ -15,6 +15,18 @@
 
 struct http;
 
+/* What was in the way of an answer, where that can be told. */
+enum http_trouble {
+	HTTP_FINE,         /* nothing, or it cannot be told */
+	HTTP_NAME_UNKNOWN, /* nobody knows the host's name */
+	HTTP_REFUSED,      /* nobody listens there */
+	HTTP_UNREACHABLE,  /* there is no way there */
+	HTTP_SILENT,       /* nothing came in time */
+	HTTP_TLS,          /* it does not speak TLS, or not ours */
+	HTTP_CERTIFICATE,  /* its certificate is not accepted */
+	HTTP_NOT_HTTP,     /* it speaks something else */
+};
+
 struct http_options {
 	const char *ca_file;     /* NULL: the system's */
 	const char *unix_socket; /* NULL: TCP */
@@ -37,6 +49,7 @@ struct http_answer {
 	struct buf body;
 	int64_t retry_after_ms; /* from Retry-After; -1: not said */
 	char server[64];        /* Server header; "" when there is none */
+	int64_t date_ms;        /* from Date; 0: not said */
 };
 
 /* Once in main, before the first thread; and after the last. */
@@ -48,6 +61,9 @@ MUST_CHECK enum rc http_new(
 	const struct http_options *o, struct http **ret, struct err *e);
 void http_free(struct http *h);
 void http_set_stop(struct http *h, const atomic_bool *stop);
+
+/* Of the last http_do(). */
+enum http_trouble http_trouble(const struct http *h);
 
 /* Before it is first filled, and when it is done with. */
 void http_answer_init(struct http_answer *a);

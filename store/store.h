@@ -95,6 +95,20 @@ void store_rollback(struct store *s);
  * is tried; and the file is where it was. */
 MUST_CHECK enum rc store_check(struct store *s, struct err *e);
 
+/* --- is it well? ----------------------------------------------------------- */
+
+/* RC_CORRUPT: it is not whole, the text says where. Reads all of it, and holds
+ * the mutex meanwhile. */
+MUST_CHECK enum rc store_whole(struct store *s, struct err *e);
+
+/* The file system of the directory where a store is, or would be. */
+struct store_spot {
+	bool network; /* it is one of a network */
+	int64_t free_bytes;
+};
+MUST_CHECK enum rc store_look_at_place(
+	const char *path, struct store_spot *ret, struct err *e);
+
 /* --- notes: small facts by name ------------------------------------------- */
 
 /* *ret NULL when there is none. */

@@ -16,15 +16,45 @@
 
 #include "base/poison.h"
 
-static const struct check checks[] = {
-	{ "agent", check_agents },
-	{ "directory", check_directories },
-	{ "file", check_files },
-	{ "token", check_tokens },
-	{ "acknowledgement", check_acks },
-	{ "rotation", check_rotations },
-	{ "revocation", check_revocations },
+/* What the command line looks at, in this order: what comes later needs what
+ * comes before. */
+static const struct check here[] = {
+	{ "service", check_service, 0 },
+	{ "configuration", check_configuration, 0 },
+	{ "secret", check_secrets, HAS_SETTINGS },
+	{ "store", check_store, HAS_SETTINGS },
+	{ "space", check_space, HAS_SETTINGS },
+	{ "root", check_root, HAS_SETTINGS },
+	{ "registration", check_registration, HAS_CONFIGURATION },
+	{ "homeserver", check_homeserver, HAS_SETTINGS },
+	{ "clock", check_clock, HAS_HOMESERVER },
+	{ "accounts", check_accounts, HAS_HOMESERVER },
+	{ "sender", check_sender, HAS_HOMESERVER | HAS_REGISTRATION },
+	{ "namespace", check_covered, HAS_TOKEN },
+	{ "ping", check_way_back, HAS_TOKEN },
+	{ "administrator", check_administrator, HAS_TOKEN },
 };
+
+/* What the running service answers for, where there is one. */
+static const struct check of_agents[] = {
+	{ "agent", check_agents, HAS_AGENTS },
+	{ "directory", check_directories, HAS_AGENTS },
+	{ "file", check_files, HAS_AGENTS },
+	{ "token", check_tokens, HAS_AGENTS },
+	{ "acknowledgement", check_acks, HAS_AGENTS },
+	{ "rotation", check_rotations, HAS_AGENTS },
+	{ "revocation", check_revocations, HAS_AGENTS },
+};
+
+static void run_all(struct doctor *d, const struct check *checks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((checks[i].needs & ~d->has) != 0)
+			continue;
+		d->check = checks[i].name;
+		checks[i].run(d);
+	}
+}
 
 /* --- for the checks -------------------------------------------------------- */
 
@@ -34,7 +64,15 @@ void doctor_find(struct doctor *d, const char *subject, const char *what,
 	struct symptom *f = arena_push(
 		d->a, &d->findings, &d->n_findings, &d->cap, sizeof(*f));
 	if (f)
-		*f = (struct symptom){ d->check, subject, what, why, fix };
+		*f = (struct symptom){ d->check, subject ? subject : "-", what,
+			why, fix };
+}
+
+const char *doctor_at(struct doctor *d, enum setting s)
+{
+	const struct place at = config_place(&d->app->config, s);
+	return arena_printf(d->a, "%s (%s:%d)", setting_infos[s].path, at.file,
+		at.line > 0 ? at.line : 1);
 }
 
 void doctor_each(
@@ -157,7 +195,39 @@ static enum rc admit(struct doctor *d, struct err *e)
 
 /* --- the document ------------------------------------------------------------ */
 
-static void write_findings(const struct doctor *d, struct buf *out)
+static void write_secret(
+	struct jb *b, const char *name, const struct secret *secret)
+{
+	char print[9];
+	if (!secret_is_set(secret))
+		return;
+	secret_fingerprint(secret, print);
+	jb_obj(b, NULL);
+	jb_str(b, "name", name);
+	jb_str(b, "fingerprint", print);
+	jb_end_obj(b);
+}
+
+/* So that two sides can be compared. */
+static void write_secrets(const struct doctor *d, struct jb *b)
+{
+	jb_arr(b, "secrets");
+	write_secret(b, "as_token", &d->app->reg.as_token);
+	write_secret(b, "hs_token", &d->app->reg.hs_token);
+	for (int s = 0; (d->has & HAS_SETTINGS) && s < SETTING_COUNT; s++) {
+		struct secret secret = { 0 };
+		if (setting_infos[s].type != SETTING_SECRET)
+			continue;
+		if (config_secret(&d->app->config, (enum setting)s, &secret,
+			    NULL) == RC_OK)
+			write_secret(b, setting_infos[s].path, &secret);
+		secret_fini(&secret);
+	}
+	jb_end_arr(b);
+}
+
+static void write_document(
+	const struct doctor *d, bool secrets, struct buf *out)
 {
 	struct jb b;
 	jb_init(&b, out);
@@ -176,7 +246,34 @@ static void write_findings(const struct doctor *d, struct buf *out)
 	jb_end_arr(&b);
 	jb_int(&b, "checked", (int64_t)d->checked);
 	jb_bool(&b, "service", d->serving);
+	if (secrets)
+		write_secrets(d, &b);
 	jb_end_obj(&b);
+}
+
+/* --- all of it ---------------------------------------------------------------- */
+
+/* The agents and what is theirs, by the files and the store. */
+static enum rc look_at_agents(struct doctor *d, struct err *e)
+{
+	app_hold(d->app);
+	enum rc rc = admit(d, e);
+	app_let_go(d->app);
+	if (rc != RC_OK)
+		return rc;
+	doctor_look(d);
+	d->has |= HAS_AGENTS;
+	run_all(d, of_agents, ARRAY_LEN(of_agents));
+	return RC_OK;
+}
+
+static void discharge(struct doctor *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		handoff_fini(&d->patients[i].file);
+	hs_free(d->as);
+	hs_free(d->plain);
+	arena_free(d->a);
 }
 
 enum rc view_doctor(struct app *app, struct buf *out, struct err *e)
@@ -186,21 +283,68 @@ enum rc view_doctor(struct app *app, struct buf *out, struct err *e)
 		.a = &a,
 		.serving = app->reconcile != NULL,
 		.now_ms = clock_wall_ms() };
-	app_hold(app);
-	enum rc rc = admit(&d, e);
-	app_let_go(app);
-	if (rc == RC_OK) {
-		doctor_look(&d);
-		for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-			d.check = checks[i].name;
-			checks[i].run(&d);
-		}
-		write_findings(&d, out);
-	}
+	enum rc rc = look_at_agents(&d, e);
+	if (rc == RC_OK)
+		write_document(&d, false, out);
 	if (rc == RC_OK && !arena_ok(&a))
 		rc = err_nomem(e);
-	for (size_t i = 0; i < d.n; i++)
-		handoff_fini(&d.patients[i].file);
-	arena_free(&a);
+	discharge(&d);
+	return rc;
+}
+
+static const char *copy(struct doctor *d, struct js finding, const char *key)
+{
+	const char *text = js_get_str(finding, key);
+	return arena_strdup(d->a, text ? text : "-");
+}
+
+/* What the service has found. */
+static enum rc take_document(
+	struct doctor *d, const char *text, size_t n, struct err *e)
+{
+	struct json *doc = NULL;
+	int64_t checked = 0;
+	enum rc rc = json_parse(text, n, NULL, &doc, e);
+	if (rc != RC_OK)
+		return rc;
+	struct js list = js_get(json_root(doc), "findings");
+	for (size_t i = 0; i < js_len(list); i++) {
+		struct js f = js_at(list, i);
+		d->check = copy(d, f, "check");
+		doctor_find(d, copy(d, f, "subject"), copy(d, f, "what"),
+			copy(d, f, "why"), copy(d, f, "fix"));
+	}
+	if (js_get_i64(json_root(doc), "checked", &checked))
+		d->checked += (size_t)checked;
+	json_free(doc);
+	return RC_OK;
+}
+
+enum rc doctor_write(
+	const struct doctor_case *c, struct buf *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct doctor d = { .app = c->app,
+		.a = &a,
+		.serving = c->document || c->silence,
+		.now_ms = clock_wall_ms(),
+		.has = (c->readable ? HAS_SETTINGS : 0) |
+			(c->whole ? HAS_CONFIGURATION : 0),
+		.config_path = c->config_path,
+		.report = c->report,
+		.service = c->silence,
+		.listening = c->listening,
+		.occupied = c->occupied };
+	enum rc rc = RC_OK;
+	run_all(&d, here, ARRAY_LEN(here));
+	if (c->document)
+		rc = take_document(&d, c->document, c->document_n, e);
+	else if (c->whole && !c->silence)
+		rc = look_at_agents(&d, e);
+	if (rc == RC_OK)
+		write_document(&d, true, out);
+	if (rc == RC_OK && !arena_ok(&a))
+		rc = err_nomem(e);
+	discharge(&d);
 	return rc;
 }

@@ -26,11 +26,31 @@ struct symptom {
 	const char *check, *subject, *what, *why, *fix;
 };
 
+/* What a check needs to be of any use, and what earlier ones found to be there. */
+enum doctor_has {
+	HAS_SETTINGS = 1 << 0,      /* the file was read */
+	HAS_CONFIGURATION = 1 << 1, /* and nothing in it is wrong */
+	HAS_HOMESERVER = 1 << 2,    /* it answers */
+	HAS_REGISTRATION = 1 << 3,  /* its file was read */
+	HAS_TOKEN = 1 << 4,         /* and the homeserver knows its token */
+	HAS_AGENTS = 1 << 5,        /* they were looked at */
+};
+
 struct doctor {
 	struct app *app;
 	struct arena *a;
-	bool serving; /* within the running service */
+	bool serving; /* a service runs */
 	int64_t now_ms;
+	unsigned has; /* of enum doctor_has */
+
+	/* Of the command line alone. */
+	const char *config_path;
+	const struct report *report; /* of the configuration */
+	const char *service;  /* why the service says nothing; NULL: it does */
+	bool listening;       /* pings are answered by us */
+	const char *occupied; /* why they are not; NULL: a service does */
+	struct hs *as, *plain;
+
 	/* Of the configuration. */
 	const char *root, *url, *public_url, *device;
 	int64_t uid, gid, wait_ms;
@@ -49,11 +69,14 @@ struct doctor {
 struct check {
 	const char *name;
 	void (*run)(struct doctor *d);
+	unsigned needs; /* of enum doctor_has: else it is passed over */
 };
 
 /* The strings are constant, or of the arena. */
 void doctor_find(struct doctor *d, const char *subject, const char *what,
 	const char *why, const char *fix);
+/* The same of the setting that a check is about, with its place. */
+const char *doctor_at(struct doctor *d, enum setting s);
 /* Runs it on each agent, and counts them. */
 void doctor_each(
 	struct doctor *d, void (*run)(struct doctor *d, struct patient *p));
@@ -69,6 +92,26 @@ const char *doctor_time(struct arena *a, int64_t ms);
 bool patient_has_file(const struct patient *p);
 /* It had a token, which is not good any more, and none has come since. */
 bool patient_is_without(const struct patient *p);
+
+/* doctor_config.c */
+void check_service(struct doctor *d);
+void check_configuration(struct doctor *d);
+void check_secrets(struct doctor *d);
+void check_registration(struct doctor *d);
+/* doctor_store.c */
+void check_store(struct doctor *d);
+void check_space(struct doctor *d);
+/* doctor_root.c */
+void check_root(struct doctor *d);
+/* doctor_reach.c: there and back */
+void check_homeserver(struct doctor *d);
+void check_way_back(struct doctor *d);
+/* doctor_homeserver.c */
+void check_clock(struct doctor *d);
+void check_accounts(struct doctor *d);
+void check_sender(struct doctor *d);
+void check_covered(struct doctor *d);
+void check_administrator(struct doctor *d);
 
 /* doctor_files.c: looks at the directories; what is wrong with them, and with
  * the files there. */

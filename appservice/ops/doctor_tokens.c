@@ -161,7 +161,8 @@ static void ask_all(struct doctor *d)
 void check_tokens(struct doctor *d)
 {
 	doctor_each(d, check_without);
-	if (!d->serving)
+	/* Of one that does not answer another check tells. */
+	if (!d->serving && (d->has & HAS_HOMESERVER))
 		ask_all(d);
 }
 

@@ -155,6 +155,16 @@ static void print_reasons(struct js findings)
 	table_print(&t);
 }
 
+static void print_fingerprints(struct js secrets)
+{
+	for (size_t i = 0; i < js_len(secrets); i++)
+		printf("%s%s %s", i ? ", " : "secrets, by fingerprint: ",
+			js_get_str(js_at(secrets, i), "name"),
+			js_get_str(js_at(secrets, i), "fingerprint"));
+	if (js_len(secrets) > 0)
+		putchar('\n');
+}
+
 void print_doctor(struct js doc)
 {
 	static const char *const keys[] = { "check", "subject", "what", "fix" };
@@ -165,9 +175,11 @@ void print_doctor(struct js doc)
 	struct table t = { 0 };
 	bool service = false;
 	js_get_bool(doc, "service", &service);
-	if (!service)
-		puts("no service runs: the files and the store were looked "
-		     "at");
+	puts(service ? "the running service was asked about its agents, and "
+		       "all else was looked at from here"
+		     : "no service runs: the files, the store and the "
+		       "homeserver were looked at from here");
+	print_fingerprints(js_get(doc, "secrets"));
 	if (n == 0) {
 		printf("nothing is wrong, in %lld looks\n",
 			(long long)doc_number(doc, "checked"));

@@ -127,14 +127,12 @@ int cli_document(struct cli *cli, const char *name, struct buf *out)
 	return status;
 }
 
-/* `plan` with steps, `doctor` with findings: fine, but not as declared. */
+/* `plan` with steps: fine, but not as declared. */
 static int status_of(const char *name, const struct buf *doc)
 {
 	struct json *json = NULL;
 	int status = EXIT_OK;
-	const char *list = text_eq(name, "plan") ? "steps"
-		: text_eq(name, "doctor")        ? "findings"
-						 : NULL;
+	const char *list = text_eq(name, "plan") ? "steps" : NULL;
 	if (!list || json_parse(doc->p, doc->n, NULL, &json, NULL) != RC_OK)
 		return EXIT_OK;
 	if (js_len(js_get(json_root(json), list)) > 0)

@@ -47,6 +47,7 @@ int verb_adopt(struct cli *cli);
 int verb_serve(struct cli *cli);
 int verb_view(struct cli *cli); /* status, agents, rooms, plan … */
 int verb_plan(struct cli *cli);
+int verb_doctor(struct cli *cli);
 int verb_quarantine(struct cli *cli);
 int verb_retire(struct cli *cli);
 int verb_approve(struct cli *cli);

@@ -28,6 +28,7 @@ def fresh_ones(fresh_on_conduit):
     """(muster, homeserver), nothing done yet; one department has a name of two
     words. In the end nothing secret was shown."""
     muster, hs = fresh_on_conduit
+    hs.allow_registration = False
     org = small.org()
     next(p for p in org["people"] if AGENT in p["matrixId"])[
         "department"] = "Field Ops"
@@ -56,13 +57,13 @@ def file_of(muster, localpart=AGENT):
     return os.path.join(folder(muster, localpart), "matrix.json")
 
 
-def symptoms(muster):
+def symptoms(muster, agents=len(AGENTS)):
     """[(check, subject, what, fix)], of the running service or without."""
     got = muster.run("doctor", "--json")
     assert got.code == (3 if got.json["findings"] else 0), got
-    assert set(got.json) == {"findings", "checked", "service"}
+    assert set(got.json) == {"findings", "checked", "service", "secrets"}
     assert got.json["service"] is muster.running()
-    assert got.json["checked"] >= len(AGENTS)
+    assert got.json["checked"] >= agents
     for f in got.json["findings"]:
         assert set(f) == {"check", "subject", "what", "why", "fix"}
         assert all(isinstance(v, str) and v for v in f.values())
@@ -133,16 +134,26 @@ def test_nothing_is_wrong(served):
     muster.stop()
     hs.clear_log()
     assert symptoms(muster) == []
-    # It asks about the tokens itself, as nobody else does.
-    assert len(asked_who(hs)) == len(AGENTS)
+    # It asks about the tokens itself, as nobody else does; and whom its own
+    # token stands for, and whether two others are in its namespace.
+    assert len(asked_who(hs)) == len(AGENTS) + 3
+    # And nothing is changed by it.
+    assert hs.find("PUT", "") == [] and {
+        r.path for r in hs.find("POST", "")} == {
+            "/_matrix/client/v3/register",
+            "/_matrix/client/v1/appservice/muster/ping"}
     assert "no service runs" in muster.run("doctor", expect=0).out
 
 
 def test_before_anything_was_started(fresh_ones):
     muster, hs = fresh_ones
-    got = muster.json("doctor")
-    assert got == {"findings": [], "checked": 0, "service": False}
-    assert not hs.requests and not os.path.exists(muster.path("muster.db"))
+    found = symptoms(muster, agents=0)
+    assert [f[:2] for f in found] == [("sender", full("muster"))]
+    assert "does not exist yet" in found[0][2]
+    assert not os.path.exists(muster.path("muster.db"))
+    assert not os.path.exists(muster.path("runtime"))
+    do(muster, found[0][3])
+    assert symptoms(muster, agents=0) == []
 
 
 def test_use(served):
@@ -207,6 +218,9 @@ def test_a_directory_that_others_can_write(served, which, running):
     os.chmod(os.path.join(folder(muster), which), 0o777)
     found = symptoms(muster)
     # Everybody's is below the root.
+    if which == "../..":
+        assert found.pop(0)[:3] == (
+            "root", muster.runtime, "everybody can write there")
     assert len(found) == (len(AGENTS) if which == "../.." else 1)
     for check, _, what, _ in found:
         assert check == "directory" and "can be written by others" in what
@@ -393,10 +407,11 @@ def test_a_homeserver_that_does_not_say(served, fault):
     muster.stop()
     hs.clear_log()
     hs.fault("GET", r"/account/whoami$", fault, times=None)
-    found, = symptoms(muster)
+    first, found = symptoms(muster)
+    assert first[:2] == ("sender", full("muster"))
     assert found[:2] == ("token", hs.url)
     assert f"{len(AGENTS)} of {len(AGENTS)} tokens were not asked" in found[2]
-    assert len(asked_who(hs)) == 1
+    assert len(asked_who(hs)) <= 2
 
 
 def test_a_homeserver_that_is_down(served):
@@ -404,7 +419,8 @@ def test_a_homeserver_that_is_down(served):
     muster.stop()
     hs.stop()
     found, = symptoms(muster)
-    assert found[:2] == ("token", hs.url)
+    assert found[0] == "homeserver" and found[1].startswith("homeserver.url")
+    assert "nobody listens there (refused)" in found[2]
 
 
 def test_a_running_service_knows_which_tokens_work(fresh_ones):
@@ -530,7 +546,9 @@ def test_a_revocation_that_is_pending(served):
 
 def test_an_account_that_is_not_ours(conduit_fake, muster_on):
     hs = conduit_fake
+    hs.operator()
     Client(hs.url).register("cleo.ic", "somebody's password")
+    hs.allow_registration = False
     muster = muster_on(hs, org=small.org())
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)

@@ -48,6 +48,7 @@ class FakeHS(Accounts, Rooms, Directory, Server):
     # does when the registration says so; "not listed" among the ways to log in
     # either; "none", as where somebody else does all of that.
     service_logins = "given"
+    clock_off = 0             # seconds that its clock is before ours
     # So many rooms are not finished: as Conduit leaves them when it is killed.
     cut_creations = 0
 

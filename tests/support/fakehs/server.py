@@ -1,6 +1,7 @@
 """The HTTP side of the scripted homeserver: connections, the log of requests,
 faults, and who is told before and after a request."""
 
+import email.utils
 import json
 import re
 import socket
@@ -254,6 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(status)
         for key, value in headers.items():
             self.send_header(key, value)
+        self.send_header("Date", email.utils.formatdate(
+            time.time() + self.server.hs.clock_off, usegmt=True))
         self.send_header("Content-Length", str(len(body)))
         self._headers_buffer.append(b"\r\n")
         head = b"".join(self._headers_buffer)

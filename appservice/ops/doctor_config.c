@@ -1,0 +1,143 @@
+/*
+ * What is wrong with what a person wrote: the configuration, the secrets that it
+ * names, and the registration file.
+ */
+#include <string.h>
+
+#include "appservice/ops/doctor_priv.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+/* --- the service -------------------------------------------------------------- */
+
+/* One that runs, and does not say how its agents are. */
+void check_service(struct doctor *d)
+{
+	d->checked++;
+	if (d->service)
+		doctor_find(d, config_text(&d->app->config, SET_OPS_SOCKET),
+			arena_strdup(d->a, d->service),
+			"how its agents are nobody knows meanwhile",
+			"see its log; `muster status` says when it is ready");
+}
+
+/* --- the configuration --------------------------------------------------------- */
+
+static const char *place_of(struct doctor *d, const struct finding *f)
+{
+	const char *file = *f->file ? f->file : d->config_path;
+	if (f->line == 0)
+		return arena_strdup(d->a, file);
+	return arena_printf(d->a, "%s:%d:%d", file, f->line, f->column);
+}
+
+static void find_written(
+	struct doctor *d, const struct finding *f, const char *fix)
+{
+	const char *why = f->warning
+		? "the service runs with it, but perhaps not as it was meant"
+		: d->serving ? "the service goes on with what it had before"
+			     : "nothing starts with it";
+	doctor_find(d, place_of(d, f), arena_strdup(d->a, f->text), why, fix);
+}
+
+void check_configuration(struct doctor *d)
+{
+	const char *path = doctor_quote(d->a, d->config_path);
+	d->checked++;
+	for (size_t i = 0; i < d->report->n; i++)
+		find_written(d, &d->report->items[i],
+			d->has & HAS_SETTINGS
+				? arena_printf(d->a,
+					  "correct it; then `muster -c %s "
+					  "check`",
+					  path)
+				: arena_printf(d->a,
+					  "`muster init` writes one; another "
+					  "is named by `muster -c FILE`, or "
+					  "correct %s",
+					  path));
+}
+
+/* --- secrets -------------------------------------------------------------------- */
+
+static const char *fix_secret(struct doctor *d, enum setting s)
+{
+	const struct setting_value *v = &d->app->config.v[s];
+	if (v->secret == SECRET_FILE)
+		return arena_printf(d->a,
+			"do what it says; `chmod 600 %s`; `muster config` "
+			"shows its fingerprint",
+			doctor_quote(d->a, v->text));
+	return "do what it says; `muster config` shows its fingerprint";
+}
+
+static void check_secret(struct doctor *d, enum setting s)
+{
+	struct secret secret = { 0 };
+	struct err e = { 0 };
+	const struct setting_value *v = &d->app->config.v[s];
+	enum rc rc = config_secret(&d->app->config, s, &secret, &e);
+	secret_fini(&secret);
+	d->checked++;
+	/* On an empty server `muster register` makes it. */
+	if (rc == RC_OK ||
+		(rc == RC_NOT_FOUND && s == SET_ADMIN_PASSWORD &&
+			v->secret == SECRET_FILE))
+		return;
+	doctor_find(d, doctor_at(d, s), arena_strdup(d->a, e.text),
+		rc == RC_NOT_FOUND || rc == RC_IO
+			? "`muster register` needs it, and the service where "
+			  "it registers again"
+			: "nothing can be done with it, and others may know it",
+		fix_secret(d, s));
+}
+
+void check_secrets(struct doctor *d)
+{
+	for (int s = 0; s < SETTING_COUNT; s++)
+		if (setting_infos[s].type == SETTING_SECRET)
+			check_secret(d, (enum setting)s);
+}
+
+/* --- the registration file ----------------------------------------------------- */
+
+static void find_warnings(
+	struct doctor *d, const char *path, const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		doctor_find(d, path, arena_strdup(d->a, r->items[i].text),
+			"who has its tokens is the homeserver to us, and us to "
+			"the homeserver",
+			arena_printf(d->a,
+				"`chmod 600 %s`, or correct it; `muster "
+				"registration --new-tokens`, then `muster "
+				"register` where somebody has read it",
+				doctor_quote(d->a, path)));
+}
+
+void check_registration(struct doctor *d)
+{
+	const char *path = config_text(&d->app->config, SET_AS_REGISTRATION);
+	struct report r;
+	struct err e = { 0 };
+	report_init(&r);
+	d->checked++;
+	enum rc rc = app_load_registration(d->app, NULL, &r, &e);
+	if (d->app->reg.id)
+		d->has |= HAS_REGISTRATION;
+	if (rc != RC_OK)
+		doctor_find(d, path, arena_strdup(d->a, e.text),
+			rc == RC_NOT_FOUND
+				? "without it the homeserver knows nothing of "
+				  "the service"
+				: "the service does not start with it, or "
+				  "cannot act for everybody",
+			"`muster registration`, then `muster register`");
+	else
+		find_warnings(d, path, &r);
+	report_free(&r);
+}

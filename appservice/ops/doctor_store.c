@@ -1,0 +1,75 @@
+/*
+ * What is wrong with the store: whether it is whole, whether there is room for
+ * it, and whether two services would be kept apart where it is.
+ */
+#include "appservice/ops/doctor_priv.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+#define LEAST_FREE (INT64_C(64) * (int64_t)MIB)
+
+static const char *fix_store(struct doctor *d, enum rc rc, const char *path)
+{
+	switch (rc) {
+	case RC_CORRUPT:
+		return arena_printf(d->a,
+			"stop the service; `mv %s %s.damaged`; `muster serve` "
+			"finds accounts, rooms and tokens again",
+			path, path);
+	case RC_VERSION:
+		return "run the newest `muster serve` that it was used with";
+	case RC_BUSY:
+		return "`muster doctor` where that service runs";
+	default:
+		return "do what it says";
+	}
+}
+
+/* Left open: the agents stand in it. */
+void check_store(struct doctor *d)
+{
+	const char *path = config_text(&d->app->config, SET_STORE_PATH);
+	struct err e = { 0 };
+	d->checked++;
+	if (!path)
+		return; /* what stands there is a finding */
+	enum rc rc = store_open_readonly(path, &d->app->store, &e);
+	if (rc == RC_OK)
+		rc = store_whole(d->app->store, &e);
+	/* Never started; or on a network, where it is the service's alone. */
+	if (rc == RC_OK || rc == RC_NOT_FOUND || (rc == RC_BUSY && d->serving))
+		return;
+	doctor_find(d, path, arena_strdup(d->a, e.text),
+		"what agents and rooms there are stands in it",
+		fix_store(d, rc, doctor_quote(d->a, path)));
+}
+
+/* Its directory is made when it is not there: the parent's file system. */
+void check_space(struct doctor *d)
+{
+	const char *path = config_text(&d->app->config, SET_STORE_PATH);
+	struct store_spot spot = { 0 };
+	d->checked++;
+	if (!path || store_look_at_place(path, &spot, NULL) != RC_OK)
+		return; /* there is nothing yet, or the store says it */
+	if (spot.free_bytes < LEAST_FREE)
+		doctor_find(d, path,
+			arena_printf(d->a, "only %lld MiB are free there",
+				(long long)(spot.free_bytes / (int64_t)MIB)),
+			"when the disk is full no transaction of the "
+			"homeserver can be taken",
+			arena_printf(d->a, "make room: `df -h %s` says where",
+				doctor_quote(d->a, path)));
+	if (spot.network &&
+		text_eq(config_text(&d->app->config, SET_STORE_NETWORK),
+			"false"))
+		doctor_find(d, doctor_at(d, SET_STORE_NETWORK),
+			"it is on a network file system, and is said not to be",
+			"locks do not keep two services apart there: both "
+			"would act, and write over each other",
+			"set `store.network: auto`, and start the service "
+			"again");
+}
