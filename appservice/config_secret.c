@@ -204,11 +204,24 @@ static void note_trimmed(const struct config *c, enum setting s,
 		v->secret == SECRET_PLAIN ? "its value" : v->text, print);
 }
 
+static void report_unusable(const struct config *c, enum setting s,
+	enum secret_use use, const struct err *e, struct report *r)
+{
+	const struct place at = config_place(c, s);
+	bool absent = e->rc == RC_NOT_FOUND || e->rc == RC_IO;
+	const char *more = absent ? ": `muster register` needs it" : "";
+	if (use == SECRETS_SHOWN || (use == SECRETS_CHECKED && absent))
+		report_warning(
+			r, at.file, at.line, at.column, "%s%s", e->text, more);
+	else
+		report_error(
+			r, at.file, at.line, at.column, "%s%s", e->text, more);
+}
+
 static void check_one(const struct config *c, enum setting s,
 	enum secret_use use, struct report *r)
 {
 	const struct setting_value *v = &c->v[s];
-	const struct place at = config_place(c, s);
 	struct secret secret = { 0 };
 	struct err e = { 0 };
 	bool trimmed = false;
@@ -222,14 +235,7 @@ static void check_one(const struct config *c, enum setting s,
 	if (rc == RC_NOT_FOUND && s == SET_ADMIN_PASSWORD &&
 		v->secret == SECRET_FILE)
 		return;
-	bool absent = rc == RC_NOT_FOUND || rc == RC_IO;
-	const char *more = absent ? ": `muster register` needs it" : "";
-	if (use == SECRETS_SHOWN || (use == SECRETS_CHECKED && absent))
-		report_warning(
-			r, at.file, at.line, at.column, "%s%s", e.text, more);
-	else
-		report_error(
-			r, at.file, at.line, at.column, "%s%s", e.text, more);
+	report_unusable(c, s, use, &e, r);
 }
 
 void config_check_secrets(

@@ -320,6 +320,15 @@ static enum rc take_document(
 	return RC_OK;
 }
 
+/* By whoever sees them best. */
+static enum rc hear_of_agents(
+	struct doctor *d, const struct doctor_case *c, struct err *e)
+{
+	if (c->document)
+		return take_document(d, c->document, c->document_n, e);
+	return c->whole && !c->silence ? look_at_agents(d, e) : RC_OK;
+}
+
 enum rc doctor_write(
 	const struct doctor_case *c, struct buf *out, struct err *e)
 {
@@ -335,12 +344,8 @@ enum rc doctor_write(
 		.service = c->silence,
 		.listening = c->listening,
 		.occupied = c->occupied };
-	enum rc rc = RC_OK;
 	run_all(&d, here, ARRAY_LEN(here));
-	if (c->document)
-		rc = take_document(&d, c->document, c->document_n, e);
-	else if (c->whole && !c->silence)
-		rc = look_at_agents(&d, e);
+	enum rc rc = hear_of_agents(&d, c, e);
 	if (rc == RC_OK)
 		write_document(&d, true, out);
 	if (rc == RC_OK && !arena_ok(&a))

@@ -247,21 +247,27 @@ static enum rc ask_admin_room(
 	return rc;
 }
 
-/* The first user of an empty one becomes administrator, whoever it is. */
-void check_administrator(struct doctor *d)
+/* Until one may look, and sees the others: a refusal says of the next nothing,
+ * and anything else is trouble that others are told of. */
+static void ask_all(struct doctor *d, const char *room)
 {
 	const struct fleet *f = &d->app->fleet;
 	const int64_t until = clock_mono_ms() + ASK_MS;
+	enum rc rc = ask_admin_room(d, room, d->app->sender_id);
+	for (size_t i = 0; i < f->n_agents && clock_mono_ms() < until &&
+		(rc == RC_FORBIDDEN || rc == RC_EXCLUSIVE);
+		i++)
+		rc = ask_admin_room(d, room, f->agents[i]->user_id);
+}
+
+/* The first user of an empty one becomes administrator, whoever it is. */
+void check_administrator(struct doctor *d)
+{
+	const char *server = d->app->fleet.server_name;
 	const char *room = NULL;
 	if (kind_of(d) != HS_CONDUIT && kind_of(d) != HS_TUWUNEL)
 		return;
 	d->checked++;
-	if (hs_admin_room(d->plain, f->server_name, d->a, &room, NULL) != RC_OK)
-		return;
-	enum rc rc = ask_admin_room(d, room, d->app->sender_id);
-	for (size_t i = 0; i < f->n_agents && rc != RC_OK && rc != RC_NETWORK &&
-		rc != RC_TIMEOUT && rc != RC_STOPPING &&
-		clock_mono_ms() < until;
-		i++)
-		rc = ask_admin_room(d, room, f->agents[i]->user_id);
+	if (hs_admin_room(d->plain, server, d->a, &room, NULL) == RC_OK)
+		ask_all(d, room);
 }
