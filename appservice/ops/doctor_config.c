@@ -113,9 +113,10 @@ static void find_warnings(
 			"who has its tokens is the homeserver to us, and us to "
 			"the homeserver",
 			arena_printf(d->a,
-				"`chmod 600 %s`, or correct it; `muster "
-				"registration --new-tokens`, then `muster "
-				"register` where somebody has read it",
+				"`chmod 600 %s`, or correct it; where somebody "
+				"has read it remove it, and `muster "
+				"registration`, then `muster register` make "
+				"new tokens",
 				doctor_quote(d->a, path)));
 }
 

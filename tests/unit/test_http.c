@@ -89,12 +89,15 @@ static void reads_status_head_and_body(void **state)
 {
 	struct fixture *f = *state;
 	script_say(f->server, 418,
-		"Server: Synapse/1.2 \x01x\r\nRetry-After: 7\r\n", "short");
+		"Server: Synapse/1.2 \x01x\r\nRetry-After: 7\r\n"
+		"Date: Thu, 26 Nov 2026 11:43:09 GMT\r\n",
+		"short");
 	assert_ok(get(f), f->e);
 	assert_int_equal(f->answer.status, 418);
 	assert_string_equal(buf_str(&f->answer.body), "short");
 	assert_string_equal(f->answer.server, "Synapse/1.2 x");
 	assert_int_equal(f->answer.retry_after_ms, 7000);
+	assert_int_equal(f->answer.date_ms, INT64_C(1795693389000));
 
 	char head[300];
 	memset(head, 'a', sizeof(head));
@@ -110,6 +113,7 @@ static void reads_status_head_and_body(void **state)
 	assert_ok(get(f), f->e);
 	assert_string_equal(f->answer.server, "");
 	assert_int_equal(f->answer.retry_after_ms, -1);
+	assert_int_equal(f->answer.date_ms, 0);
 }
 
 static void keeps_the_connection(void **state)
@@ -183,6 +187,22 @@ static void nobody_listens(void **state)
 	script_stop(gone);
 	assert_rc(get(f), RC_NETWORK);
 	assert_non_null(strstr(f->e.text, "127.0.0.1"));
+	assert_int_equal(http_trouble(f->http), HTTP_REFUSED);
+}
+
+static void says_what_was_in_the_way(void **state)
+{
+	struct fixture *f = *state;
+	script_say(f->server, 200, "", "{}");
+	assert_ok(get(f), f->e);
+	assert_int_equal(http_trouble(f->http), HTTP_FINE);
+	snprintf(f->url, sizeof(f->url), "http://nobody.invalid:1/");
+	assert_rc(get(f), RC_NETWORK);
+	assert_int_equal(http_trouble(f->http), HTTP_NAME_UNKNOWN);
+	/* What is no URL was never anywhere. */
+	snprintf(f->url, sizeof(f->url), "ftp://127.0.0.1/");
+	assert_rc(get(f), RC_INVALID);
+	assert_int_equal(http_trouble(f->http), HTTP_FINE);
 }
 
 static void a_silent_server_times_out(void **state)
@@ -332,6 +352,7 @@ int main(void)
 		CASE(once_is_once),
 		CASE(a_reset_is_a_network_error),
 		CASE(nobody_listens),
+		CASE(says_what_was_in_the_way),
 		CASE(a_silent_server_times_out),
 		CASE(the_stop_flag_ends_a_request),
 		CASE(an_answer_has_a_limit),
