@@ -15,6 +15,16 @@
 /* Without the indexes' order, which a large one would take long for. */
 #define SQL_QUICK "PRAGMA quick_check(1)"
 
+/* The first thing that it names, in one line: a title stands above it. */
+static enum rc damaged(const struct store *s, const char *said, struct err *e)
+{
+	const char *line = said ? strchr(said, '\n') : NULL;
+
+	line = line ? line + 1 : said ? said : "out of memory";
+	return err_set(e, RC_CORRUPT, "store %s: is damaged (%.*s)", s->path,
+		(int)strcspn(line, "\n"), line);
+}
+
 enum rc store_whole(struct store *s, struct err *e)
 {
 	sqlite3_stmt *q = NULL;
@@ -27,8 +37,7 @@ enum rc store_whole(struct store *s, struct err *e)
 	} else {
 		const char *said = (const char *)sqlite3_column_text(q, 0);
 		if (!text_eq(said, "ok"))
-			rc = err_set(e, RC_CORRUPT, "store %s: is damaged (%s)",
-				s->path, said ? said : "out of memory");
+			rc = damaged(s, said, e);
 	}
 	sqlite3_finalize(q);
 	store_unlock(s);

@@ -326,7 +326,9 @@ static enum rc hear_of_agents(
 {
 	if (c->document)
 		return take_document(d, c->document, c->document_n, e);
-	return c->whole && !c->silence ? look_at_agents(d, e) : RC_OK;
+	const unsigned needs = HAS_CONFIGURATION | HAS_STORE;
+	return !c->silence && (d->has & needs) == needs ? look_at_agents(d, e)
+							: RC_OK;
 }
 
 enum rc doctor_write(

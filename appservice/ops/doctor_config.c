@@ -125,9 +125,12 @@ void check_registration(struct doctor *d)
 	const char *path = config_text(&d->app->config, SET_AS_REGISTRATION);
 	struct report r;
 	struct err e = { 0 };
+	bool other = false;
 	report_init(&r);
 	d->checked++;
-	enum rc rc = app_load_registration(d->app, NULL, &r, &e);
+	/* Who leaves stands in the store: without it others are not wrong. */
+	enum rc rc = app_load_registration(
+		d->app, d->has & HAS_STORE ? NULL : &other, &r, &e);
 	if (d->app->reg.id)
 		d->has |= HAS_REGISTRATION;
 	if (rc != RC_OK)

@@ -34,6 +34,7 @@ enum doctor_has {
 	HAS_REGISTRATION = 1 << 3,  /* its file was read */
 	HAS_TOKEN = 1 << 4,         /* and the homeserver knows its token */
 	HAS_AGENTS = 1 << 5,        /* they were looked at */
+	HAS_STORE = 1 << 6,         /* it can be read, or there is none yet */
 };
 
 struct doctor {

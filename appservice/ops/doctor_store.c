@@ -28,7 +28,7 @@ static const char *fix_store(struct doctor *d, enum rc rc, const char *path)
 	}
 }
 
-/* Left open: the agents stand in it. */
+/* Left open where it is well: the agents stand in it. */
 void check_store(struct doctor *d)
 {
 	const char *path = config_text(&d->app->config, SET_STORE_PATH);
@@ -39,8 +39,14 @@ void check_store(struct doctor *d)
 	enum rc rc = store_open_readonly(path, &d->app->store, &e);
 	if (rc == RC_OK)
 		rc = store_whole(d->app->store, &e);
-	/* Never started; or on a network, where it is the service's alone. */
-	if (rc == RC_OK || rc == RC_NOT_FOUND || (rc == RC_BUSY && d->serving))
+	if (rc == RC_OK || rc == RC_NOT_FOUND) { /* or never started */
+		d->has |= HAS_STORE;
+		return;
+	}
+	store_close(d->app->store);
+	d->app->store = NULL;
+	/* On a network it is the service's alone. */
+	if (rc == RC_BUSY && d->serving)
 		return;
 	doctor_find(d, path, arena_strdup(d->a, e.text),
 		"what agents and rooms there are stands in it",

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import threading
 
@@ -559,16 +560,25 @@ def test_an_agent_that_is_administrator(well_on_conduit, who):
 # -- the store
 
 
-def test_a_store_that_is_damaged(stopped):
-    muster, hs = stopped
+def damage(muster, table):
+    """The page where the table begins is full of something else."""
+    with contextlib.closing(sqlite3.connect(muster.path("muster.db"))) as db:
+        page, = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?",
+                           (table,)).fetchone()
+        size, = db.execute("PRAGMA page_size").fetchone()
     with open(muster.path("muster.db"), "r+b") as f:
-        size = f.seek(0, 2)
-        for page in range(2, size // 4096):
-            f.seek(page * 4096)
-            f.write(b"\xff" * 512)
-    found = findings_of_code(muster)
+        f.seek((page - 1) * size)
+        f.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("table", ["audit", "agent"])
+def test_a_store_that_is_damaged(stopped, table):
+    """Also where nobody reads just now."""
+    muster, hs = stopped
+    damage(muster, table)
+    found, = findings(muster)
     assert found["check"] == "store"
-    assert "malformed" in found["what"] or "damaged" in found["what"]
+    assert "malformed" in found["what"] or "is damaged (" in found["what"]
     shutil.move(muster.path("muster.db"), muster.path("muster.db.damaged"))
     assert "muster.db.damaged`" in found["fix"]
     muster.start()
@@ -586,7 +596,8 @@ def findings_of_code(muster):
 def test_a_store_of_something_else(stopped):
     muster, _ = stopped
     muster.write("muster.db", "no database, but a text\n" * 100)
-    assert findings_of_code(muster)["check"] == "store"
+    subject, _ = the_finding(muster, "store", "not a database")
+    assert subject == muster.path("muster.db")
 
 
 def test_a_disk_that_is_full(conduit_fake, muster_on, introduce, tmp_path):
