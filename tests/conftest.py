@@ -2,11 +2,13 @@
 `server_name`, and understand start, stop, kill, restart, add_appservice(path)
 and human(localpart), whether scripted or real."""
 
+import os
+import shutil
 import signal
 
 import pytest
 
-from support import conduit, synapse
+from support import conduit, printed, synapse
 from support.fakehs import FakeHS
 from support.muster import Muster
 
@@ -17,6 +19,20 @@ SERVER = "fleet.test"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+printed.install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_printed():
+    """What is said by ours is searched for secrets: by tests/printed, when
+    tests/run runs all of them, else here."""
+    yield
+    printed.finish()
+    if not os.environ.get("TEST_PRINTED"):
+        assert printed.Search(printed.folder()).shown == []
+        shutil.rmtree(printed.folder())
 
 
 def _fake(manner):

@@ -19,6 +19,8 @@ import subprocess
 import threading
 import time
 
+from support import printed
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 AGENT = os.environ.get("MUSTER_AGENT_BIN", str(ROOT / "build/muster-agent"))
 USER = "@aaron.phillips:anycompany.corp"
@@ -150,6 +152,8 @@ class Run:
         world.runs += 1
         self.out = world.tmp / f"out.{world.runs}"
         self.err = world.tmp / f"err.{world.runs}"
+        printed.keep(TOKEN, TOKEN2)
+        printed.follow(str(self.err))
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
                 [*popen.pop("before", []), popen.pop("binary", AGENT), *args],

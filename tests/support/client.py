@@ -8,6 +8,8 @@ import socket
 import ssl
 import urllib.parse
 
+from support import printed
+
 V3 = "/_matrix/client/v3"
 V1 = "/_matrix/client/v1"
 
@@ -129,6 +131,7 @@ class Client:
 
     def _logged_in(self, got):
         self.token = got["access_token"]
+        printed.keep(self.token)
         self.user_id = got["user_id"]
         self.device_id = got["device_id"]
         return self

@@ -13,6 +13,7 @@ import subprocess
 
 import yaml
 
+from support import printed
 from support.process import Daemon, environment, free_port, wait_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -394,6 +395,7 @@ class Muster:
     def close(self):
         """The end of a test: whatever still runs ends, and its sanitizers
         had nothing to say."""
+        printed.keep(*self.secrets())
         try:
             self.daemon.stop()
         finally:

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import time
 
+from support import printed
+
 
 # Below the ports that Linux takes for outgoing connections: one of those may
 # be gone before it is listened on. So that runs beside each other do not take
@@ -158,6 +160,8 @@ class Daemon:
 
     def launch(self, argv, env=None, cwd=None):
         assert not self.running(), f"{self.name} runs already"
+        if printed.is_ours(argv):
+            printed.follow(self.log)
         with open(self.log, "ab") as log, self.starting():
             self.process = subprocess.Popen(
                 argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL,

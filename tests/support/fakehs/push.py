@@ -8,6 +8,8 @@ import threading
 import time
 import urllib.parse
 
+from support import printed
+
 from .world import hash_id
 
 
@@ -46,6 +48,7 @@ class Appservice:
                 raise BadRegistration(f"missing field `{key}`")
         if "url" not in registration:
             raise BadRegistration("missing field `url`")
+        printed.keep(registration["as_token"], registration["hs_token"])
         self.queue = []  # (room's number, position, event)
         self.active = None  # (transaction id, events)
         self.changed = threading.Condition()

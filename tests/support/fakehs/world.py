@@ -10,6 +10,8 @@ import secrets
 import string
 import time
 
+from support import printed
+
 ALNUM = string.ascii_letters + string.digits
 
 
@@ -277,6 +279,7 @@ class World:
     # -- accounts
 
     def add_user(self, user_id, password=None):
+        printed.keep(password)
         user = self.users[user_id] = User(user_id, password)
         return user
 
@@ -296,6 +299,7 @@ class World:
             device.tokens = []
         device.tokens.append(token)
         self.tokens[token] = (user.user_id, device_id)
+        printed.keep(token)
         return device_id
 
     def drop_device(self, user, device_id):
