@@ -301,6 +301,10 @@ static enum rc failed(
 {
 	const char *words =
 		h->words[0] != '\0' ? h->words : curl_easy_strerror(code);
+	/* libcurl calls it a protocol, as that of a URL. */
+	if (code == CURLE_UNSUPPORTED_PROTOCOL && h->sent)
+		return err_set(e, RC_NETWORK, "what answers speaks no HTTP: %s",
+			words);
 	switch (code) {
 	case CURLE_ABORTED_BY_CALLBACK:
 		if (is_stopping(h))
@@ -312,12 +316,8 @@ static enum rc failed(
 		return err_nomem(e);
 	case CURLE_OPERATION_TIMEDOUT:
 		return err_set(e, RC_TIMEOUT, "no answer in time: %s", words);
-	case CURLE_UNSUPPORTED_PROTOCOL:
-		if (h->sent)
-			return err_set(e, RC_NETWORK,
-				"what answers speaks no HTTP: %s", words);
-		/* fall through */
 	case CURLE_URL_MALFORMAT:
+	case CURLE_UNSUPPORTED_PROTOCOL:
 		return err_set(
 			e, RC_INVALID, "not an http or https URL: %s", words);
 	case CURLE_PEER_FAILED_VERIFICATION:

@@ -24,7 +24,7 @@ enum http_trouble {
 	HTTP_SILENT,       /* nothing came in time */
 	HTTP_TLS,          /* it does not speak TLS, or not ours */
 	HTTP_CERTIFICATE,  /* its certificate is not accepted */
-	HTTP_NOT_HTTP,     /* it speaks something else */
+	HTTP_NOT_HTTP,     /* it speaks something else, or hangs up */
 };
 
 struct http_options {

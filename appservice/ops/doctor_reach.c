@@ -49,7 +49,7 @@ static const struct {
 	[HTTP_CERTIFICATE] = { "its certificate is not accepted",
 		"name its authority in homeserver.ca_file, and the host as the "
 		"certificate has it" },
-	[HTTP_NOT_HTTP] = { "something else answers there, which is no HTTP",
+	[HTTP_NOT_HTTP] = { "what answers there speaks no HTTP, or hangs up",
 		"correct the port, or say https:// where it speaks TLS" },
 };
 

@@ -341,8 +341,8 @@ def test_a_homeserver_that_is_not_there(stopped, url, what, fix):
 @pytest.mark.parametrize("says, what", [
     (PAGE, "something else answers there, which is no homeserver .*404"),
     (OBJECT, "something else answers there, which is no homeserver"),
-    (b"SSH-2.0-OpenSSH\r\n", "something else answers there, which is no HTTP"),
-    (b"", "something else answers there, which is no HTTP")])
+    (b"SSH-2.0-OpenSSH\r\n", "what answers there speaks no HTTP, or hangs up"),
+    (b"", "what answers there speaks no HTTP, or hangs up")])
 def test_something_else_answers(stopped, says, what):
     muster, _ = stopped
     other = Garbage(says)
@@ -362,7 +362,7 @@ def test_tls(stopped, tmp_path):
     muster.write_config(homeserver={"ca_file": front.ca_file})
     assert findings(muster) == []
     url_is(muster, front.url.replace("https:", "http:"))
-    the_finding(muster, "homeserver", "something else answers|no answer")
+    the_finding(muster, "homeserver", "something else answers|no HTTP|no answer")
 
 
 def test_a_homeserver_that_went_away(well):
