@@ -86,7 +86,9 @@ static enum MHD_Result query_token_seen(
  * whatever is there must be right. */
 static bool refuse_token(struct request *r, const struct heads *h)
 {
-	struct presented p = { .digest = &r->server->token_digest };
+	struct presented p = { .digest = &r->server->token_digest,
+		.is_right = r->server->is_right,
+		.arg = r->server->token_arg };
 	struct query_tokens q = { r, &p };
 
 	if (!(r->route->flags & ROUTE_HS_TOKEN))

@@ -63,7 +63,8 @@ static enum rc check_options(const struct http_server_options *o, struct err *e)
 		return err_set(e, RC_INVALID,
 			"expected an address or a socket's path, and not both");
 	for (size_t i = 0; i < o->n_routes; i++)
-		if (o->routes[i].flags & ROUTE_HS_TOKEN && !o->token_digest)
+		if (o->routes[i].flags & ROUTE_HS_TOKEN && !o->token_digest &&
+			!o->is_right)
 			return err_set(e, RC_INVALID,
 				"%s needs a token and there is none",
 				o->routes[i].pattern);
@@ -86,6 +87,8 @@ static enum rc copy_options(struct http_server *s,
 		secret_set(&s->token_digest, (const char *)o->token_digest,
 			SHA256_LEN))
 		return err_nomem(e);
+	s->is_right = o->is_right;
+	s->token_arg = o->token_arg;
 	s->table.routes = o->routes;
 	s->table.n = o->n_routes;
 	s->table.base_path = s->base_path;

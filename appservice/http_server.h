@@ -68,6 +68,10 @@ struct http_server_options {
 	/* What stands for both tokens: SHA-256 of the hs_token; compared in
 	 * constant time. */
 	const unsigned char *token_digest; /* SHA256_LEN bytes; NULL: none */
+	/* Whether another one is right as well; by any of its threads. NULL:
+	 * none is. */
+	bool (*is_right)(void *token_arg, const unsigned char *digest);
+	void *token_arg;
 	const char *base_path; /* path of appservice.url, "" for none (AS-06) */
 	bool no_legacy;        /* ROUTE_LEGACY rows do not exist, AS-98 */
 	bool no_query_token;   /* not without the header as well, AS-44 */

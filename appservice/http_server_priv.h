@@ -83,6 +83,8 @@ bool is_token(char c);
 /* The tokens of a request, each compared as it is found. */
 struct presented {
 	const struct secret *digest; /* of the right one */
+	bool (*is_right)(void *arg, const unsigned char *digest); /* or NULL */
+	void *arg;
 	bool right, wrong, malformed;
 };
 /* An empty one is malformed. */
@@ -170,6 +172,8 @@ void log_refusal(struct http_server *s, const char *route, int status,
 struct http_server {
 	struct route_table table;
 	struct secret token_digest;
+	bool (*is_right)(void *token_arg, const unsigned char *digest);
+	void *token_arg;
 	struct MHD_Response *plain;
 	char *base_path;
 	char *unix_path; /* NULL until it is bound */

@@ -20,7 +20,8 @@ const struct verb verbs[] = {
 	{ "init", "[DIR]", "write a commented muster.yaml", 1, verb_init },
 	{ "check", "", "read configuration and fleet; say what is wrong", 0,
 		verb_check },
-	{ "registration", "", "make the registration file and check it", 0,
+	{ "registration", "[--new-tokens]",
+		"make the registration file and check it", 0,
 		verb_registration },
 	{ "register", "[--dry-run]",
 		"register with the homeserver and prove that it works", 0,
@@ -163,6 +164,7 @@ static const struct {
 	{ "dry-run", false, 'd', "register", "unregister", "adopt" },
 	{ "owner", true, 'o', "adopt", NULL, NULL },
 	{ "token", false, 'T', "adopt", NULL, NULL },
+	{ "new-tokens", false, 't', "registration", NULL, NULL },
 };
 
 static bool is_given(const struct cli *cli, int key)
@@ -184,6 +186,8 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->owner;
 	case 'T':
 		return cli->token;
+	case 't':
+		return cli->new_tokens;
 	default:
 		return cli->why;
 	}
@@ -247,6 +251,9 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 		return NULL;
 	case 'T':
 		cli->token = true;
+		return NULL;
+	case 't':
+		cli->new_tokens = true;
 		return NULL;
 	default:
 		return key == 'h' ? "help" : "version";

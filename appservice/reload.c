@@ -88,8 +88,8 @@ static void check_covered(struct app *app)
 	r->next_try_ms = 0;
 }
 
-/* Ours and with the tokens of the start, of which the listener and all clients
- * have copies. */
+/* Ours and with the tokens in force: others are taken up when the homeserver
+ * takes them (appservice/newtokens.h). */
 static enum rc check_registration(const struct app *app, const char *path,
 	const struct registration *next, struct err *e)
 {
@@ -98,8 +98,8 @@ static enum rc check_registration(const struct app *app, const char *path,
 	if (!secret_equal(&next->as_token, secret_bytes(as), as->n) ||
 		!secret_equal(&next->hs_token, secret_bytes(hs), hs->n))
 		return err_set(e, RC_INVALID,
-			"%s has other tokens: they take effect at the next "
-			"start",
+			"%s has other tokens: they take effect once the "
+			"homeserver does not take the old ones any more",
 			path);
 	if (!registration_same(next, &app->reg, &what) &&
 		!text_starts(what, "namespaces."))

@@ -18,6 +18,7 @@
 
 #include "appservice/http_server.h"
 #include "appservice/intake/intake.h"
+#include "appservice/newtokens.h"
 #include "appservice/ops/api.h"
 #include "appservice/ops/verbs.h"
 #include "appservice/reconcile/reconcile.h"
@@ -38,7 +39,7 @@ struct service {
 	struct app app;
 	struct intake intake;
 	struct http_server *intake_server, *ops_server, *health_server;
-	unsigned char token_digest[SHA256_LEN];
+	struct newtokens newtokens;
 };
 
 /* --- what the intake tells and asks --------------------------------------- */
@@ -104,13 +105,13 @@ static enum rc listen_intake(struct service *s, struct err *e)
 		.need_user = need_user,
 		.has_alias = has_alias,
 		.arg = app };
-	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n,
-		s->token_digest);
+	newtokens_init(&s->newtokens, app);
 	const struct http_server_options o = {
 		.listen = config_text(&app->config, SET_AS_LISTEN),
 		.routes = intake_routes,
 		.n_routes = intake_n_routes,
-		.token_digest = s->token_digest,
+		.is_right = newtokens_is_right,
+		.token_arg = &s->newtokens,
 		.base_path = app_base_path(app),
 		.no_legacy = !config_bool(&app->config, SET_AS_LEGACY_PATHS),
 		.no_query_token =
@@ -206,6 +207,7 @@ static void stop(struct service *s)
 	struct app *app = &s->app;
 	reconcile_stop(app->reconcile, FINISH_STEPS_MS);
 	http_server_stop(s->intake_server, FINISH_ANSWERS_MS);
+	newtokens_fini(&s->newtokens);
 	http_server_stop(s->ops_server, 100);
 	http_server_stop(s->health_server, 100);
 	reconcile_free(app->reconcile);

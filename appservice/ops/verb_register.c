@@ -11,7 +11,9 @@
 
 #include "appservice/http_server.h"
 #include "appservice/intake/intake.h"
+#include "appservice/newtokens.h"
 #include "appservice/ops/verbs.h"
+#include "base/file.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -91,6 +93,46 @@ static enum rc run(struct cli *cli, struct app *app, struct err *e)
 	return rc;
 }
 
+/* --- new tokens ------------------------------------------------------------- */
+
+/* Those that wait beside the registration, in what it says now; *path, which is
+ * freed by the caller, NULL: none do. */
+static enum rc use_new_tokens(
+	struct cli *cli, struct app *app, char **path, struct err *e)
+{
+	struct registration next = { 0 };
+	char *beside = newtokens_path(app);
+	if (!beside)
+		return err_nomem(e);
+	enum rc rc = registration_read(beside, &next, NULL, e);
+	if (rc == RC_NOT_FOUND) {
+		free(beside);
+		return RC_OK;
+	}
+	if (rc == RC_OK)
+		rc = registration_keep_tokens(&app->reg, &next);
+	registration_free(&next);
+	if (rc == RC_OK && !cli->dry_run)
+		rc = registration_write(beside, &app->reg, e);
+	if (rc == RC_OK)
+		say(cli,
+			"with the new tokens of `muster registration "
+			"--new-tokens`");
+	*path = beside;
+	return rc;
+}
+
+/* They are what the homeserver takes, or will read. */
+static enum rc put_new_tokens(
+	const struct app *app, const char *path, struct err *e)
+{
+	enum rc rc = registration_write(
+		config_text(&app->config, SET_AS_REGISTRATION), &app->reg, e);
+	if (rc == RC_OK && unlink(path) != 0 && errno != ENOENT)
+		rc = file_error(e, errno, "%s", path);
+	return rc;
+}
+
 static int status_of(enum rc rc, const struct err *e)
 {
 	switch (rc) {
@@ -128,7 +170,10 @@ int verb_register(struct cli *cli)
 		say(cli, line);
 	}
 	catch_signals();
-	enum rc rc = answer_pings(&app, &intake, &server, &e);
+	char *beside = NULL;
+	enum rc rc = use_new_tokens(cli, &app, &beside, &e);
+	if (rc == RC_OK)
+		rc = answer_pings(&app, &intake, &server, &e);
 	if (rc == RC_BUSY) {
 		say(cli,
 			"appservice.listen is in use: a running `muster "
@@ -138,6 +183,12 @@ int verb_register(struct cli *cli)
 	}
 	if (rc == RC_OK)
 		rc = run(cli, &app, &e);
+	struct err why = { 0 };
+	if (beside && !cli->dry_run && (rc == RC_OK || rc == RC_PENDING) &&
+		put_new_tokens(&app, beside, &why) != RC_OK)
+		rc = err_set(&e, why.rc,
+			"registered, but not put into force: %s", why.text);
+	free(beside);
 	status = status_of(rc, &e);
 	if (cli->json)
 		printf("{\"registered\":%s}\n", rc == RC_OK ? "true" : "false");

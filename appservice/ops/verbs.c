@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "appservice/newtokens.h"
 #include "appservice/ops/verbs.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -258,6 +259,29 @@ static void registration_said(const struct app *app, bool json, bool changed)
 	buf_free(&out);
 }
 
+/* Beside the registration, which stays in force; once only, as those may be
+ * known to the homeserver by now. */
+static int new_tokens(struct app *app)
+{
+	struct registration next = { 0 };
+	struct err e = { 0 };
+	char *path = newtokens_path(app);
+	enum rc rc = path ? RC_OK : err_nomem(&e);
+	bool there = path && access(path, F_OK) == 0;
+	if (rc == RC_OK && !there)
+		rc = app_make_registration(app, &next, &e);
+	if (rc == RC_OK && !there)
+		rc = registration_write(path, &next, &e);
+	if (rc == RC_OK)
+		fprintf(stderr,
+			"new tokens %s %s: `muster register` puts them into "
+			"force\n",
+			there ? "were waiting already in" : "are in", path);
+	registration_free(&next);
+	free(path);
+	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e.text);
+}
+
 int verb_registration(struct cli *cli)
 {
 	struct app app;
@@ -265,6 +289,9 @@ int verb_registration(struct cli *cli)
 	int status = cli_load(cli, &app, FOR_FILES);
 	if (status == EXIT_OK)
 		status = cli_registration(&app, &changed);
+	/* A file that was just made has new ones. */
+	if (status == EXIT_OK && cli->new_tokens)
+		status = new_tokens(&app);
 	if (status == EXIT_OK)
 		registration_said(&app, cli->json, changed);
 	app_free(&app);

@@ -23,8 +23,9 @@ struct cli {
 	/* of adopt */
 	const char *owner; /* --owner: whose power is used; NULL */
 	bool yes, token;
-	bool dry_run; /* of register, unregister and adopt */
-	int argc;     /* what follows the verb */
+	bool dry_run;    /* of register, unregister and adopt */
+	bool new_tokens; /* of registration */
+	int argc;        /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appservice/newtokens.h"
 #include "appservice/reconcile/connect.h"
 #include "appservice/reconcile/observe.h"
 #include "appservice/reconcile/perform.h"
@@ -180,10 +181,33 @@ static void connected(struct reconcile *r, const char *server)
 				(enum hs_kind)atomic_load(&r->app->kind))));
 }
 
+/* The tokens are new ones: the file says so, and the homeserver. */
+static enum rc follow_tokens(struct reconcile *r, bool *taken, struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = newtokens_take(r->app, taken, &why);
+	for (size_t i = 0; *taken && i < r->n_clients && rc == RC_OK; i++)
+		rc = hs_use_token(r->clients[i], &r->app->reg.as_token);
+	return rc == RC_OK ? rc
+			   : err_set(e, rc, "the new tokens: %s", rc_words(rc));
+}
+
+static enum rc connect_anew(struct reconcile *r, char server[64], struct err *e)
+{
+	bool taken = false;
+	enum rc rc = follow_tokens(r, &taken, e);
+	if (rc != RC_OK)
+		return rc;
+	return taken ? connect_to(r->app, r->clients[0], server, e)
+		     : RC_UNAUTHORIZED; /* e says so */
+}
+
 enum rc reconcile_connect(struct reconcile *r, struct err *e)
 {
 	char server[64] = "";
 	enum rc rc = connect_to(r->app, r->clients[0], server, e);
+	if (rc == RC_UNAUTHORIZED)
+		rc = connect_anew(r, server, e);
 	if (rc == RC_OK)
 		connected(r, server);
 	return rc;
@@ -548,6 +572,18 @@ static bool take_up(struct reconcile *r)
 	return false;
 }
 
+/* Before anything is registered again with the old ones. */
+static bool take_tokens(struct reconcile *r)
+{
+	struct err e = { 0 };
+	bool taken = false;
+	if (!newtokens_changed(r->app, &r->registration_seen) ||
+		follow_tokens(r, &taken, &e) == RC_OK)
+		return true;
+	store_trouble(r, e.text);
+	return false;
+}
+
 static void round_trip(struct reconcile *r)
 {
 	struct reconcile_state st;
@@ -566,6 +602,8 @@ static void round_trip(struct reconcile *r)
 		store_trouble(r, e.text);
 		return;
 	}
+	if (!take_tokens(r))
+		return;
 	reload_registration(r->app);
 	ping_try(r);
 	bool again = false;

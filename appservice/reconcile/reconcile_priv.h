@@ -6,6 +6,7 @@
 #define APPSERVICE_RECONCILE_RECONCILE_PRIV_H
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "appservice/reconcile/pace.h"
 #include "appservice/reconcile/reconcile.h"
@@ -38,7 +39,8 @@ struct reconcile {
 	size_t direct_from;    /* whose turn it is */
 	int64_t held_pause_ms; /* between looks at held rooms; 0: none are */
 	int64_t next_held_ms;  /* monotonic */
-	uint64_t troubles;     /* a hash of those that were told of last */
+	struct stat registration_seen; /* the file, the last time */
+	uint64_t troubles; /* a hash of those that were told of last */
 	struct tokens_lost lost;
 };
 

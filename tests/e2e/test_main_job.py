@@ -9,6 +9,7 @@ import yaml
 
 from support.client import V3, Client, Refused, quote
 from support.conduit import ADMIN, ADMIN_PASSWORD, Conduit, binary
+from support.process import wait_until
 
 # Who examples/fleet/config.yaml deploys, and how they are called.
 AGENTS = {
@@ -232,6 +233,26 @@ def test_register_beside_other_services(old_conduit, muster_on):
     got = muster.run("register", expect=1)
     assert "whose user is @muster:fleet.test, has the as_token" in got.err, got
     assert hs.command("list-appservices") == "Appservices (1): muster"
+
+
+def test_new_tokens_while_it_serves(old_conduit, muster_on):
+    """No transaction is refused: Conduit would wait for half a minute then."""
+    hs, muster = old_conduit, muster_on(old_conduit)
+    muster.run("register", expect=0)
+    muster.start()
+    muster.wait_settled()
+    old = muster.registration
+    muster.run("registration", "--new-tokens", expect=0)
+    muster.run("register", expect=0)
+    assert hs.ping(old).errcode == "M_UNKNOWN_TOKEN"
+    assert hs.ping(muster.registration).status == 200
+    human = hs.human("carla.ceo")
+    human.join(human.resolve("#all-employees:fleet.test"))
+    wait_until(lambda: muster.query(
+        "SELECT 1 FROM membership WHERE user_id = ? AND membership = 'join'",
+        human.user_id), 20, "the service hears of it")
+    assert " 403 " not in hs.log()
+    muster.assert_no_secret_shown(more=[old["as_token"], old["hs_token"]])
 
 
 def test_register_dry_run(old_conduit, muster_on):

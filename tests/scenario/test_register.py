@@ -4,13 +4,14 @@ is in, and wherever it is killed."""
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
 from support import small
 from support.client import Client
 from support.muster import binary
-from support.process import environment
+from support.process import environment, wait_until
 
 
 @pytest.fixture
@@ -481,3 +482,151 @@ def test_it_says_what_differs(ready):
     got = muster.run("register", expect=0)
     assert "registered, but the hs_token has changed since" in got.out
     assert "nothing to do" in muster.run("register", expect=0).out
+
+
+# -- new tokens
+
+
+class Chatter:
+    """A human who never stops talking."""
+
+    def __init__(self, client, room):
+        self.sent = []
+        self._client, self._room = client, room
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while not self._over.wait(0.01):
+            self.sent.append(self._client.send(
+                self._room, f"word {len(self.sent)}"))
+
+    def end(self):
+        self._over.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def talking(ready):
+    """(muster, homeserver, chatter): served, everything as declared."""
+    muster, hs = ready
+    carla = Client(hs.url).register(small.HUMAN, "a human's password")
+    muster.run("register", expect=0)
+    muster.start()
+    small.wait_settled(muster, hs)
+    room = hs.room("all-employees").room_id
+    carla.join(room)
+    hs.wait_delivered()
+    hs.deliveries.clear()
+    chatter = Chatter(carla, room)
+    yield muster, hs, chatter
+    chatter.end()
+
+
+def assert_new_tokens(muster, hs, old, chatter):
+    """In force on both sides, every transaction was taken at the first try,
+    and the old ones are good for nothing."""
+    now = muster.registration
+    assert now["as_token"] != old["as_token"]
+    assert now["hs_token"] != old["hs_token"]
+    assert not os.path.exists(muster.registration_path + ".next")
+    assert hs.appservices["muster"].registration["hs_token"] == (
+        now["hs_token"])
+    wait_until(lambda: len(chatter.sent) > 20, 20, "he talks")
+    chatter.end()
+    hs.wait_delivered()
+    assert {d.status for d in hs.deliveries} == {200}
+    # A transaction that was under way when it was registered anew may come
+    # once more, as itself.
+    told = {(e["event_id"], d.txn_id) for d in hs.deliveries for e in d.events
+            if e["event_id"] in set(chatter.sent)}
+    assert sorted(event for event, _ in told) == sorted(chatter.sent)
+    # The service acts by the new one: there is somebody more.
+    org = small.org()
+    org["people"].append(small.person(
+        "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
+    muster.write_org(org)
+    wait_until(lambda: muster.handoff("dora.ic"), 30, "a newcomer's token")
+    listener = Client(f"http://127.0.0.1:{muster.port}", old["hs_token"])
+    got = listener.call("PUT", "/_matrix/app/v1/transactions/of-old", {
+        "events": []})
+    assert got.status == 403
+
+
+def test_new_tokens(talking):
+    muster, hs, chatter = talking
+    old = muster.registration
+    got = muster.run("registration", "--new-tokens", expect=0)
+    assert "`muster register` puts them into force" in got.err
+    waiting = muster.read("registration.yaml.next")
+    assert os.stat(muster.path("registration.yaml.next")).st_mode & 0o777 == (
+        0o600)
+    assert muster.registration == old
+    got = muster.run("registration", "--new-tokens", expect=0)
+    assert "were waiting already" in got.err
+    assert muster.read("registration.yaml.next") == waiting
+    got = muster.run("register", expect=0)
+    assert "with the new tokens" in got.out
+    assert muster.read("registration.yaml") == waiting
+    assert_new_tokens(muster, hs, old, chatter)
+    assert "nothing to do" in muster.run("register", expect=0).out
+    muster.assert_no_secret_shown(more=[old["as_token"], old["hs_token"]])
+
+
+def test_new_tokens_survive_every_kill(talking):
+    """Of `register`; the service goes on, whoever knows which tokens."""
+    muster, hs, chatter = talking
+    killer, index = Killer(hs), 1
+    while True:
+        old = muster.registration
+        muster.run("registration", "--new-tokens", expect=0)
+        killed = killer.run(muster, index, "register")
+        if not killed:
+            break
+        index += 1
+        muster.run("register", expect=0)
+        assert muster.registration["as_token"] != old["as_token"]
+        assert "as_token" not in str(commands(hs))
+    assert_new_tokens(muster, hs, old, chatter)
+    assert index >= 7
+
+
+def test_new_tokens_while_nobody_serves(talking):
+    """What was not delivered meanwhile is, later."""
+    muster, hs, chatter = talking
+    muster.stop()
+    old = muster.registration
+    muster.run("registration", "--new-tokens", expect=0)
+    muster.start()  # by the old ones
+    muster.stop()
+    muster.run("register", expect=0)
+    muster.start()
+    chatter.end()
+    hs.wait_delivered()
+    told = {e["event_id"] for d in hs.deliveries if d.status == 200
+            for e in d.events}
+    assert set(chatter.sent) <= told
+    assert muster.registration["as_token"] != old["as_token"]
+
+
+def test_new_tokens_where_a_file_is_wanted(synapse_fake, muster_on):
+    hs, muster = synapse_fake, muster_on(synapse_fake, org=small.org())
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.start()
+    small.wait_settled(muster, hs)
+    old = muster.registration
+    muster.run("registration", "--new-tokens", expect=0)
+    muster.run("register", expect=3)
+    assert muster.registration["as_token"] != old["as_token"]
+    # Until it is restarted the old ones hold, and then the new ones.
+    muster.run("plan", expect=0)
+    hs.stop()
+    hs.add_appservice(muster.registration_path)
+    hs.start()
+    assert "nothing to do" in muster.run("register", expect=0).out
+    human = hs.human(small.HUMAN)
+    human.join(hs.room("all-employees").room_id)
+    hs.wait_delivered()
+    assert hs.deliveries[-1].status == 200
