@@ -38,14 +38,23 @@ char *newtokens_path(const struct app *app)
 
 /* --- who comes in ----------------------------------------------------------- */
 
-static bool in_force(struct app *app, const unsigned char digest[SHA256_LEN])
+/* Is it in force? If not, where the files are, which the caller frees: the
+ * configuration may be exchanged in the next moment. */
+static bool in_force(struct app *app, const unsigned char digest[SHA256_LEN],
+	char *paths[NEWTOKENS_FILES])
 {
 	unsigned char now[SHA256_LEN];
 	app_hold(app);
 	const struct secret *token = &app->reg.hs_token;
-	bool made = sha256(secret_bytes(token), token->n, now);
+	bool right = sha256(secret_bytes(token), token->n, now) &&
+		sha256_equal(now, digest);
+	if (!right) {
+		paths[0] = newtokens_path(app);
+		paths[1] =
+			strdup(config_text(&app->config, SET_AS_REGISTRATION));
+	}
 	app_let_go(app);
-	return made && sha256_equal(now, digest);
+	return right;
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
@@ -82,13 +91,12 @@ static bool in_file(struct newtokens *n, size_t i, const char *path,
 bool newtokens_is_right(void *newtokens, const unsigned char digest[SHA256_LEN])
 {
 	struct newtokens *n = newtokens;
-	if (in_force(n->app, digest))
-		return true;
-	char *next = newtokens_path(n->app);
-	bool right = in_file(n, 0, next, digest) ||
-		in_file(n, 1, config_text(&n->app->config, SET_AS_REGISTRATION),
-			digest);
-	free(next);
+	char *paths[NEWTOKENS_FILES] = { NULL };
+	bool right = in_force(n->app, digest, paths);
+	for (size_t i = 0; i < NEWTOKENS_FILES; i++) {
+		right = right || in_file(n, i, paths[i], digest);
+		free(paths[i]);
+	}
 	return right;
 }
 
