@@ -4,12 +4,17 @@
  */
 #include <malloc.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #include "agent/agent.h"
 #include "base/str.h"
 
 #include "base/poison.h"
+
+#define EXAMPLE                                                                \
+	"muster-agent run --runtime runtime/Research/asa.iyer -- "             \
+	"python3 agent.py"
 
 static int verb_run(int argc, char **argv)
 {
@@ -23,6 +28,7 @@ static int verb_run(int argc, char **argv)
 		return agent_run(&o);
 	printf("usage: muster-agent run [options] -- PROGRAM [ARG…]\n\n");
 	options_print();
+	printf("\nexample:\n  $ " EXAMPLE "\n");
 	return 0;
 }
 
@@ -68,6 +74,22 @@ static int verb_help(int argc, char **argv)
 	return 0;
 }
 
+static void no_such_verb(const char *word)
+{
+	const char *near = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(verbs) && !near; i++)
+		if (str_distance(word, verbs[i].name, 3) <
+			(strlen(verbs[i].name) > 3 ? 3 : 2))
+			near = verbs[i].name;
+	if (near)
+		say("%.100s: not a verb: did you mean %s?", word, near);
+	else if (*word)
+		say("%.100s: not a verb; there are run, help and version",
+			word);
+	else
+		say("a verb is missing; there are run, help and version");
+}
+
 int main(int argc, char **argv)
 {
 	/* No core dump, and no other process of our user may look into us.
@@ -82,10 +104,6 @@ int main(int argc, char **argv)
 			(verbs[i].option && text_eq(verb, verbs[i].option)) ||
 			(verbs[i].brief && text_eq(verb, verbs[i].brief)))
 			return verbs[i].fn(argc - 1, argv + 1);
-	if (*verb)
-		say("%.100s: not a verb; there are run, help and version",
-			verb);
-	else
-		say("a verb is missing; there are run, help and version");
+	no_such_verb(verb);
 	return EXIT_OURS;
 }

@@ -104,6 +104,22 @@ void options_print(void)
 	}
 }
 
+/* One slip, two in a longer word: short ones are near to many. */
+static const char *nearest(const char *word)
+{
+	const char *best = NULL;
+	int least = 3;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		int slips = strlen(table[i].name) > 3 ? 2 : 1;
+		int d = str_distance(word, table[i].name, least);
+		if (d < least && d <= slips) {
+			least = d;
+			best = table[i].name;
+		}
+	}
+	return best;
+}
+
 static enum rc unknown(const char *word, struct err *e)
 {
 	struct buf names;
@@ -111,9 +127,16 @@ static enum rc unknown(const char *word, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		buf_addf(&names, "%s--%s", i ? ", " : "", table[i].name);
 	/* Up to the value, which may be a secret. */
-	int n = (int)strcspn(word, "=");
-	err_set(e, RC_INVALID, "%.*s: not an option of this version; it has %s",
-		n < 100 ? n : 100, word, buf_str(&names));
+	char name[101];
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+	const char *near = nearest(name + strspn(name, "-"));
+	if (near)
+		err_set(e, RC_INVALID, "%s: not an option: did you mean --%s?",
+			name, near);
+	else
+		err_set(e, RC_INVALID,
+			"%s: not an option of this version; it has %s", name,
+			buf_str(&names));
 	buf_free(&names);
 	return RC_INVALID;
 }

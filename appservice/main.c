@@ -17,155 +17,92 @@
 #include "base/poison.h"
 
 const struct verb verbs[] = {
-	{ "init", "[DIR]", "write a commented muster.yaml", 1, verb_init },
+	{ "init", "[DIR]", "write a commented muster.yaml", 1, verb_init,
+		"muster init fleet" },
 	{ "check", "", "read configuration and fleet; say what is wrong", 0,
-		verb_check },
+		verb_check, "muster -c fleet/muster.yaml check" },
 	{ "registration", "[--new-tokens]",
 		"make the registration file and check it", 0,
-		verb_registration },
+		verb_registration, "muster registration" },
 	{ "register", "[--dry-run]",
 		"register with the homeserver and prove that it works", 0,
-		verb_register },
+		verb_register, "muster register --dry-run" },
 	{ "unregister", "[--dry-run]",
 		"take the registration back; accounts and rooms stay", 0,
-		verb_unregister },
+		verb_unregister, "muster unregister --dry-run" },
 	{ "adopt", "[USER...] [--yes] [--dry-run] [--owner USER] [--token]",
 		"take over accounts and rooms that were made by passwords",
-		1000, verb_adopt },
-	{ "serve", "", "the service, in the foreground", 0, verb_serve },
-	{ "status", "", "is it ready, and what not", 0, verb_view },
-	{ "agents", "", "every agent and how far it is", 0, verb_view },
+		1000, verb_adopt, "muster adopt --dry-run" },
+	{ "serve", "", "the service, in the foreground", 0, verb_serve,
+		"muster serve 2>> serve.log" },
+	{ "status", "", "is it ready, and what not", 0, verb_view,
+		"muster status" },
+	{ "agents", "", "every agent and how far it is", 0, verb_view,
+		"muster agents --json" },
 	{ "rooms", "", "every room, who should be and who is in it", 0,
-		verb_view },
+		verb_view, "muster rooms" },
 	{ "plan", "[--with NEW.yaml]",
 		"what would be done now, or with other files; status 3 when "
 		"there is any",
-		0, verb_plan },
+		0, verb_plan, "muster plan --with new.yaml" },
 	{ "doctor", "",
 		"what is wrong, and what mends it; status 3 when anything is",
-		0, verb_doctor },
+		0, verb_doctor, "muster doctor" },
 	{ "journal", "", "steps that wait, run, failed or are done", 0,
-		verb_view },
+		verb_view, "muster journal" },
 	{ "quarantine", "[retry ID]",
 		"events that could not be read; read one again", 2,
-		verb_quarantine },
+		verb_quarantine, "muster quarantine retry 7" },
 	{ "retry", "[STEP|USER|ROOM]",
 		"try again what failed, or ask in who is kept out", 1,
-		verb_retry },
+		verb_retry, "muster retry asa.iyer" },
 	{ "approve", "", "let go who is declared no more, when it is many", 0,
-		verb_approve },
+		verb_approve, "muster approve" },
 	{ "retire", "USER", "let go one who is declared no more", 1,
-		verb_retire },
-	{ "direct", "A B", "make the direct room of two now", 2, verb_direct },
+		verb_retire, "muster retire asa.iyer" },
+	{ "direct", "A B", "make the direct room of two now", 2, verb_direct,
+		"muster direct asa.iyer tove.rantala" },
 	{ "rotate", "USER...|--all [--every T] [--now] [--why TEXT]",
 		"give agents new tokens: they pause, and lose no message", 1000,
-		verb_rotate },
+		verb_rotate, "muster rotate --all --every 30d" },
 	{ "revoke", "USER [--why TEXT]",
 		"end an agent's tokens; it is blocked until rotate or retry", 1,
-		verb_revoke },
+		verb_revoke,
+		"muster revoke asa.iyer --why 'its token stood in a log'" },
 	{ "audit", "", "what was taken over, and what was asked for", 0,
-		verb_view },
-	{ "healthcheck", "", "exit status for containers", 0,
-		verb_healthcheck },
+		verb_view, "muster audit" },
+	{ "healthcheck", "", "exit status for containers", 0, verb_healthcheck,
+		"muster healthcheck && echo ready" },
 	{ "config", "", "every setting, its value and where it is from", 0,
-		verb_config },
-	{ "help", "[VERB]", "this page", 1, verb_help },
-	{ "version", "", "the version", 0, verb_version },
+		verb_config, "muster config" },
+	{ "help", "[VERB]", "this page", 1, verb_help, "muster help rotate" },
+	{ "version", "", "the version", 0, verb_version, "muster version" },
 };
 const size_t n_verbs = ARRAY_LEN(verbs);
 
-#define ARGS_COLUMN 17
-
-static void usage(FILE *to)
-{
-	fputs("usage: muster [-c muster.yaml] VERB [--json]\n\n", to);
-	for (size_t i = 0; i < n_verbs; i++) {
-		const struct verb *v = &verbs[i];
-		/* What does not fit stands on a line of its own. */
-		if (strlen(v->args) > ARGS_COLUMN)
-			fprintf(to, "  %-12s %s\n  %-12s %-*s %s\n", v->name,
-				v->args, "", ARGS_COLUMN, "", v->help);
-		else
-			fprintf(to, "  %-12s %-*s %s\n", v->name, ARGS_COLUMN,
-				v->args, v->help);
-	}
-	fputs("\nThe usual order: check, registration, register, serve, "
-	      "agents.\n",
-		to);
-}
-
-static const struct verb *find_verb(const char *name)
-{
-	for (size_t i = 0; i < n_verbs; i++)
-		if (text_eq(verbs[i].name, name))
-			return &verbs[i];
-	return NULL;
-}
-
-static const char *nearest_verb(const char *name)
-{
-	const char *best = NULL;
-	int least = 3;
-	for (size_t i = 0; i < n_verbs; i++) {
-		int d = str_distance(name, verbs[i].name, least);
-		if (d < least) {
-			least = d;
-			best = verbs[i].name;
-		}
-	}
-	return best;
-}
-
-static int no_such_verb(const char *name)
-{
-	const char *near = nearest_verb(name);
-	if (near)
-		return cli_fail(EXIT_WRONG,
-			"there is no verb \"%s\": did you mean \"%s\"?", name,
-			near);
-	return cli_fail(EXIT_WRONG,
-		"there is no verb \"%s\": `muster help` lists them", name);
-}
-
-/* For --json. */
-static bool has_document(const struct verb *v)
-{
-	return v->run != verb_init && v->run != verb_help;
-}
-
-int verb_help(struct cli *cli)
-{
-	if (cli->argc == 0) {
-		usage(stdout);
-		return EXIT_OK;
-	}
-	const struct verb *v = find_verb(cli->argv[0]);
-	if (!v)
-		return no_such_verb(cli->argv[0]);
-	printf("usage: muster [-c muster.yaml] %s%s%s%s\n\n%s\n", v->name,
-		*v->args ? " " : "", v->args,
-		has_document(v) ? " [--json]" : "", v->help);
-	return EXIT_OK;
-}
-
-/* Options that only some verbs take. */
-static const struct {
-	const char *name;
-	bool value;
-	int key;
-	const char *verb, *other, *third; /* NULL: no other */
-} own_options[] = {
-	{ "with", true, 'w', "plan", NULL, NULL },
-	{ "all", false, 'a', "rotate", NULL, NULL },
-	{ "every", true, 'e', "rotate", NULL, NULL },
-	{ "now", false, 'n', "rotate", NULL, NULL },
-	{ "why", true, 'y', "rotate", "revoke", NULL },
-	{ "yes", false, 'Y', "adopt", NULL, NULL },
-	{ "dry-run", false, 'd', "register", "unregister", "adopt" },
-	{ "owner", true, 'o', "adopt", NULL, NULL },
-	{ "token", false, 'T', "adopt", NULL, NULL },
-	{ "new-tokens", false, 't', "registration", NULL, NULL },
+const struct verb_option verb_options[] = {
+	{ "config", "FILE", 'c', NULL, "the configuration" },
+	{ "json", NULL, 'j', NULL, "one JSON document instead of words" },
+	{ "help", NULL, 'h', NULL, "how the verb is used" },
+	{ "version", NULL, 'v', NULL, "the version" },
+	{ "dry-run", NULL, 'd', "register unregister adopt",
+		"only say what would be done" },
+	{ "new-tokens", NULL, 't', "registration",
+		"make new tokens for it, which register then replaces" },
+	{ "yes", NULL, 'Y', "adopt", "ask nothing" },
+	{ "owner", "USER", 'o', "adopt", "whose power in rooms is used" },
+	{ "token", NULL, 'T', "adopt",
+		"what is asked for is an access token of theirs" },
+	{ "with", "NEW.yaml", 'w', "plan", "another configuration" },
+	{ "all", NULL, 'a', "rotate", "every agent" },
+	{ "every", "T", 'e', "rotate",
+		"from now on also when a token is this old: 12h, 30d, never" },
+	{ "now", NULL, 'n', "rotate",
+		"ask nobody: the token is in the wrong hands" },
+	{ "why", "TEXT", 'y', "rotate revoke",
+		"the reason, for the agent, the log and the audit" },
 };
+const size_t n_verb_options = ARRAY_LEN(verb_options);
 
 static bool is_given(const struct cli *cli, int key)
 {
@@ -178,6 +115,8 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->every;
 	case 'n':
 		return cli->now;
+	case 'y':
+		return cli->why;
 	case 'd':
 		return cli->dry_run;
 	case 'Y':
@@ -188,8 +127,8 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->token;
 	case 't':
 		return cli->new_tokens;
-	default:
-		return cli->why;
+	default: /* of every verb */
+		return false;
 	}
 }
 
@@ -200,16 +139,16 @@ static int check_use(const struct cli *cli)
 	if (cli->argc > v->max_args)
 		return cli_fail(EXIT_WRONG, "%s takes no argument \"%s\"",
 			v->name, cli->argv[v->max_args]);
-	for (size_t i = 0; i < ARRAY_LEN(own_options); i++)
-		if (is_given(cli, own_options[i].key) &&
-			!text_eq(v->name, own_options[i].verb) &&
-			!text_eq(v->name, own_options[i].other) &&
-			!text_eq(v->name, own_options[i].third))
+	for (size_t i = 0; i < n_verb_options; i++) {
+		const struct verb_option *o = &verb_options[i];
+		struct str of = str_of(o->verbs);
+		struct str first = str_cut(&of, ' ', NULL);
+		if (is_given(cli, o->key) && !verb_takes(v, o))
 			return cli_fail(EXIT_WRONG,
-				"--%s is of `muster %s`, and %s takes none",
-				own_options[i].name, own_options[i].verb,
-				v->name);
-	if (cli->json && !has_document(v))
+				"--%s is of `muster %.*s`, and %s takes none",
+				o->name, (int)first.n, first.p, v->name);
+	}
+	if (cli->json && !verb_has_document(v))
 		return cli_fail(EXIT_WRONG,
 			"%s has no document: leave out --json", v->name);
 	return EXIT_OK;
@@ -260,46 +199,68 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 	}
 }
 
-#define COMMON 4
-
-/* Options may stand before and after the verb. */
-static int parse(struct cli *cli, int argc, char **argv)
+/* What getopt_long() did not like; `word` is as it was written. */
+static int bad_option(int found, int key, const char *word, char **argv)
 {
-	struct option options[COMMON + ARRAY_LEN(own_options) + 1] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(own_options); i++)
-		options[COMMON + i] =
-			(struct option){ .name = own_options[i].name,
-				.has_arg = own_options[i].value
-					? required_argument
-					: no_argument,
-				.val = own_options[i].key };
-	const char *instead = NULL;
+	for (size_t i = 0; i < n_verb_options; i++) {
+		const struct verb_option *o = &verb_options[i];
+		if (o->key == key && found == ':')
+			return cli_fail(EXIT_WRONG, "--%s needs a value: %s",
+				o->name, o->value);
+		if (o->key == key)
+			return cli_fail(
+				EXIT_WRONG, "--%s takes no value", o->name);
+	}
+	const struct verb *v = NULL;
+	for (size_t i = 1; argv[i] && !v; i++)
+		v = verb_find(argv[i]);
+	return verb_no_option(v, word);
+}
+
+/* Options may stand before and after the verb. *instead: NULL, or the verb
+ * that one of them stands for. */
+static int parse_options(
+	struct cli *cli, int argc, char **argv, const char **instead)
+{
+	struct option options[ARRAY_LEN(verb_options) + 1] = { 0 };
+	for (size_t i = 0; i < n_verb_options; i++)
+		options[i] = (struct option){ .name = verb_options[i].name,
+			.has_arg = verb_options[i].value ? required_argument
+							 : no_argument,
+			.val = verb_options[i].key };
 	int c = 0;
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (c == '?')
-			return EXIT_WRONG; /* getopt has said why */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return bad_option(c, optopt, argv[optind - 1], argv);
 		const char *verb = take_option(cli, c, optarg);
 		if (verb)
-			instead = verb;
+			*instead = verb;
 	}
+	return EXIT_OK;
+}
+
+static int parse(struct cli *cli, int argc, char **argv)
+{
+	const char *instead = NULL;
+	int status = parse_options(cli, argc, argv, &instead);
+	if (status != EXIT_OK)
+		return status;
 	cli->argc = argc - optind;
 	cli->argv = argv + optind;
 	if (!instead && cli->argc == 0) {
-		usage(stderr);
+		verb_usage(stderr);
 		return EXIT_WRONG;
 	}
 	const char *name = instead ? instead : cli->argv[0];
-	cli->verb = find_verb(name);
+	cli->verb = verb_find(name);
 	if (!cli->verb)
-		return no_such_verb(name);
+		return verb_none(name);
 	if (!instead) {
 		cli->argc--;
 		cli->argv++;
+	} else if (cli->argc > 1 && cli->verb->run == verb_help) {
+		cli->argc = 1; /* of `muster VERB A B --help` the verb */
 	}
 	return check_use(cli);
 }

@@ -7,6 +7,8 @@
 #ifndef APPSERVICE_OPS_VERBS_H
 #define APPSERVICE_OPS_VERBS_H
 
+#include <stdio.h>
+
 #include "appservice/app.h"
 #include "base/json.h"
 #include "matrix/http.h"
@@ -34,9 +36,33 @@ struct verb {
 	const char *name, *args, *help;
 	int max_args;
 	int (*run)(struct cli *cli);
+	const char *example; /* one command line, for --help */
 };
 extern const struct verb verbs[];
 extern const size_t n_verbs;
+
+/* What a verb may be told, in the same way. */
+struct verb_option {
+	const char *name;
+	const char *value; /* what its value is called; NULL: takes none */
+	int key;
+	const char *verbs; /* those that take it; NULL: every one */
+	const char *help;
+};
+extern const struct verb_option verb_options[];
+extern const size_t n_verb_options;
+
+/* The verb of this name; NULL: there is none. */
+const struct verb *verb_find(const char *name);
+bool verb_takes(const struct verb *v, const struct verb_option *o);
+/* For --json. */
+bool verb_has_document(const struct verb *v);
+/* The list of verbs. */
+void verb_usage(FILE *to);
+/* There is no such verb, or no such option (of v; NULL: of any verb): says so,
+ * and the nearest one. The status. */
+int verb_none(const char *name);
+int verb_no_option(const struct verb *v, const char *word);
 
 /* Each does what it is named for, and says so; the exit code. */
 int verb_init(struct cli *cli);

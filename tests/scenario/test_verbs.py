@@ -4,6 +4,7 @@ service and without."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import urllib.request
 
@@ -574,11 +575,24 @@ def test_one_document_whatever_comes_of_it(tmp_path):
     (["direct", "a"], "direct takes the two users"),
     (["direct", "a", "b", "c"], 'takes no argument "c"'),
     (["status", "--with", "x"], "--with is of `muster plan`"),
-    (["plan", "--jsn"], "--jsn"), (["--what", "status"], "--what"),
-    (["-c"], "requires an argument"),
+    (["plan", "--jsn"],
+     'there is no option "--jsn": did you mean "--json"?'),
+    (["rotate", "--evry=12h"],
+     'there is no option "--evry": did you mean "--every"?'),
+    (["--evry", "12h", "rotate"], 'did you mean "--every"?'),
+    # --now is near, but not of this one
+    (["plan", "--mow"],
+     'there is no option "--mow": `muster help plan` lists them'),
+    (["rotate", "--mow"], 'did you mean "--now"?'),
+    (["plan", "--al"], "--all is of `muster rotate`"),
+    (["--what", "status"],
+     'there is no option "--what": `muster help status` lists them'),
+    (["-x"], 'there is no option "-x": `muster help VERB` lists them'),
+    (["-c"], "--config needs a value: FILE"),
+    (["rotate", "--every"], "--every needs a value: T"),
+    (["--json=yes", "status"], "--json takes no value"),
     (["init", "--json"], "init has no document: leave out --json"),
-    (["--json", "help"], "help has no document"),
-    (["help", "--json", "plan"], "help has no document"),
+    (["status", "--why", "x"], "--why is of `muster rotate`"),
     ([], "usage: muster")])
 def test_wrong_use(tmp_path, words, said):
     got = use(tmp_path, *words)
@@ -605,11 +619,66 @@ def test_help_and_version(tmp_path):
     for verb in verbs:
         one = use(tmp_path, "help", verb)
         assert one.returncode == 0 and f" {verb}" in one.stdout
-        assert ("--json" in one.stdout) is (verb not in ("init", "help"))
+        assert one.stdout == use(tmp_path, verb, "x", "--help").stdout
+        assert ("--json" in one.stdout) is (verb != "init")
     version = use(tmp_path, "version").stdout
     assert version == use(tmp_path, "--version").stdout
     assert version == "muster " + json.loads(
         use(tmp_path, "version", "--json").stdout)["version"] + "\n"
+
+
+def test_help_as_a_document(tmp_path):
+    """The tables from which completions and manual pages are made."""
+    tables = json.loads(use(tmp_path, "help", "--json").stdout)
+    verbs = {row["name"]: row for row in tables["verbs"]}
+    assert list(verbs) == [
+        line.split()[0] for line in use(tmp_path, "help").stdout.splitlines()
+        if line.startswith("  ") and line[2] != " "]
+    assert verbs["rotate"]["args"].startswith("USER...|--all ")
+    options = {row["name"]: row for row in tables["options"]}
+    assert options["why"] == {
+        "name": "why", "value": "TEXT", "verbs": ["rotate", "revoke"],
+        "help": options["why"]["help"]}
+    assert options["json"]["verbs"] == []
+    settings = {row["path"]: row for row in tables["settings"]}
+    assert settings["store.takeover"]["allowed"] == "3s..10m"
+    assert settings["store.takeover"]["default"] == "60s"
+    assert settings["homeserver.url"]["default"] is None
+    assert settings["log.level"]["reloadable"] is True
+    one = json.loads(use(tmp_path, "help", "revoke", "--json").stdout)
+    assert one["verbs"] == [verbs["revoke"]]
+    assert {row["name"] for row in one["options"]} == {
+        "config", "json", "help", "version", "why"}
+
+
+def test_the_example_of_each_verb(fresh_on_conduit):
+    """Each stands in the help of its verb, uses nothing but what this verb
+    takes, and is no wrong use."""
+    muster, _ = fresh_on_conduit
+    shutil.copy(muster.path("muster.yaml"), muster.path("new.yaml"))
+    os.symlink(".", muster.path("fleet"))
+    bin_dir = muster.path("bin")
+    os.mkdir(bin_dir)
+    os.symlink(binary(), os.path.join(bin_dir, "muster"))
+    env = environment(PATH=f"{bin_dir}:{os.environ['PATH']}")
+    rows = json.loads(use(muster.dir, "help", "--json").stdout)
+    for row in rows["verbs"]:
+        name, example = row["name"], row["example"]
+        assert re.match(rf"muster (-\S+ \S+ )?{name}\b", example), row
+        assert use(muster.dir, name, "--help").stdout.endswith(
+            f"\nexample:\n  $ {example}\n")
+        taken = {f"--{o['name']}" for o in rows["options"]
+                 if not o["verbs"] or name in o["verbs"]}
+        assert set(re.findall(r"--[a-z-]+", example)) <= taken, row
+        # These two would stay, or talk to the homeserver.
+        if name in ("serve", "register"):
+            continue
+        os.makedirs(muster.path("elsewhere"), exist_ok=True)
+        got = subprocess.run(
+            ["sh", "-c", example], text=True, capture_output=True, env=env,
+            cwd=muster.path("elsewhere" if name == "init" else "."),
+            timeout=60)
+        assert got.returncode in (0, 1, 3), (example, got.stderr)
 
 
 def test_where_options_stand(fresh_on_conduit):
