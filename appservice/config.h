@@ -112,7 +112,17 @@ void config_env_name(enum setting s, char out[64]);
 /* What `muster config` shows: every setting, its value and where it is from;
  * secrets as fingerprints. */
 void config_write_json(const struct config *c, struct buf *out);
-/* What `muster init` writes: every setting, commented. */
-void config_write_template(struct buf *out);
+/* What `muster init` knows of where it writes. */
+struct config_known {
+	const char *url, *server_name; /* NULL: an example */
+	const char *org, *config;      /* the fleet's files; NULL: none */
+	const char *admin;             /* a localpart; NULL: none is needed */
+};
+/* What it writes: every setting, commented; a configuration that can be
+ * checked as it stands. Without files of a fleet it has one agent by hand. */
+void config_write_template(const struct config_known *k, struct buf *out);
+/* What is wrong with this text as a value of the setting, which is a URL or a
+ * server's name; NULL: nothing. */
+const char *config_fault(enum setting s, const char *text);
 
 #endif

@@ -12,6 +12,8 @@
 #include "base/poison.h"
 
 #define EXAMPLE_URL "http://127.0.0.1:6167"
+#define EXAMPLE_NAME "example.org"
+#define EXAMPLE_AGENTS "[{id: helper, name: Helper, department: Lab}]"
 
 static const char *const source_names[] = { "default", "file", "environment" };
 
@@ -144,37 +146,39 @@ static const char *open_sections(
 	}
 }
 
-/* What a person must fill in, with an example; NULL: need not. */
-static const char *example_of(enum setting s)
+/* What stands there without a comment; NULL: the default does. */
+static const char *value_of(const struct config_known *k, enum setting s)
 {
 	switch (s) {
 	case SET_HS_URL:
-		return EXAMPLE_URL;
+		return k->url ? k->url : EXAMPLE_URL;
 	case SET_HS_NAME:
-		return "example.org";
+		return k->server_name ? k->server_name : EXAMPLE_NAME;
 	case SET_FLEET_ORG:
-		return "org.json";
+		return k->org;
 	case SET_FLEET_CONFIG:
-		return "config.yaml";
+		return k->org ? k->config : NULL;
+	case SET_FLEET_AGENTS:
+		return k->org ? NULL : EXAMPLE_AGENTS;
 	case SET_ADMIN_USER:
-		return "admin";
+		return k->admin;
 	case SET_ADMIN_PASSWORD:
-		return "{file: secrets/admin-password}";
+		return k->admin ? "{file: secrets/admin-password}" : NULL;
 	default:
 		return NULL;
 	}
 }
 
-/* What holds when nothing is given, beside the examples. */
-static const char *default_of(enum setting s)
+/* What holds when nothing is given, beside that. */
+static const char *default_of(const struct config_known *k, enum setting s)
 {
 	const char *def = setting_infos[s].def;
 	if (s == SET_HS_PUBLIC_URL)
-		return EXAMPLE_URL;
+		return k->url ? k->url : EXAMPLE_URL;
 	return def ? def : "null";
 }
 
-void config_write_template(struct buf *out)
+void config_write_template(const struct config_known *k, struct buf *out)
 {
 	buf_add(out,
 		"# muster.yaml: relative paths are relative to this file; "
@@ -185,14 +189,16 @@ void config_write_template(struct buf *out)
 	const char *last = NULL;
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting_info *info = &setting_infos[i];
-		const char *example = example_of((enum setting)i);
+		const char *value = value_of(k, (enum setting)i);
 		if (i == SET_NAMESPACE_PREFIX)
 			continue; /* an alternative to `namespace: declared` */
 		int depth = 0;
 		const char *key = open_sections(out, last, info->path, &depth);
-		buf_addf(out, "%s%*s%s%s: %s  # %s%s\n", depth ? "" : "\n",
-			depth * 2, "", example ? "" : "# ", key,
-			example ? example : default_of((enum setting)i),
+		/* A localpart may look like a number. */
+		const char *quote = value && i == SET_ADMIN_USER ? "\"" : "";
+		buf_addf(out, "%s%*s%s%s: %s%s%s  # %s%s\n", depth ? "" : "\n",
+			depth * 2, "", value ? "" : "# ", key, quote,
+			value ? value : default_of(k, (enum setting)i), quote,
 			info->help,
 			info->reload == RELOAD_YES ? "" : " (at the start)");
 		last = info->path;

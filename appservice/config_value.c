@@ -52,6 +52,14 @@ static const char *check_url(const char *text)
 	return NULL;
 }
 
+const char *config_fault(enum setting s, const char *text)
+{
+	return setting_infos[s].type == SETTING_URL ? check_url(text)
+		: id_server_ok(text)
+		? NULL
+		: "is no server name (a host name, perhaps with a port)";
+}
+
 static const char *check_address(const char *text)
 {
 	const char *colon = strrchr(text, ':');

@@ -17,8 +17,10 @@
 #include "base/poison.h"
 
 const struct verb verbs[] = {
-	{ "init", "[DIR]", "write a commented muster.yaml", 1, verb_init,
-		"muster init fleet" },
+	{ "init", "[DIR] [--homeserver URL] [--server-name NAME]",
+		"write a commented muster.yaml for the files that lie there", 1,
+		verb_init,
+		"muster init fleet --homeserver http://127.0.0.1:6167" },
 	{ "check", "", "read configuration and fleet; say what is wrong", 0,
 		verb_check, "muster -c fleet/muster.yaml check" },
 	{ "registration", "[--new-tokens]",
@@ -93,6 +95,10 @@ const struct verb_option verb_options[] = {
 	{ "owner", "USER", 'o', "adopt", "whose power in rooms is used" },
 	{ "token", NULL, 'T', "adopt",
 		"what is asked for is an access token of theirs" },
+	{ "homeserver", "URL", 'u', "init",
+		"where it is; else it is looked for on this host" },
+	{ "server-name", "NAME", 's', "init",
+		"what its ids end in; else as it or the files say" },
 	{ "with", "NEW.yaml", 'w', "plan", "another configuration" },
 	{ "all", NULL, 'a', "rotate", "every agent" },
 	{ "every", "T", 'e', "rotate",
@@ -107,6 +113,10 @@ const size_t n_verb_options = ARRAY_LEN(verb_options);
 static bool is_given(const struct cli *cli, int key)
 {
 	switch (key) {
+	case 'u':
+		return cli->homeserver;
+	case 's':
+		return cli->server_name;
 	case 'w':
 		return cli->with;
 	case 'a':
@@ -163,6 +173,12 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 		return NULL;
 	case 'j':
 		cli->json = true;
+		return NULL;
+	case 'u':
+		cli->homeserver = value;
+		return NULL;
+	case 's':
+		cli->server_name = value;
 		return NULL;
 	case 'w':
 		cli->with = value;

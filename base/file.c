@@ -251,6 +251,8 @@ static enum rc make_temp(int dirfd, const char *temp, const char *name,
 {
 	int fd = openat(dirfd, temp,
 		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && errno == EEXIST)
+		return err_set(e, RC_EXISTS, "%s is there already", name);
 	if (fd < 0)
 		return file_error(e, errno, "cannot write %s", name);
 	enum rc rc = fill(fd, name, p, n, o, sync, e);
@@ -260,6 +262,16 @@ static enum rc make_temp(int dirfd, const char *temp, const char *name,
 	if (rc != RC_OK)
 		unlinkat(dirfd, temp, 0);
 	return rc;
+}
+
+/* What makes the names of a directory last. */
+static enum rc sync_dir(int dirfd, const char *name, struct err *e)
+{
+	/* EINVAL: a file system without directories to sync. */
+	if (fsync(dirfd) != 0 && errno != EINVAL)
+		return file_error(e, errno,
+			"cannot make sure of the directory of %s", name);
+	return RC_OK;
 }
 
 enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
@@ -278,11 +290,7 @@ enum rc file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 		unlinkat(dirfd, temp, 0);
 		return rc;
 	}
-	/* EINVAL: a file system without directories to sync. */
-	if (fsync(dirfd) != 0 && errno != EINVAL)
-		return file_error(e, errno,
-			"cannot make sure of the directory of %s", name);
-	return RC_OK;
+	return sync_dir(dirfd, name, e);
 }
 
 enum rc file_try_at(int dirfd, const char *name, unsigned mode, int64_t uid,
@@ -409,8 +417,16 @@ enum rc file_clean_at(int dirfd, const char *name, struct err *e)
 	return rc;
 }
 
-enum rc file_replace(
-	const char *path, const void *p, size_t n, unsigned mode, struct err *e)
+static enum rc create_at(int dirfd, const char *name, const void *p, size_t n,
+	unsigned mode, struct err *e)
+{
+	const struct owner owner = { mode, -1, -1 };
+	enum rc rc = make_temp(dirfd, name, name, p, n, &owner, true, e);
+	return rc == RC_OK ? sync_dir(dirfd, name, e) : rc;
+}
+
+static enum rc write_file(const char *path, bool anew, const void *p, size_t n,
+	unsigned mode, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
@@ -424,13 +440,26 @@ enum rc file_replace(
 		rc = fail_open(e, dir, errno);
 		goto out;
 	}
-	rc = file_replace_at(fd, name, p, n, mode, -1, -1, e);
+	rc = anew ? create_at(fd, name, p, n, mode, e)
+		  : file_replace_at(fd, name, p, n, mode, -1, -1, e);
 	if (rc != RC_OK)
 		err_wrap(e, rc, "%s", dir);
 	close(fd);
 out:
 	free(dir);
 	return rc;
+}
+
+enum rc file_replace(
+	const char *path, const void *p, size_t n, unsigned mode, struct err *e)
+{
+	return write_file(path, false, p, n, mode, e);
+}
+
+enum rc file_create(
+	const char *path, const void *p, size_t n, unsigned mode, struct err *e)
+{
+	return write_file(path, true, p, n, mode, e);
 }
 
 static enum rc make_dir(const char *path, unsigned mode, struct err *e)

@@ -58,6 +58,11 @@ MUST_CHECK enum rc file_clean_at(int dirfd, const char *name, struct err *e);
 MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
 	unsigned mode, struct err *e);
 
+/* Makes a file where there is none: RC_EXISTS when anything has that name, also
+ * a symbolic link to nothing. On failure no file of ours is there. */
+MUST_CHECK enum rc file_create(const char *path, const void *p, size_t n,
+	unsigned mode, struct err *e);
+
 /* Makes the directory and its parents (with this mode less umask, existing ones
  * untouched). */
 MUST_CHECK enum rc file_mkdirs(const char *path, unsigned mode, struct err *e);

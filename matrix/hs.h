@@ -104,6 +104,9 @@ int64_t hs_date_ms(const struct hs *hs);
 MUST_CHECK enum rc hs_versions(struct hs *hs, char server[64], struct err *e);
 /* By what it says of itself: the Server header, `GET /`. */
 MUST_CHECK enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e);
+/* What the homeserver says its name is, as it says to other servers; RC_NOT_FOUND
+ * when it does not, as Conduit where it does not federate. */
+MUST_CHECK enum rc hs_server_name(struct hs *hs, char ret[256], struct err *e);
 /* GET /capabilities: the default room version ("" when not said). */
 MUST_CHECK enum rc hs_default_room_version(
 	struct hs *hs, const char *as, char ret[32], struct err *e);

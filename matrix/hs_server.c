@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "matrix/hs_priv.h"
+#include "matrix/id.h"
 
 #include "base/poison.h"
 
@@ -125,6 +126,30 @@ enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e)
 	if (rc == RC_OK)
 		*ret = kind;
 	return rc;
+}
+
+enum rc hs_server_name(struct hs *hs, char ret[256], struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = "/_matrix/key/v2/server",
+		.anonymous = true,
+	};
+	enum rc rc = hs_exchange(hs, &call, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct json *doc = NULL;
+	char name[256];
+	/* Whatever else it answers, it does not say it. */
+	bool said = hs_finish(hs, &doc, NULL) == RC_OK &&
+		hs_copy_str(json_root(doc), "server_name", name, 256) &&
+		id_server_ok(name);
+	json_free(doc);
+	if (!said)
+		return err_set(e, RC_NOT_FOUND, "it does not say its name");
+	memcpy(ret, name, sizeof(name));
+	return RC_OK;
 }
 
 enum rc hs_default_room_version(

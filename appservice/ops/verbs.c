@@ -1,15 +1,13 @@
 /*
- * The verbs that work on files: check, registration, config, init; and what
+ * The verbs that work on files: check, registration, config; and what
  * all verbs share.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "appservice/newtokens.h"
 #include "appservice/ops/verbs.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -298,7 +296,7 @@ int verb_registration(struct cli *cli)
 	return status;
 }
 
-/* --- config, init --------------------------------------------------------------------- */
+/* --- config --------------------------------------------------------------------- */
 
 int verb_config(struct cli *cli)
 {
@@ -323,31 +321,6 @@ int verb_config(struct cli *cli)
 	report_free(&report);
 	config_free(&config);
 	return status;
-}
-
-int verb_init(struct cli *cli)
-{
-	const char *dir = cli->argc > 0 ? cli->argv[0] : ".";
-	struct err e = { 0 };
-	struct buf text;
-	buf_init(&text, LIMIT_CONFIG_FILE);
-	enum rc rc = file_mkdirs(dir, 0755, &e);
-	char *path = path_join(dir, "muster.yaml");
-	if (rc == RC_OK && path && access(path, F_OK) == 0)
-		rc = err_set(&e, RC_EXISTS,
-			"%s is there already: it is left alone", path);
-	config_write_template(&text);
-	if (rc == RC_OK)
-		rc = buf_rc(&text) == RC_OK && path
-			? file_replace(path, text.p, text.n, 0644, &e)
-			: err_nomem(&e);
-	if (rc == RC_OK)
-		printf("%s was written: fill in what is not commented, then "
-		       "`muster -c %s check`\n",
-			path, path);
-	buf_free(&text);
-	free(path);
-	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e.text);
 }
 
 int verb_version(struct cli *cli)

