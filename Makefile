@@ -124,6 +124,7 @@ help:
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS=60 (FUZZ='json yaml': these)"
 	@echo "make bench      measures; writes docs/performance.md (BENCH=quick: shorter)"
 	@echo "make lint       formatting, warnings, analyzers, layers"
+	@echo "make pages      completions and manual pages from the tables they repeat"
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean"
 
@@ -187,6 +188,10 @@ lint:
 	@sh scripts/ensure-packages.sh build test lint
 	@B=$(B) sh scripts/lint.sh
 
+# What repeats the tables of verbs, options and settings.
+pages: all
+	$(PYTHON) scripts/pages.py $(B)/muster $(B)/muster-agent
+
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
 	    $(DESTDIR)$(MANDIR)/man5
@@ -197,7 +202,7 @@ install: all
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all bench-programs units fuzzers help demo test test-openclaw soak fuzz bench lint install clean
+.PHONY: all bench-programs units fuzzers help demo test test-openclaw soak fuzz bench lint pages install clean
 .SECONDARY:
 -include $(shell find $(B) -name node_modules -prune -o -name '*.d' -type f \
     -print 2>/dev/null)
