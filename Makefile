@@ -4,9 +4,15 @@
 
 B          ?= build
 PREFIX     ?= /usr/local
+prefix      = $(PREFIX)
 DESTDIR    ?=
-BINDIR     ?= $(PREFIX)/bin
-MANDIR     ?= $(PREFIX)/share/man
+BINDIR     ?= $(prefix)/bin
+MANDIR     ?= $(prefix)/share/man
+BASHDIR    ?= $(prefix)/share/bash-completion/completions
+ZSHDIR     ?= $(prefix)/share/zsh/site-functions
+FISHDIR    ?= $(prefix)/share/fish/vendor_completions.d
+UNITDIR    ?= $(prefix)/lib/systemd/system
+USERDIR    ?= $(prefix)/lib/sysusers.d
 PKG_CONFIG ?= pkg-config
 PYTHON     ?= /usr/bin/python3
 SAN        ?=
@@ -125,7 +131,8 @@ help:
 	@echo "make bench      measures; writes docs/performance.md (BENCH=quick: shorter)"
 	@echo "make lint       formatting, warnings, analyzers, layers"
 	@echo "make pages      completions and manual pages from the tables they repeat"
-	@echo "make install    DESTDIR= PREFIX=/usr/local"
+	@echo "make install    DESTDIR= prefix=/usr/local: programs, pages, completions, unit"
+	@echo "make uninstall  takes the same away again"
 	@echo "make clean"
 
 # Compiles while it says that it lives; plain `make` is as silent as it is told.
@@ -192,17 +199,37 @@ lint:
 pages: all
 	$(PYTHON) scripts/pages.py $(B)/muster $(B)/muster-agent
 
+# What is installed, and where to; the unit is made for its place.
+INSTALLED = $(BINDIR)/muster $(BINDIR)/muster-agent \
+    $(patsubst docs/man/%,$(MANDIR)/man1/%,$(wildcard docs/man/*.1)) \
+    $(patsubst docs/man/%,$(MANDIR)/man5/%,$(wildcard docs/man/*.5)) \
+    $(BASHDIR)/muster $(BASHDIR)/muster-agent \
+    $(ZSHDIR)/_muster $(ZSHDIR)/_muster-agent \
+    $(FISHDIR)/muster.fish $(FISHDIR)/muster-agent.fish \
+    $(UNITDIR)/muster.service $(USERDIR)/muster.conf
+
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
-	    $(DESTDIR)$(MANDIR)/man5
+	install -d $(addprefix $(DESTDIR),$(sort $(dir $(INSTALLED))))
 	install -m 0755 $(B)/muster $(B)/muster-agent $(DESTDIR)$(BINDIR)/
 	install -m 0644 docs/man/*.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 0644 docs/man/*.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 0644 completions/muster completions/muster-agent \
+	    $(DESTDIR)$(BASHDIR)/
+	install -m 0644 completions/_* $(DESTDIR)$(ZSHDIR)/
+	install -m 0644 completions/*.fish $(DESTDIR)$(FISHDIR)/
+	sed -e 's|@BINDIR@|$(BINDIR)|; s|@PREFIX@|$(prefix)|' \
+	    deploy/systemd/muster.service.in > $(B)/muster.service
+	install -m 0644 $(B)/muster.service $(DESTDIR)$(UNITDIR)/
+	install -m 0644 deploy/systemd/muster.sysusers \
+	    $(DESTDIR)$(USERDIR)/muster.conf
+
+uninstall:
+	$(RM) $(addprefix $(DESTDIR),$(INSTALLED))
 
 clean:
 	$(RM) -r $(B)
 
-.PHONY: all bench-programs units fuzzers help demo test test-openclaw soak fuzz bench lint pages install clean
+.PHONY: all bench-programs units fuzzers help demo test test-openclaw soak fuzz bench lint pages install uninstall clean
 .SECONDARY:
 -include $(shell find $(B) -name node_modules -prune -o -name '*.d' -type f \
     -print 2>/dev/null)

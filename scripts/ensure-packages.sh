@@ -12,7 +12,7 @@ set -eu
 build='gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev
 libjson-c-dev libssl-dev libsqlite3-dev libyaml-dev libpcre2-dev
 ca-certificates'
-test='libcmocka-dev python3 python3-venv sqlite3 strace mandoc zsh fish'
+test='libcmocka-dev python3 python3-venv sqlite3 strace mandoc zsh fish systemd'
 # libFuzzer and the sanitizers of Debian 12's clang
 fuzz='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy cppcheck pmccabe codespell shellcheck mandoc

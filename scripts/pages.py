@@ -267,7 +267,7 @@ def bash_program(name, first, cases, options):
     function = f"_{name.replace('-', '_')}"
     lines = [f"# bash completion of {name}; {BY}", "", f"{function}() {{",
              "\tlocal word=${COMP_WORDS[COMP_CWORD]}",
-             "\tlocal last=${COMP_WORDS[COMP_CWORD - 1]} verb= words= i",
+             "\tlocal last=${COMP_WORDS[COMP_CWORD - 1]} verb='' words='' i",
              "\tCOMPREPLY=()", "\tcase $last in"]
     for kind, how in (("files", "-f"), ("folders", "-d")):
         if valued[kind]:
