@@ -63,18 +63,29 @@ static void find_homeserver(const struct cli *cli, struct found *f)
 
 /* --- the fleet's files ------------------------------------------------------------ */
 
+static void take_server(struct found *f, struct str server)
+{
+	const char *name = arena_strndup(&f->arena, server.p, server.n);
+	if (name && id_server_ok(name))
+		f->in_files = name;
+}
+
+static void take_human(struct found *f, struct str localpart)
+{
+	if (!f->human && id_localpart_ok(localpart))
+		f->human = arena_strndup(&f->arena, localpart.p, localpart.n);
+}
+
 /* What the files say of whose they are; that they are right is `check`'s. */
 static void take_id(struct found *f, const char *id, bool human)
 {
 	struct str localpart, server;
-	if (!id || (f->in_files && (f->human || !human)) ||
-		!id_split(id, '@', &localpart, &server))
+	if (!id || !id_split(id, '@', &localpart, &server))
 		return;
-	const char *name = arena_strndup(&f->arena, server.p, server.n);
-	if (!f->in_files && name && id_server_ok(name))
-		f->in_files = name;
-	if (human && !f->human && id_localpart_ok(localpart))
-		f->human = arena_strndup(&f->arena, localpart.p, localpart.n);
+	if (!f->in_files)
+		take_server(f, server);
+	if (human)
+		take_human(f, localpart);
 }
 
 static bool read_there(const char *dir, const char *name, struct buf *text)
@@ -150,6 +161,11 @@ static void say_homeserver(const struct cli *cli, const struct found *f)
 		printf("homeserver   %s (%s%s)\n", k->url,
 			hs_kind_name(f->kind),
 			cli->homeserver ? "" : ", found there");
+}
+
+static void say_name(const struct cli *cli, const struct found *f)
+{
+	const struct config_known *k = &f->known;
 	if (!k->server_name)
 		puts("server name  unknown: correct homeserver.server_name");
 	else
@@ -237,6 +253,7 @@ static enum rc init(
 	if (rc == RC_OK) {
 		printf("%s was written\n", path);
 		say_homeserver(cli, &f);
+		say_name(cli, &f);
 		say_fleet(&f);
 		say_next(dir, path);
 	}
