@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "appservice/newtokens.h"
 #include "appservice/ops/verbs.h"
