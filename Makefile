@@ -231,5 +231,5 @@ clean:
 
 .PHONY: all bench-programs units fuzzers help demo test test-openclaw soak fuzz bench lint pages install uninstall clean
 .SECONDARY:
--include $(shell find $(B) -name node_modules -prune -o -name '*.d' -type f \
-    -print 2>/dev/null)
+-include $(shell find $(B) '(' -name node_modules -o -name 'libraries-*' ')' \
+    -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Sees to it that the Debian packages of a task are there.
 #
-#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench|openclaw]...
+#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench|openclaw|images|
+#       static-amd64|static-arm64]...
 #
 # The default is build.
 #
@@ -24,6 +25,18 @@ command -v npm >/dev/null 2>&1 || bench="$bench nodejs npm"
 openclaw=
 command -v npm >/dev/null 2>&1 || openclaw='nodejs npm'
 
+# scripts/static.sh for that architecture; Debian's sources are unpacked
+static='gcc make dpkg-dev ca-certificates'
+static_amd64=$static
+static_arm64=$static
+here=$(dpkg --print-architecture 2>/dev/null || true)
+[ "$here" = arm64 ] ||
+	static_arm64="$static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+[ "$here" = amd64 ] ||
+	static_amd64="$static gcc-x86-64-linux-gnu libc6-dev-amd64-cross"
+# a Dockerfile without a Docker engine, and programs of another architecture
+images='buildah debootstrap qemu-user-static'
+
 wanted=
 for task in "${@:-build}"; do
 	case $task in
@@ -33,8 +46,11 @@ for task in "${@:-build}"; do
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
 	openclaw) wanted="$wanted $openclaw" ;;
+	images) wanted="$wanted $images" ;;
+	static-amd64) wanted="$wanted $static_amd64" ;;
+	static-arm64) wanted="$wanted $static_arm64" ;;
 	*)
-		echo "usage: ${0##*/} [build|test|fuzz|lint|bench|openclaw]..." >&2
+		sed -n '4,5s/^#  */usage: /p' "$0" >&2
 		exit 2
 		;;
 	esac
