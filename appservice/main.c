@@ -73,8 +73,10 @@ const struct verb verbs[] = {
 		"muster revoke asa.iyer --why 'its token stood in a log'" },
 	{ "audit", "", "what was taken over, and what was asked for", 0,
 		verb_view, "muster audit" },
-	{ "healthcheck", "", "exit status for containers", 0, verb_healthcheck,
-		"muster healthcheck && echo ready" },
+	{ "healthcheck", "[--homeserver URL [--wait T]]",
+		"exit status for containers: this service's, or a homeserver's",
+		0, verb_healthcheck,
+		"muster healthcheck --homeserver http://127.0.0.1:6167" },
 	{ "config", "", "every setting, its value and where it is from", 0,
 		verb_config, "muster config" },
 	{ "help", "[VERB]", "this page", 1, verb_help, "muster help rotate" },
@@ -95,8 +97,9 @@ const struct verb_option verb_options[] = {
 	{ "owner", "USER", 'o', "adopt", "whose power in rooms is used" },
 	{ "token", NULL, 'T', "adopt",
 		"what is asked for is an access token of theirs" },
-	{ "homeserver", "URL", 'u', "init",
-		"where it is; else it is looked for on this host" },
+	{ "homeserver", "URL", 'u', "init healthcheck", "where it is" },
+	{ "wait", "T", 'W', "healthcheck",
+		"until it answers, but no longer: 30s, 5m" },
 	{ "server-name", "NAME", 's', "init",
 		"what its ids end in; else as it or the files say" },
 	{ "with", "NEW.yaml", 'w', "plan", "another configuration" },
@@ -137,6 +140,8 @@ static bool is_given(const struct cli *cli, int key)
 		return cli->token;
 	case 't':
 		return cli->new_tokens;
+	case 'W':
+		return cli->wait;
 	default: /* of every verb */
 		return false;
 	}
@@ -209,6 +214,9 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 		return NULL;
 	case 't':
 		cli->new_tokens = true;
+		return NULL;
+	case 'W':
+		cli->wait = value;
 		return NULL;
 	default:
 		return key == 'h' ? "help" : "version";

@@ -27,7 +27,10 @@ struct cli {
 	bool yes, token;
 	bool dry_run;    /* of register, unregister and adopt */
 	bool new_tokens; /* of registration */
-	const char *homeserver, *server_name; /* of init; NULL */
+	const char *homeserver, *server_name; /* of init; NULL. The first of
+						 healthcheck, too: this one, not
+						 the service */
+	const char *wait;                     /* of healthcheck; NULL */
 	int argc;                             /* what follows the verb */
 	char **argv;
 	const struct verb *verb;
