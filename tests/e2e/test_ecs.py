@@ -258,3 +258,20 @@ def test_again_on_the_same_disk(up):
         second.assert_no_findings()
     finally:
         second.kill()
+
+
+def test_conduit_runs_on_when_the_files_are_wrong(tmp_path):
+    if not conduit.binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    fleet = Fleet(tmp_path)
+    os.unlink(os.path.join(fleet.efs["muster"], "org.json"))
+    task = fleet.homeserver()
+    try:
+        task.start()
+        assert task.containers["register"].exit_codes == [2]
+        assert task.containers["muster"].wait_exit(20) == 2
+        assert "org.json" in task.containers["muster"].output()
+        assert task.containers["conduit"].healthy()
+        assert list(task.stop()) == ["conduit"]
+    finally:
+        task.kill()

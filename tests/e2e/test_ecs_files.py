@@ -76,6 +76,17 @@ def test_a_value_that_is_wrong(tmp_path, old, new, said):
     assert said in got.stderr
 
 
+def test_the_later_value_counts(tmp_path):
+    with open(ecs.EXAMPLE, encoding="utf-8") as f:
+        (tmp_path / "env").write_text(
+            f.read() + "AGENT_NAME=bram_zoltan\nAGENT=bram.zoltan\n"
+            "AGENT_DEPARTMENT=Field Service\n")
+    values = str(tmp_path / "env")
+    assert read("agent.json", values)["family"] == "agent-bram_zoltan"
+    assert read("access-points/agent-handoff.json", values)[
+        "RootDirectory"]["Path"] == "/runtime/Field Service/bram.zoltan"
+
+
 # -- task definitions and the service
 
 
@@ -286,7 +297,7 @@ def test_iam_takes_the_policy_and_it_grants_little(aws, name):
 
 def test_iam_refuses_a_policy_that_is_none(aws):
     broken = copy.deepcopy(read("policies/agent-task.json"))
-    broken["Statement"][0]["Efect"] = broken["Statement"][0].pop("Effect")
+    broken["Statement"][0]["Does"] = broken["Statement"][0].pop("Effect")
     iam = aws("iam")
     iam.create_role(RoleName="broken", AssumeRolePolicyDocument=json.dumps(
         read("policies/trust.json")))
@@ -345,3 +356,29 @@ def test_the_file_system_takes_no_one_unencrypted():
     statement, = read("policies/file-system.json")["Statement"]
     assert (statement["Effect"], statement["Condition"]) == (
         "Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+# -- the page
+
+
+def test_the_page_names_every_field_and_every_file():
+    with open(os.path.join(ecs.TOP, "docs", "ecs.md"), encoding="utf-8") as f:
+        page = f.read()
+    fields = set(read("service.json"))
+    for name in TASKS:
+        task = read(name)
+        fields |= set(task)
+        for part in task["containerDefinitions"]:
+            fields |= set(part)
+        for part in task["volumes"]:
+            fields |= set(part) | set(part.get("efsVolumeConfiguration", {}))
+    # Names, and where the page is about all of one.
+    fields -= {"name", "containerDefinitions", "cluster", "serviceName",
+               "taskDefinition"}
+    named = set(re.findall(r"`(\w+)(?:`|: )", page))
+    assert fields - named == set()
+    for name in documents():
+        folder, _, base = name.rpartition("/")
+        assert f"`{folder}/`" in page if folder else f"`{base}`" in page
+    filled = set(re.findall(r"fill ([\w/-]+\.json)", page))
+    assert filled <= set(documents()) and len(filled) >= 6
