@@ -294,6 +294,6 @@ def test_wrong_use(declared_on_conduit):
     path = new(muster)
     got = muster.run("rooms", "--with", path, expect=2)
     assert "--with is of `muster plan`" in got.err
-    assert "requires an argument" in muster.run("plan", "--with", expect=2).err
+    assert "--with needs a value" in muster.run("plan", "--with", expect=2).err
     got = muster.run("plan", path, expect=2)
     assert "takes no argument" in got.err
