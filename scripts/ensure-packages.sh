@@ -1,8 +1,8 @@
 #!/bin/sh
 # Sees to it that the Debian packages of a task are there.
 #
-#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench|openclaw|images|
-#       static-amd64|static-arm64]...
+#   scripts/ensure-packages.sh [build|test|fuzz|lint|bench|openclaw|images|static-amd64|
+#       static-arm64]...
 #
 # The default is build.
 #
@@ -26,7 +26,7 @@ openclaw=
 command -v npm >/dev/null 2>&1 || openclaw='nodejs npm'
 
 # scripts/static.sh for that architecture; Debian's sources are unpacked
-static='gcc make dpkg-dev ca-certificates'
+static='gcc libc6-dev make dpkg-dev ca-certificates'
 static_amd64=$static
 static_arm64=$static
 here=$(dpkg --print-architecture 2>/dev/null || true)
@@ -50,7 +50,7 @@ for task in "${@:-build}"; do
 	static-amd64) wanted="$wanted $static_amd64" ;;
 	static-arm64) wanted="$wanted $static_arm64" ;;
 	*)
-		sed -n '4,5s/^#  */usage: /p' "$0" >&2
+		sed -n '4s/^#  */usage: /p; 5s/^# *//p' "$0" >&2
 		exit 2
 		;;
 	esac

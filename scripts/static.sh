@@ -2,11 +2,11 @@
 # Builds programs that need no library of the system they run on, so that each
 # is copied as one file into anyone's image.
 #
-#   scripts/static.sh [ARCHITECTURE] [PROGRAM]...
+#   scripts/static.sh [ARCHITECTURE] [PROGRAM|--libraries]...
 #
 # ARCHITECTURE is Debian's name, amd64 or arm64; the default is this machine's.
 # PROGRAM is muster-agent (the default) or muster. They are in
-# build/static-ARCHITECTURE.
+# build/static-ARCHITECTURE. --libraries makes only what they are linked with.
 #
 # The libraries come from Debian: as its packages where these have an archive,
 # else from its sources with its security fixes, and then only what is used of
@@ -29,9 +29,10 @@ esac
 [ $# -gt 0 ] || set -- muster-agent
 for program in "$@"; do
 	case $program in
-	muster | muster-agent) ;;
+	muster | muster-agent | --libraries) ;;
 	*)
-		echo "usage: ${0##*/} [amd64|arm64] [muster-agent|muster]..." >&2
+		echo "usage: ${0##*/} [amd64|arm64]" \
+			"[muster-agent|muster|--libraries]..." >&2
 		exit 2
 		;;
 	esac
@@ -169,7 +170,7 @@ libraries() {
 	once packages fetch_libraries libssl-dev libjson-c-dev
 	once curl build_curl
 	touch "$deps/muster-agent.done"
-	[ "$1" = muster ] || return 0
+	[ "$1" != muster-agent ] || return 0
 	once more-packages fetch_libraries libyaml-dev libpcre2-dev \
 		libsqlite3-dev
 	once libmicrohttpd build_libmicrohttpd
@@ -178,7 +179,7 @@ libraries() {
 
 build_program() {
 	libraries "$1"
-	unset APT_CONFIG
+	[ "$1" != --libraries ] || return 0
 	make --no-print-directory -s -j"$jobs" B="build/static-$arch" \
 		CC="$triplet-gcc" AR="$triplet-ar" PKG_CONFIG=true \
 		CFLAGS="-O2 -g -isystem $deps/include -DPCRE2_STATIC" \
@@ -203,5 +204,5 @@ if [ "${STATIC_LOUD:-}" ]; then # in a process of its own, for alive()
 	done
 	exit 0
 fi
-alive "building $* for $arch, with its libraries" "$log" "$advice" \
+alive "building $(echo "$*" | sed "s,--libraries,libraries,") for $arch" "$log" "$advice" \
 	env STATIC_LOUD=1 sh "$0" "$arch" "$@"
