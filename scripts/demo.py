@@ -291,12 +291,12 @@ class Given:
 
 
 class InDocker:
-    """`docker compose up conduit`, from docker-compose.yml."""
+    """`docker compose up conduit`, from scripts/demo-conduit.yml."""
     kind = "conduit"
     url = "http://127.0.0.1:6167"
     server_name = SERVER_NAME
     compose = ["docker", "compose", "-f",
-               os.path.join(ROOT, "docker-compose.yml"), "-p", "muster-demo"]
+               os.path.join(ROOT, "scripts", "demo-conduit.yml"), "-p", "muster-demo"]
 
     def start(self):
         env = dict(os.environ, CONDUIT_SERVER_NAME=SERVER_NAME)

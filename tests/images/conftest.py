@@ -1,0 +1,2 @@
+"""The commands of docker-compose.yml without containers, and programs of
+another architecture. Nothing here needs a container engine."""
