@@ -7,12 +7,11 @@ set -eu
 set -a
 # shellcheck source=examples/local/conduit.env
 . "$here/conduit.env"
-CONDUIT_CONFIG=$CONDUIT_FOLDER/conduit.toml
-CONDUIT_DATABASE_BACKEND=sqlite
-CONDUIT_DATABASE_PATH=$CONDUIT_FOLDER/database
-CONDUIT_ADDRESS=127.0.0.1
-CONDUIT_PORT=$HOMESERVER_PORT
-# Else clients follow it to https://fleet.example.
-CONDUIT_WELL_KNOWN_CLIENT=http://127.0.0.1:$HOMESERVER_PORT
 set +a
+export CONDUIT_CONFIG="$CONDUIT_FOLDER/conduit.toml" \
+	CONDUIT_DATABASE_BACKEND=sqlite \
+	CONDUIT_DATABASE_PATH="$CONDUIT_FOLDER/database" \
+	CONDUIT_ADDRESS=127.0.0.1 CONDUIT_PORT="$HOMESERVER_PORT"
+# Else clients follow it to https://fleet.example.
+export CONDUIT_WELL_KNOWN_CLIENT="http://127.0.0.1:$HOMESERVER_PORT"
 exec "${CONDUIT_BIN:-conduit}"
