@@ -149,13 +149,19 @@ demo:
 test:
 	@sh scripts/ensure-packages.sh build test
 	@sh scripts/ensure-venv.sh
+	@{ command -v apt-get >/dev/null && \
+	    sh scripts/ensure-packages.sh static-arm64 emulate && \
+	    sh scripts/static.sh arm64 muster muster-agent; } || \
+	    echo "programs for arm64 cannot be built: their tests are left out"
 	@[ '$(OPENCLAW)' = no ] || { sh scripts/ensure-packages.sh openclaw && \
 	    sh scripts/ensure-openclaw.sh; } || \
 	    echo "OpenClaw cannot be had: its tests are left out"
 	@+$(COMPILE) B=build/asan SAN=address,undefined CFLAGS='-O1 -g' all units
-	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g' all bench-programs
+	@+$(COMPILE) B=build/tsan SAN=thread CFLAGS='-O1 -g -funsigned-char' \
+	    all bench-programs
+	@+$(COMPILE) B=build/uchar CFLAGS='-O1 -g -funsigned-char' units
 	@$(PYTHON) examples/make-org.py --check
-	@build/venv/bin/python tests/run build/asan build/tsan
+	@build/venv/bin/python tests/run build/asan build/tsan build/uchar
 
 # OpenClaw itself, from npm, alone: `make test` has it beside everything else.
 test-openclaw:

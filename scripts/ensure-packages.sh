@@ -2,7 +2,7 @@
 # Sees to it that the Debian packages of a task are there.
 #
 #   scripts/ensure-packages.sh [build|test|fuzz|lint|bench|openclaw|images|static-amd64|
-#       static-arm64]...
+#       static-arm64|emulate]...
 #
 # The default is build.
 #
@@ -34,8 +34,9 @@ here=$(dpkg --print-architecture 2>/dev/null || true)
 	static_arm64="$static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 [ "$here" = amd64 ] ||
 	static_amd64="$static gcc-x86-64-linux-gnu libc6-dev-amd64-cross"
-# a Dockerfile without a Docker engine, and programs of another architecture
-images='buildah debootstrap qemu-user-static'
+# a Dockerfile without a Docker engine; programs of another architecture
+images='buildah debootstrap'
+emulate=qemu-user-static
 
 wanted=
 for task in "${@:-build}"; do
@@ -47,6 +48,7 @@ for task in "${@:-build}"; do
 	bench) wanted="$wanted $bench" ;;
 	openclaw) wanted="$wanted $openclaw" ;;
 	images) wanted="$wanted $images" ;;
+	emulate) wanted="$wanted $emulate" ;;
 	static-amd64) wanted="$wanted $static_amd64" ;;
 	static-arm64) wanted="$wanted $static_arm64" ;;
 	*)

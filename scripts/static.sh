@@ -71,6 +71,9 @@ apt_prepare() {
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	mkdir -p "$libs/apt/lists/partial" "$libs/apt/cache/archives/partial"
 	sources >"$libs/apt/sources.list"
+	if ! [ -s "$libs/apt/sources.list" ] && apt-get update -q; then
+		sources >"$libs/apt/sources.list"
+	fi
 	if ! [ -s "$libs/apt/sources.list" ]; then
 		echo "apt knows no package of Debian's: run apt-get update" >&2
 		exit 1
@@ -204,5 +207,6 @@ if [ "${STATIC_LOUD:-}" ]; then # in a process of its own, for alive()
 	done
 	exit 0
 fi
-alive "building $(echo "$*" | sed "s,--libraries,libraries,") for $arch" "$log" "$advice" \
-	env STATIC_LOUD=1 sh "$0" "$arch" "$@"
+what=$(echo "$*" | sed 's/--libraries/libraries/')
+alive "building $what for $arch" "$log" "$advice" \
+	env STATIC_LOUD=1 sh scripts/static.sh "$arch" "$@"

@@ -5,6 +5,7 @@ reads it."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -41,17 +42,36 @@ def command_of(service):
     return [here(w) for w in service["entrypoint"] + service["command"]]
 
 
+# Programs for the other architecture, as `make test` builds them, and what runs
+# them.
+ARM64 = os.path.join(TOP, "build", "static-arm64")
+QEMU = shutil.which("qemu-aarch64-static")
+
+
+def link(path, target):
+    os.symlink(os.path.abspath(target), path)
+
+
+def emulate(path, target):
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"#!/bin/sh\nexec {QEMU} '{target}' \"$@\"\n")
+    os.chmod(path, 0o755)
+
+
 class Local:
     """All of it, in a folder."""
 
-    def __init__(self, dir):
+    def __init__(self, dir, arm64=False):
         self.dir = str(dir)
         self.bin = os.path.join(self.dir, "bin")
         os.makedirs(self.bin)
-        for name, path in (("muster", binary()),
-                           ("muster-agent", binary("muster-agent")),
-                           ("conduit", conduit.binary())):
-            os.symlink(os.path.abspath(path), os.path.join(self.bin, name))
+        for name in ("muster", "muster-agent"):
+            path = os.path.join(self.bin, name)
+            if arm64:
+                emulate(path, os.path.join(ARM64, name))
+            else:
+                link(path, binary(name))
+        link(os.path.join(self.bin, "conduit"), conduit.binary())
         self.web = os.path.join(self.dir, "element-web")
         os.makedirs(self.web)
         with open(os.path.join(self.web, "index.html"), "w") as f:
@@ -133,11 +153,16 @@ def agents():
             if here(s.get("entrypoint", [""])[-1]).endswith("/agent.sh")]
 
 
-@pytest.fixture
-def local(tmp_path):
+@pytest.fixture(params=["here", "arm64"])
+def local(request, tmp_path):
+    """With the programs under test, and with those for arm64 under
+    qemu-user."""
     if not conduit.binary():
         pytest.skip("no Conduit here: CONDUIT_BIN names none")
-    local = Local(tmp_path)
+    arm64 = request.param == "arm64"
+    if arm64 and not (QEMU and os.path.exists(f"{ARM64}/muster-agent")):
+        pytest.skip("scripts/static.sh arm64 muster muster-agent was not run")
+    local = Local(tmp_path, arm64)
     yield local
     local.kill()
 
