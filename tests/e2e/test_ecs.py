@@ -28,6 +28,13 @@ SECRETS = {
     VALUES["REGISTRATION_SECRET"]: json.dumps({"token": TOKEN})}
 AGENT = "brigida.hashimoto"
 DEPARTMENT = "Research"
+# An image may have variables of its own, for another place.
+OF_THE_IMAGE = {
+    "MUSTER_APPSERVICE_LISTEN": "0.0.0.0:1",
+    "MUSTER_APPSERVICE_REGISTRATION": "/nowhere/registration.yaml",
+    "MUSTER_HANDOFF_ROOT": "/nowhere/runtime",
+    "MUSTER_OPS_SOCKET": "/nowhere/muster.sock",
+    "MUSTER_STORE_PATH": "/nowhere/muster.db"}
 # What an agent's program would be: it says whose the token is that it finds.
 PROGRAM = """#!/bin/sh
 echo "started as $MATRIX_USER_ID: $*"
@@ -50,7 +57,6 @@ class Fleet:
         self.values = os.path.join(self.dir, "values.env")
         self._write_values()
         self.moved = [("6167", str(self.port)), ("29400", str(self.events)),
-                      ("/runtime", self.efs["runtime"]),
                       ("/dev/shm", self.dir),
                       # This one may be built without the other.
                       ("rocksdb", "sqlite")]
@@ -69,14 +75,7 @@ class Fleet:
         for name in ("org.json", "config.yaml"):
             shutil.copy(os.path.join(TOP, "examples", "fleet", name),
                         self.efs["muster"])
-        with open(os.path.join(FOLDER, "muster.yaml"), encoding="utf-8") as f:
-            text = f.read()
-        for there, here in self.moved[2:4]:
-            assert there in text
-            text = text.replace(there, here)
-        with open(os.path.join(self.efs["muster"], "muster.yaml"), "w",
-                  encoding="utf-8") as f:
-            f.write(text)
+        shutil.copy(os.path.join(FOLDER, "muster.yaml"), self.efs["muster"])
 
     def task(self, name, volumes, programs, **more):
         self.tasks += 1
@@ -88,7 +87,8 @@ class Fleet:
     def homeserver(self):
         return self.task(
             "homeserver.json", self.efs,
-            {"conduit": conduit.binary(), "muster": binary()})
+            {"conduit": conduit.binary(), "muster": binary()},
+            image_variables=OF_THE_IMAGE)
 
     def handoff(self):
         """What an agent's access point shows."""

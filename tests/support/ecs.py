@@ -195,17 +195,20 @@ class Container(Daemon):
         for s in self.definition.get("secrets", []):
             values[s["name"]] = self.task.secret(s["valueFrom"])
         return environment(**{
-            "HOME": self.task.dir, **values, **self.task.more,
+            "HOME": self.task.dir, **self.task.image_variables, **values, **self.task.more,
             "PATH": f"{self.task.bin}:{os.environ['PATH']}"})
 
     def argv(self):
         return [self.task.here(a) for key in ("entryPoint", "command")
                 for a in self.definition.get(key, [])]
 
+    def program(self, path):
+        return os.path.join(self.task.bin, os.path.basename(path))
+
     def start(self):
-        argv = self.argv()
-        program = os.path.join(self.task.bin, argv[0])
-        self.launch([program, *argv[1:]], env=self._environment(),
+        """What the definition says, else what the image is of."""
+        program, *rest = self.argv() or [self.name]
+        self.launch([self.program(program), *rest], env=self._environment(),
                     cwd=self.task.cwd)
 
     def healthy(self):
@@ -215,7 +218,7 @@ class Container(Daemon):
         argv = [self.task.here(a) for a in argv]
         with open(self.log + ".health", "ab") as log:
             return subprocess.run(
-                [os.path.join(self.task.bin, argv[0]), *argv[1:]],
+                [self.program(argv[0]), *argv[1:]],
                 env=self._environment(), cwd=self.task.cwd, stdout=log,
                 stderr=log, check=False, timeout=60).returncode == 0
 
@@ -239,14 +242,16 @@ class Task:
     folders, ports to free ones."""
 
     def __init__(self, definition, dir, volumes, secrets, programs, moved=(),
-                 cwd=None, more=None):
+                 cwd=None, more=None, image_variables=None):
         """volumes: {name: folder}; secrets: {ARN: document}; programs: {name:
-        path}; moved: (text, text) in place of it; more: variables."""
+        path}; moved: (text, text) in place of it; more: variables;
+        image_variables: which the definition overrules."""
         self.dir = str(dir)
         self.cwd = cwd or self.dir
         self.bin = os.path.join(self.dir, "bin")
         self.secrets = secrets
         self.more = more or {}
+        self.image_variables = image_variables or {}
         os.makedirs(self.bin)
         for name, path in programs.items():
             os.symlink(path, os.path.join(self.bin, name))
