@@ -241,30 +241,32 @@ static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
 	return rc;
 }
 
-/* `what` as the configuration says, on what the caller has filled in of *o. */
-static enum rc with_homeserver(struct app *app, struct register_options *o,
+/* `what` as the configuration says, and as the caller has filled in *given. */
+static enum rc with_homeserver(struct app *app,
+	const struct register_options *given,
 	enum rc (*what)(const struct register_options *o, struct err *e),
 	struct err *e)
 {
+	struct register_options o = *given;
 	struct hs *as = NULL, *plain = NULL;
 	struct secret password = { 0 }, token = { 0 };
 	const struct setting_value *file = &app->config.v[SET_ADMIN_PASSWORD];
 	enum rc rc = prepare(app, &as, &plain, &password, &token, e);
 	if (rc == RC_OK) {
-		o->as = as;
-		o->plain = plain;
-		o->server_name = config_text(&app->config, SET_HS_NAME);
-		o->kind = (enum hs_kind)atomic_load(&app->kind);
-		o->registration_path =
+		o.as = as;
+		o.plain = plain;
+		o.server_name = config_text(&app->config, SET_HS_NAME);
+		o.kind = (enum hs_kind)atomic_load(&app->kind);
+		o.registration_path =
 			config_text(&app->config, SET_AS_REGISTRATION);
-		o->admin_user = config_text(&app->config, SET_ADMIN_USER);
-		o->admin_password_file =
+		o.admin_user = config_text(&app->config, SET_ADMIN_USER);
+		o.admin_password_file =
 			file->secret == SECRET_FILE ? file->text : NULL;
-		o->admin_password = &password;
-		o->registration_token = &token;
-		o->stop = &app_stop;
-		o->abort = &app_abort;
-		rc = what(o, e);
+		o.admin_password = &password;
+		o.registration_token = &token;
+		o.stop = &app_stop;
+		o.abort = &app_abort;
+		rc = what(&o, e);
 	}
 	secret_fini(&password);
 	secret_fini(&token);

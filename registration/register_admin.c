@@ -123,7 +123,7 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 	if (rc != RC_FORBIDDEN && rc != RC_UNAUTHORIZED)
 		return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 	struct err words = { 0 };
-	rc = refused_account(o, rc, &why, &words);
+	(void)!refused_account(o, rc, &why, &words);
 	return refused_both(o, where, &words, e);
 }
 

@@ -169,9 +169,11 @@ static enum rc want_named(
 {
 	struct js users = js_get(q->body, "users");
 	bool *named = arena_array(&q->a, q->now.n_agents + 1, sizeof(bool));
-	enum rc rc = !named         ? err_nomem(e)
-		: js_len(users) > 0 ? RC_OK
-				    : err_set(e, RC_INVALID, "expected users");
+	if (!named)
+		return err_nomem(e);
+	enum rc rc = js_len(users) > 0
+		? RC_OK
+		: err_set(e, RC_INVALID, "expected users");
 	for (size_t i = 0; rc == RC_OK && i < js_len(users); i++) {
 		const char *id = NULL;
 		rc = ask_full_id(q, js_str(js_at(users, i)), &id, e);
