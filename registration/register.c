@@ -219,25 +219,29 @@ static enum rc check_id(
 		sender, o->registration_path);
 }
 
-/* How things stand; for STANDS_UNREACHED, and for a failure, e has words. */
-static enum rc look(
-	const struct register_options *o, enum standing *ret, struct err *e)
+/* It has us as we are now, as far as it says, and whether it reaches us. */
+static enum rc look_back(const struct register_options *o, enum noted noted,
+	enum standing *ret, struct err *e)
+{
+	bool reached = false;
+	enum rc rc = ping(o, &reached, e);
+	if (rc != RC_OK && reached)
+		return rc;
+	*ret = !reached ? STANDS_UNREACHED
+		: noted == NOTED_NONE && o->kind == HS_CONDUIT ? STANDS_UNNOTED
+							       : STANDS_PROVEN;
+	/* What is registered is what we would register again. */
+	return noted == NOTED_SAME ? rc : RC_OK;
+}
+
+/* It takes our token, as that of `who`. */
+static enum rc look_closer(const struct register_options *o,
+	const struct hs_whoami *who, enum standing *ret, struct err *e)
 {
 	enum noted noted = NOTED_NONE;
-	struct hs_whoami who = { 0 };
 	const char *missing = NULL;
-	bool ours = false, reached = false;
-	enum rc rc = who_are_we(o, &who, e);
-
-	*ret = STANDS_NOT;
-	if (rc == RC_UNAUTHORIZED)
-		return RC_OK;
-	if (rc == RC_FORBIDDEN && o->dry_run) {
-		*ret = STANDS_WITHOUT_USER;
-		return RC_OK;
-	}
-	if (rc == RC_OK)
-		rc = check_name(o, &who, &ours, e);
+	bool ours = false;
+	enum rc rc = check_name(o, who, &ours, e);
 	if (rc == RC_OK)
 		rc = probe(o, &missing, e);
 	if (rc != RC_OK)
@@ -246,19 +250,28 @@ static enum rc look(
 	if (!ours || missing)
 		register_say(o, "registered, but %s%s",
 			ours ? "without " : "the service's user is ",
-			ours ? missing : who.user_id);
+			ours ? missing : who->user_id);
 	else if (o->kind == HS_CONDUIT)
 		noted = register_noted(o);
 	if (!ours || missing || noted == NOTED_OTHER)
-		return check_id(o, who.user_id, e);
-	rc = ping(o, &reached, e);
-	if (rc != RC_OK && reached)
-		return rc;
-	*ret = reached ? STANDS_PROVEN : STANDS_UNREACHED;
-	if (reached && noted == NOTED_NONE && o->kind == HS_CONDUIT)
-		*ret = STANDS_UNNOTED;
-	/* What is registered is what we would register again. */
-	return noted == NOTED_SAME ? rc : RC_OK;
+		return check_id(o, who->user_id, e);
+	return look_back(o, noted, ret, e);
+}
+
+/* How things stand; for STANDS_UNREACHED, and for a failure, e has words. */
+static enum rc look(
+	const struct register_options *o, enum standing *ret, struct err *e)
+{
+	struct hs_whoami who = { 0 };
+	enum rc rc = who_are_we(o, &who, e);
+	*ret = STANDS_NOT;
+	if (rc == RC_UNAUTHORIZED)
+		return RC_OK;
+	if (rc == RC_FORBIDDEN && o->dry_run) {
+		*ret = STANDS_WITHOUT_USER;
+		return RC_OK;
+	}
+	return rc == RC_OK ? look_closer(o, &who, ret, e) : rc;
 }
 
 /* The token is known, and it is that of our own user. */

@@ -147,33 +147,30 @@ static int status_of(enum rc rc, const struct err *e)
 	}
 }
 
-int verb_register(struct cli *cli)
+/* The configuration, and the registration file as it says. */
+static int prepare(struct cli *cli, struct app *app)
 {
-	struct app app;
-	struct err e = { 0 };
-	struct intake intake = { 0 };
-	struct http_server *server = NULL;
 	bool changed = false;
-	int status = cli_load(cli, &app, FOR_REGISTER);
+	int status = cli_load(cli, app, FOR_REGISTER);
 	if (status == EXIT_OK)
-		status = cli->dry_run ? cli_registration_dry(&app, &changed)
-				      : cli_registration(&app, &changed);
-	if (status != EXIT_OK) {
-		app_free(&app);
-		return status;
-	}
-	if (changed) {
+		status = cli->dry_run ? cli_registration_dry(app, &changed)
+				      : cli_registration(app, &changed);
+	if (status == EXIT_OK && changed) {
 		char line[600];
 		snprintf(line, sizeof(line), "%s %s",
 			cli->dry_run ? "would write" : "wrote",
-			config_text(&app.config, SET_AS_REGISTRATION));
+			config_text(&app->config, SET_AS_REGISTRATION));
 		say(cli, line);
 	}
-	catch_signals();
-	char *beside = NULL;
-	enum rc rc = use_new_tokens(cli, &app, &beside, &e);
-	if (rc == RC_OK)
-		rc = answer_pings(&app, &intake, &server, &e);
+	return status;
+}
+
+/* While pings are answered, by us or by whoever has the address. */
+static enum rc run_answering(struct cli *cli, struct app *app, struct err *e)
+{
+	struct intake intake = { 0 };
+	struct http_server *server = NULL;
+	enum rc rc = answer_pings(app, &intake, &server, e);
 	if (rc == RC_BUSY) {
 		say(cli,
 			"appservice.listen is in use: a running `muster "
@@ -182,8 +179,25 @@ int verb_register(struct cli *cli)
 		rc = RC_OK;
 	}
 	if (rc == RC_OK)
-		rc = run(cli, &app, &e);
-	struct err why = { 0 };
+		rc = run(cli, app, e);
+	http_server_stop(server, 2000);
+	return rc;
+}
+
+int verb_register(struct cli *cli)
+{
+	struct app app;
+	struct err e = { 0 }, why = { 0 };
+	char *beside = NULL;
+	int status = prepare(cli, &app);
+	if (status != EXIT_OK) {
+		app_free(&app);
+		return status;
+	}
+	catch_signals();
+	enum rc rc = use_new_tokens(cli, &app, &beside, &e);
+	if (rc == RC_OK)
+		rc = run_answering(cli, &app, &e);
 	if (beside && !cli->dry_run && (rc == RC_OK || rc == RC_PENDING) &&
 		put_new_tokens(&app, beside, &why) != RC_OK)
 		rc = err_set(&e, why.rc,
@@ -192,7 +206,6 @@ int verb_register(struct cli *cli)
 	status = status_of(rc, &e);
 	if (cli->json)
 		printf("{\"registered\":%s}\n", rc == RC_OK ? "true" : "false");
-	http_server_stop(server, 2000);
 	app_free(&app);
 	return status;
 }
