@@ -7,14 +7,12 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "matrix/id.h"
 
 #include "base/poison.h"
 
@@ -38,44 +36,6 @@ const char *agent_homeserver(const struct agent *a, const struct handoff *h)
 	return a->o.homeserver ? a->o.homeserver : h->homeserver;
 }
 
-/* Whether the token is in a text, in whatever letters. */
-static bool has_token(const char *text, const struct secret *token)
-{
-	for (; *text; text++)
-		if (strncasecmp(text, secret_bytes(token), token->n) == 0)
-			return true;
-	return false;
-}
-
-static bool is_plain(const char *device)
-{
-	static const char marks[] = "._~=/+:-";
-	for (; *device; device++) {
-		const char c = *device;
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-			!(c >= '0' && c <= '9') && !strchr(marks, c))
-			return false;
-	}
-	return true;
-}
-
-/* What a homeserver said, as far as it may be shown: it knows the token. */
-static const char *user_words(const char *user_id, const struct secret *token)
-{
-	return id_user_ok(user_id, NULL) && !has_token(user_id, token)
-		? user_id
-		: "something that is no user id";
-}
-
-static const char *device_words(const char *device, const struct secret *token)
-{
-	if (!*device)
-		return "none";
-	return is_plain(device) && !has_token(device, token)
-		? device
-		: "something that is no device id";
-}
-
 static enum rc judge(
 	const struct handoff *h, const struct hs_whoami *who, struct err *e)
 {
@@ -86,8 +46,8 @@ static enum rc judge(
 		"generation %" PRId64 " is for %s, device %s, but the "
 		"homeserver says that its token is %s, device %s",
 		h->generation, h->user_id, h->device_id,
-		user_words(who->user_id, &h->access_token),
-		device_words(who->device_id, &h->access_token));
+		hs_user_words(who->user_id, &h->access_token),
+		hs_device_words(who->device_id, &h->access_token));
 }
 
 enum rc agent_verify(const struct agent *a, const struct handoff *h,

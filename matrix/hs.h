@@ -159,6 +159,10 @@ MUST_CHECK enum rc hs_username_free(
  * mail address. Asks for the ways to register, and makes none. */
 MUST_CHECK enum rc hs_registration_open(
 	struct hs *hs, bool *ret, struct err *e);
+/* A user id or device id of hs_whoami() or of a session, for people: only what is
+ * one, and has not the token in it; else words. Borrowed. */
+const char *hs_user_words(const char *user_id, const struct secret *token);
+const char *hs_device_words(const char *device, const struct secret *token);
 /* Ends this client's own token. Not for the as_token (AS-139). */
 MUST_CHECK enum rc hs_logout(struct hs *hs, struct err *e);
 /* Ends every token of this user and its devices. `as` is never NULL or empty

@@ -120,7 +120,10 @@ static enum rc ask(struct doctor *d, struct patient *p, struct err *e)
 		find_dead(d, p,
 			arena_printf(d->a,
 				"its token is that of %s on the device \"%s\"",
-				me.user_id, me.device_id));
+				hs_user_words(
+					me.user_id, &p->file.access_token),
+				hs_device_words(
+					me.device_id, &p->file.access_token)));
 	return rc == RC_REVOKED ? RC_OK : rc;
 }
 

@@ -230,7 +230,7 @@ static enum rc ask_for_login(struct work *w, const struct store_agent *row,
 	if (rc == RC_OK && !text_eq(session.user_id, who))
 		rc = err_set(e, RC_REMOTE,
 			"the homeserver logged in %s instead of %s",
-			session.user_id, who);
+			hs_user_words(session.user_id, &session.token), who);
 	if (rc == RC_OK)
 		rc = record_login(w, row, generation, &session.token, true, e);
 	secret_fini(&session.token);
