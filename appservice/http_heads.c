@@ -87,17 +87,21 @@ static struct str bearer_token(const char *value)
 	return rest;
 }
 
-void present_token(struct presented *p, struct str token)
+static bool is_right(const struct presented *p, struct str token)
 {
 	unsigned char digest[SHA256_LEN];
 
+	return sha256(token.p, token.n, digest) &&
+		((p->digest->n == SHA256_LEN &&
+			 sha256_equal(secret_bytes(p->digest), digest)) ||
+			(p->is_right && p->is_right(p->arg, digest)));
+}
+
+void present_token(struct presented *p, struct str token)
+{
 	if (!token.n)
 		p->malformed = true;
-	else if (!sha256(token.p, token.n, digest))
-		p->wrong = true;
-	else if ((p->digest->n == SHA256_LEN &&
-			 sha256_equal(secret_bytes(p->digest), digest)) ||
-		(p->is_right && p->is_right(p->arg, digest)))
+	else if (is_right(p, token))
 		p->right = true;
 	else
 		p->wrong = true;
