@@ -5,7 +5,7 @@ set -eu
 # shellcheck source=examples/local/env.sh
 . "$(dirname "$0")/env.sh"
 set -a
-# shellcheck source=examples/local/conduit.env
+# shellcheck source=/dev/null
 . "$here/conduit.env"
 set +a
 export CONDUIT_CONFIG="$CONDUIT_FOLDER/conduit.toml" \
