@@ -417,7 +417,9 @@ def test_who_listens_has_another_registration(stopped):
     muster.start()
     registration = muster.registration
     registration["hs_token"] = "f" * 64
-    muster.write("registration.yaml", yaml.safe_dump(registration))
+    # Of its own file it would have taken the new token up by itself.
+    muster.write("other.yaml", yaml.safe_dump(registration))
+    muster.write_config(appservice={"registration": "other.yaml"})
     registered_as(hs, hs_token="f" * 64)
     _, fix = the_finding(muster, "ping", "the homeserver")
     assert "has read another registration" in fix

@@ -391,7 +391,7 @@ def test_an_alias_that_is_taken_by_a_closed_room(fakehs, muster_on):
 def test_direct_rooms_of_before_are_found(fakehs, muster_on):
     """An agent's m.direct names them: no second one is made."""
     hs = fakehs
-    tokens = {a: Client(hs.url).register(a, "old password") for a in (
+    tokens = {a: Client(hs.url).register(a, "of-before-5d81c0") for a in (
         "ben.man", "cleo.ic")}
     for a in tokens:
         hs.user(a).devices["MUSTER"] = hs.user(a).devices.popitem()[1]
