@@ -12,7 +12,7 @@
 #
 # The programs are compiled for the image's architecture by a compiler of this
 # machine's; nothing is run in the images to make them.
-ARG BASE=docker.io/library/debian:bookworm-slim
+ARG BASE=debian:bookworm-slim
 
 FROM --platform=$BUILDPLATFORM $BASE AS build
 ARG TARGETARCH

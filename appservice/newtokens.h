@@ -29,6 +29,7 @@ struct newtokens {
 	} file[NEWTOKENS_FILES];
 };
 
+/* Before any other call; `app` is borrowed for n's life. */
 void newtokens_init(struct newtokens *n, struct app *app);
 void newtokens_fini(struct newtokens *n);
 /* The digest is that of the hs_token in force, or of one in the files; for
