@@ -27,35 +27,6 @@ static void say(void *arg, const char *line)
 	fflush(stdout);
 }
 
-/* --- a signal: what is begun is finished, and nothing else is begun ---------- */
-
-static void on_signal(int sig)
-{
-	static const char words[] =
-		"\nending after this one (again: at once)\n";
-	const int saved = errno;
-	(void)sig;
-	if (atomic_exchange(&app_stop, true)) {
-		atomic_store(&app_abort, true);
-		return;
-	}
-	ssize_t done = write(STDERR_FILENO, words, sizeof(words) - 1);
-	(void)done;
-	errno = saved;
-}
-
-static void catch_signals(void)
-{
-	static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	const struct sigaction act = { .sa_handler = on_signal };
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
-		struct sigaction was;
-		sigaction(ending[i], NULL, &was);
-		if (was.sa_handler != SIG_IGN) /* nohup */
-			sigaction(ending[i], &act, NULL);
-	}
-}
-
 /* --- the store, and the homeserver's side of it ------------------------------ */
 
 static enum rc in_use(const struct app *app, struct err *e)
@@ -376,7 +347,7 @@ int verb_adopt(struct cli *cli)
 	if (status == EXIT_OK) {
 		/* No buffer keeps what is typed. */
 		setvbuf(stdin, NULL, _IONBF, 0);
-		catch_signals();
+		cli_catch_signals("\nending after this one (again: at once)\n");
 		status = run(cli, &app);
 	}
 	app_free(&app);

@@ -25,37 +25,8 @@ static void say(void *arg, const char *line)
 	fflush(stdout);
 }
 
-/*
- * Asked to end, we first take back what lies in the admin room and end the
- * session there; asked twice, we end at once.
- */
-static void on_signal(int sig)
-{
-	static const char words[] =
-		"\nending, once no token is left in the admin room (again: at "
-		"once)\n";
-	const int saved = errno;
-	(void)sig;
-	if (atomic_exchange(&app_stop, true)) {
-		atomic_store(&app_abort, true);
-		return;
-	}
-	ssize_t done = write(STDERR_FILENO, words, sizeof(words) - 1);
-	(void)done;
-	errno = saved;
-}
-
-static void catch_signals(void)
-{
-	static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	const struct sigaction act = { .sa_handler = on_signal };
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
-		struct sigaction was;
-		sigaction(ending[i], NULL, &was);
-		if (was.sa_handler != SIG_IGN) /* nohup */
-			sigaction(ending[i], &act, NULL);
-	}
-}
+#define ENDING                                                                 \
+	"\nending, once no token is left in the admin room (again: at once)\n"
 
 static enum rc answer_pings(struct app *app, struct intake *intake,
 	struct http_server **ret, struct err *e)
@@ -194,7 +165,7 @@ int verb_register(struct cli *cli)
 		app_free(&app);
 		return status;
 	}
-	catch_signals();
+	cli_catch_signals(ENDING);
 	enum rc rc = use_new_tokens(cli, &app, &beside, &e);
 	if (rc == RC_OK)
 		rc = run_answering(cli, &app, &e);
@@ -253,7 +224,7 @@ int verb_unregister(struct cli *cli)
 		app_free(&app);
 		return status;
 	}
-	catch_signals();
+	cli_catch_signals(ENDING);
 	enum rc rc = read_file(&app, &e);
 	if (rc == RC_OK)
 		rc = refuse_running(&app, &e);

@@ -91,6 +91,9 @@ int verb_config(struct cli *cli);
 int verb_help(struct cli *cli);
 int verb_version(struct cli *cli);
 
+/* From now on a signal to end sets app_stop, and a second one app_abort; the first
+ * says these words (kept, not copied) on stderr. */
+void cli_catch_signals(const char *words);
 /* The last line of stderr; returns the status. */
 int cli_fail(int status, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Loads configuration and fleet and prints every finding; EXIT_OK, or the
