@@ -71,6 +71,8 @@ static enum rc is_another(struct store *s, struct place at,
  *
  * Events are timed by the homeserver's clock, and our own words (what a look
  * found, what we did) by ours. Of two events the newer counts, and none twice.
+ * An event of the very millisecond in which we began to do something is of
+ * what was before, such as the invitation that is joined.
  * An event may be older than our own word for the same thing: what the
  * homeserver says counts then; so it does where a look has only found that
  * somebody is not there, which may be a ban or an invitation. It may also come

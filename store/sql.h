@@ -384,7 +384,7 @@
 	  "THEN excluded.origin_ts >= origin_ts "                              \
 	  "AND NOT coalesce(event = excluded.event, 0) "                       \
 	  "WHEN excluded.source = 0 "                                          \
-	  "THEN excluded.origin_ts >= origin_ts "                              \
+	  "THEN excluded.origin_ts > origin_ts "                               \
 	  "OR membership = excluded.membership OR event = excluded.event "     \
 	  "OR (source = 1 AND membership = 0 AND event IS NULL "               \
 	  "AND excluded.membership <> 1) "                                     \

@@ -127,7 +127,7 @@ static bool is_newer(const struct world *w, const struct member_row *row,
 	if (source == EVENT && row->source == EVENT)
 		return ts >= row->ts && event != row->event;
 	if (source == EVENT)
-		return ts >= row->ts || is == row->is ||
+		return ts > row->ts || is == row->is ||
 			(event && event == row->event) ||
 			(row->source == POLL && row->is == LEAVE &&
 				!row->event && is != JOIN);

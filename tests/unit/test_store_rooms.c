@@ -286,6 +286,9 @@ static void test_membership_takes_over(void **state)
 		/* Older, and something else: no. */
 		assert_false(set(f, event("leave", "$a", t + 490)));
 		assert_row(f, "join", t + 500, sources[i]);
+		/* The invitation that was joined within its millisecond. */
+		assert_false(set(f, event("invite", "$e", t + 500)));
+		assert_row(f, "join", t + 500, sources[i]);
 		/* Older, and the same: it is the one. */
 		assert_false(set(f, event("join", "$b", t + 480)));
 		assert_row(f, "join", t + 480, "event");
