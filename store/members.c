@@ -231,38 +231,51 @@ static enum rc unhold(
 		: RC_OK;
 }
 
+/* Against the row that is there: what is said is something else, and counts
+ * (a look, which knows no event, where it is the same, leaves the event be). */
+struct heard {
+	bool another, counts;
+};
+
+static enum rc compare(struct store *s, const struct arg *key,
+	const char *content, const char *event_id, int64_t origin_ts,
+	struct heard *ret, struct err *e)
+{
+	bool row = false;
+
+	*ret = (struct heard){ .another = true, .counts = true };
+	store_lock(s);
+	sqlite3_stmt *q = stmt_get(s, SQL_STATE_GET, key, 2);
+	enum rc rc = stmt_step(s, q, &row, e);
+	if (rc == RC_OK && row) {
+		const char *is = (const char *)sqlite3_column_text(q, 0);
+		const char *event = (const char *)sqlite3_column_text(q, 2);
+		ret->another = !text_eq(is, content);
+		ret->counts = origin_ts >= sqlite3_column_int64(q, 1) &&
+			(event_id ? !text_eq(event, event_id) : ret->another);
+	}
+	stmt_done(q);
+	store_unlock(s);
+	return rc;
+}
+
 enum rc store_state_set(struct store *s, const char *room_id, const char *type,
 	const char *content, const char *event_id, const char *sender,
 	int64_t origin_ts, bool *changed, struct err *e)
 {
-	bool row = false, apply = true, another = true;
+	struct heard heard;
+	enum rc rc = compare(s, (struct arg[]){ T(room_id), T(type) }, content,
+		event_id, origin_ts, &heard, e);
 
-	store_lock(s);
-	sqlite3_stmt *q = stmt_get(s, SQL_STATE_GET, ARGS(T(room_id), T(type)));
-	enum rc rc = stmt_step(s, q, &row, e);
-	if (rc == RC_OK && row) {
-		another = !text_eq(
-			(const char *)sqlite3_column_text(q, 0), content);
-		apply = origin_ts >= sqlite3_column_int64(q, 1) &&
-			!(event_id &&
-				text_eq((const char *)sqlite3_column_text(q, 2),
-					event_id));
-	}
-	stmt_done(q);
-	store_unlock(s);
-
-	/* A look knows no event: what it finds as it is leaves the event be. */
-	if (!event_id && row && !another)
-		apply = false;
-	if (rc == RC_OK && apply)
+	if (rc == RC_OK && heard.counts)
 		rc = store_write(s, SQL_STATE_SET,
 			ARGS(T(room_id), T(type), T(content), T(event_id),
 				N(origin_ts), T(sender)),
 			e);
-	if (rc == RC_OK && apply && another)
+	if (rc == RC_OK && heard.counts && heard.another)
 		rc = unhold(s, room_id, type, e);
 	if (rc == RC_OK && changed)
-		*changed = apply && another;
+		*changed = heard.counts && heard.another;
 	return rc;
 }
 

@@ -86,6 +86,22 @@ static int tell_held(const struct errand *r, const char *id)
 		why ? why : js_str(js_at(held, 0)));
 }
 
+static void tell_tried(
+	const char *id, int64_t steps, struct js rooms, bool blocked)
+{
+	if (steps == 0 && js_len(rooms) == 0 && !blocked)
+		printf("nothing of %s had failed, and nobody keeps it out\n",
+			id);
+	for (size_t i = 0; i < js_len(rooms); i++)
+		printf("%s is in %s again, or invited\n", id,
+			js_str(js_at(rooms, i)));
+	if (blocked)
+		printf("%s is not blocked any more\n", id);
+	if (steps > 0)
+		printf("%lld step%s of %s done\n", (long long)steps,
+			steps == 1 ? "" : "s", id);
+}
+
 static int finish_user(struct errand *r, const char *id)
 {
 	struct js rooms = js_get(errand_asked(r), "held");
@@ -102,19 +118,8 @@ static int finish_user(struct errand *r, const char *id)
 			js_get_str(errand_progress(r), "error"));
 	if (status == EXIT_OK)
 		status = tell_held(r, id);
-	if (status != EXIT_OK || r->cli->json)
-		return status;
-	if (steps == 0 && js_len(rooms) == 0 && !blocked)
-		printf("nothing of %s had failed, and nobody keeps it out\n",
-			id);
-	for (size_t i = 0; i < js_len(rooms); i++)
-		printf("%s is in %s again, or invited\n", id,
-			js_str(js_at(rooms, i)));
-	if (blocked)
-		printf("%s is not blocked any more\n", id);
-	if (steps > 0)
-		printf("%lld step%s of %s done\n", (long long)steps,
-			steps == 1 ? "" : "s", id);
+	if (status == EXIT_OK && !r->cli->json)
+		tell_tried(id, steps, rooms, blocked);
 	return status;
 }
 

@@ -266,6 +266,16 @@ static bool may_rename(const struct planner *p, const struct store_room *row)
 	return may;
 }
 
+/* A room whose team (or department) is there no longer, or under another name:
+ * nobody else has a claim to it. */
+static bool may_go_on(const struct planner *p, const struct room *as, size_t i)
+{
+	const struct store_room *row = &p->now->rooms[i];
+	return row->room_id && !row->held && !row->missing_ms && !p->taken[i] &&
+		text_eq(row->rule, as->policy->rule) &&
+		strchr(as->policy->rule, '{') && !fleet_room(p->f, row->key);
+}
+
 /*
  * A room of the same rule that is declared no longer, and has most of this
  * room's people: the team (or department) has another name now, and keeps its
@@ -279,11 +289,7 @@ static const struct store_room *renamed_from(
 		const struct store_room *row = &p->now->rooms[i];
 		if (row->direct)
 			break; /* they are behind all others */
-		if (!row->room_id || row->held || row->missing_ms ||
-			p->taken[i] ||
-			!text_eq(row->rule, room->policy->rule) ||
-			!strchr(room->policy->rule, '{') ||
-			fleet_room(p->f, row->key))
+		if (!may_go_on(p, room, i))
 			continue;
 		size_t common = common_members(room, row);
 		if (common * 2 <= room->n_members ||
@@ -372,16 +378,19 @@ static void check_power(struct planner *p, const struct room_now *r)
 			p->how->sender_id));
 }
 
+/* Just before the first agent who needs it. */
+static int rank_made(const struct room *room)
+{
+	for (size_t i = 0; i < room->n_members; i++)
+		if (!room->members[i]->human)
+			return RANK_ROOMS_OF(room->members[i]->agent_no) - 1;
+	return RANK_HUMANS - 1;
+}
+
 /* True when its members can be planned. */
 static bool plan_existence(struct planner *p, struct room_now *r)
 {
-	const size_t n = r->room->n_members;
-	const struct person *first = n ? r->room->members[0] : NULL;
-	for (size_t i = 0; i < n && first && first->human; i++)
-		first = r->room->members[i];
-	const int rank = first && !first->human
-		? RANK_ROOMS_OF(first->agent_no) - 1
-		: RANK_HUMANS - 1;
+	const int rank = rank_made(r->room);
 	p->rank = rank;
 	if (r->row && r->row->held) {
 		plan_trouble(p, r->room->key, r->row->held);
