@@ -227,9 +227,9 @@ static enum rc look_back(const struct register_options *o, enum noted noted,
 	enum rc rc = ping(o, &reached, e);
 	if (rc != RC_OK && reached)
 		return rc;
-	*ret = !reached ? STANDS_UNREACHED
-		: noted == NOTED_NONE && o->kind == HS_CONDUIT ? STANDS_UNNOTED
-							       : STANDS_PROVEN;
+	*ret = !reached                                      ? STANDS_UNREACHED
+		: noted == NOTED_NONE && register_by_room(o) ? STANDS_UNNOTED
+							     : STANDS_PROVEN;
 	/* What is registered is what we would register again. */
 	return noted == NOTED_SAME ? rc : RC_OK;
 }
@@ -251,7 +251,7 @@ static enum rc look_closer(const struct register_options *o,
 		register_say(o, "registered, but %s%s",
 			ours ? "without " : "the service's user is ",
 			ours ? missing : who->user_id);
-	else if (o->kind == HS_CONDUIT)
+	else if (dialect_of(o->kind))
 		noted = register_noted(o);
 	if (!ours || missing || noted == NOTED_OTHER)
 		return check_id(o, who->user_id, e);
@@ -364,6 +364,10 @@ static enum rc tell_file(const struct register_options *o, bool out,
 	register_say(o, "%s", where);
 	register_say(o, "  %s%s", by_file[i].item, shown);
 	register_say(o, "%s and run `muster %s` again", by_file[i].then, verb);
+	if (dialect_of(o->kind) && !o->admin_user)
+		register_say(o,
+			"(or set homeserver.admin: what is registered in the "
+			"admin room needs no file and no restart)");
 	rc = err_set(e, RC_PENDING, "%s %s%s, %s and run `muster %s` again",
 		where, by_file[i].item, shown, by_file[i].then, verb);
 	free(path);
@@ -395,7 +399,7 @@ static enum rc register_anew(const struct register_options *o,
 
 	if (rc != RC_OK)
 		return rc;
-	if (o->kind != HS_CONDUIT)
+	if (!register_by_room(o))
 		return register_by_file(o, e);
 	if (o->dry_run)
 		return register_conduit_dry(o, e);
@@ -409,6 +413,21 @@ static enum rc register_anew(const struct register_options *o,
 	return prove_reach(o, e);
 }
 
+/* Tuwunel replaces nothing: what works there is not taken out to be put in
+ * again, and may be there by a file. */
+static enum rc finish_there(
+	const struct register_options *o, bool *entered, struct err *e)
+{
+	enum rc rc;
+
+	if (o->dry_run)
+		return visit_dry(o, "look for tokens that may lie", e);
+	rc = register_tidy(o, entered, e);
+	if (rc == RC_OK)
+		register_note(o);
+	return rc;
+}
+
 /*
  * It works, and by whom it was registered nobody noted: somebody by hand, or we
  * were killed before the end, and then the tokens lie in the admin room. So it
@@ -417,15 +436,19 @@ static enum rc register_anew(const struct register_options *o,
  */
 static enum rc finish(const struct register_options *o, struct err *e)
 {
+	const bool again = o->kind == HS_CONDUIT;
 	bool entered = false;
 	struct err why = { 0 };
 	enum rc rc = RC_OK;
 
 	if (!o->admin_user)
 		goto out;
-	register_say(
-		o, "registered, but not noted as finished: registering again");
-	rc = register_anew(o, STANDS_UNNOTED, &entered, &why);
+	register_say(o, "registered, but not noted as finished: %s",
+		again ? "registering again" : "looking for tokens left behind");
+	rc = again ? register_anew(o, STANDS_UNNOTED, &entered, &why)
+		   : finish_there(o, &entered, &why);
+	if (rc == RC_OK && !again)
+		goto out;
 	if (rc == RC_OK)
 		return rc;
 	if (entered || rc == RC_STOPPING || rc == RC_PENDING)
@@ -453,7 +476,7 @@ enum rc registration_register(const struct register_options *o, struct err *e)
 	rc = look(o, &standing, &why);
 	/* Registering anew may mend an old URL, if there is a way to. */
 	if (rc == RC_OK && standing == STANDS_UNREACHED &&
-		(o->kind != HS_CONDUIT || !o->admin_user))
+		(!dialect_of(o->kind) || !o->admin_user))
 		rc = why.rc;
 	if (rc != RC_OK)
 		return err_set(e, rc, "%s", why.text);

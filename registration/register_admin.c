@@ -1,5 +1,5 @@
 /*
- * registration/register_admin.c: an administrator's session on Conduit: by the
+ * registration/register_admin.c: an administrator's session on Conduit or Tuwunel: by the
  * password, or with an account that is made, which on an empty server is the
  * administrator's. It is always of one device: a session that somebody was
  * killed in ends with the next.
@@ -17,10 +17,11 @@
 
 #define DEVICE "MUSTER_REGISTER"
 
+/* Of a dialect's name and env. */
 #define NOBODY_KNOWS                                                           \
-	"If nobody knows an administrator any more: start Conduit with "       \
-	"CONDUIT_EMERGENCY_PASSWORD for this once and set "                    \
-	"homeserver.admin.user to conduit, its password to that"
+	"If nobody knows an administrator any more: start %s with "            \
+	"%s_EMERGENCY_PASSWORD for this once and set homeserver.admin.user "   \
+	"to conduit, its password to that"
 
 /* --- the administrator's session ------------------------------------------ */
 
@@ -44,6 +45,7 @@ bool visit_is_emergency(const struct visit *v)
 static enum rc refused_account(const struct register_options *o, enum rc rc,
 	const struct err *why, struct err *e)
 {
+	const struct dialect *d = dialect_of(o->kind);
 	bool token =
 		o->registration_token && secret_is_set(o->registration_token);
 
@@ -51,28 +53,28 @@ static enum rc refused_account(const struct register_options *o, enum rc rc,
 		return err_set(e, rc,
 			"the account %s exists already: put its password into "
 			"%s. " NOBODY_KNOWS,
-			o->admin_user, o->admin_password_file);
+			o->admin_user, o->admin_password_file, d->name, d->env);
 	if (rc == RC_UNAUTHORIZED && token)
 		return err_set(e, rc,
 			"the registration token in "
 			"homeserver.registration_token is not the one that "
-			"Conduit has (CONDUIT_REGISTRATION_TOKEN): the account "
-			"%s was refused. It said: %s",
-			o->admin_user, why->text);
+			"%s has (%s_REGISTRATION_TOKEN): the account %s was "
+			"refused. It said: %s",
+			d->name, d->env, o->admin_user, why->text);
 	if (rc == RC_UNAUTHORIZED)
 		return err_set(e, rc,
 			"the homeserver asks for a registration token to make "
 			"the account %s: set homeserver.registration_token "
 			"(registration_token: {file: PATH}) to what it has "
-			"(CONDUIT_REGISTRATION_TOKEN). It said: %s",
-			o->admin_user, why->text);
+			"(%s_REGISTRATION_TOKEN). It said: %s",
+			o->admin_user, d->env, why->text);
 	if (rc == RC_FORBIDDEN)
 		return err_set(e, rc,
 			"the homeserver makes no accounts, so not %s either: "
-			"set CONDUIT_ALLOW_REGISTRATION=true there for this "
-			"once, or use an account that is an administrator. "
-			"It said: %s",
-			o->admin_user, why->text);
+			"set %s_ALLOW_REGISTRATION=true there for this once, "
+			"or use an account that is an administrator. It said: "
+			"%s",
+			o->admin_user, d->env, why->text);
 	return err_set(e, rc, "%s", why->text);
 }
 
@@ -107,14 +109,14 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 			"%s is in the namespace of a service on the "
 			"homeserver, where nobody logs in by password: set "
 			"another homeserver.admin. " NOBODY_KNOWS,
-			o->admin_user);
+			o->admin_user, v->d->name, v->d->env);
 	if (rc != RC_FORBIDDEN)
 		return rc;
 	if (visit_is_emergency(v))
 		return err_set(e, RC_FORBIDDEN,
-			"the emergency password in %s is not right: is Conduit "
-			"running with CONDUIT_EMERGENCY_PASSWORD set to it?",
-			where);
+			"the emergency password in %s is not right: is %s "
+			"running with %s_EMERGENCY_PASSWORD set to it?",
+			where, v->d->name, v->d->env);
 	rc = make_account(v, o->admin_password, &why);
 	if (rc == RC_EXISTS)
 		return err_set(e, RC_FORBIDDEN,
@@ -205,13 +207,14 @@ static enum rc enter(struct visit *v, struct err *e)
 	return rc;
 }
 
-static enum rc no_admin(struct err *e)
+static enum rc no_admin(const struct register_options *o, struct err *e)
 {
 	return err_set(e, RC_INVALID,
 		"homeserver.admin is not set: only an administrator can "
-		"register a service with Conduit. Set homeserver.admin.user "
-		"and homeserver.admin.password (on a new server the account is "
-		"made)");
+		"register a service with %s. Set homeserver.admin.user and "
+		"homeserver.admin.password (on a new server the account is "
+		"made)",
+		dialect_of(o->kind)->name);
 }
 
 enum rc visit_begin(
@@ -219,9 +222,9 @@ enum rc visit_begin(
 {
 	enum rc rc;
 
-	*v = (struct visit){ .o = o };
+	*v = (struct visit){ .o = o, .d = dialect_of(o->kind) };
 	if (!o->admin_user)
-		return no_admin(e);
+		return no_admin(o, e);
 	v->bot = id_user(&v->arena, "conduit", o->server_name);
 	if (!v->bot)
 		return err_nomem(e);
@@ -262,7 +265,7 @@ enum rc visit_no_admin(const struct visit *v, struct err *e)
 		"homeserver.admin. " NOBODY_KNOWS,
 		v->session.user_id,
 		v->made ? ", since it is not the first account there" : "",
-		v->o->server_name);
+		v->o->server_name, v->d->name, v->d->env);
 }
 
 /* --- what would be done --------------------------------------------------- */
@@ -304,7 +307,7 @@ enum rc visit_dry(
 	enum rc rc;
 
 	if (!o->admin_user)
-		return no_admin(e);
+		return no_admin(o, e);
 	rc = hs_admin_room(o->plain, o->server_name, &a, &room, e);
 	arena_free(&a);
 	if (rc == RC_OK)

@@ -130,7 +130,7 @@ enum noted register_noted(const struct register_options *o)
 	return noted;
 }
 
-/* digest "": nothing is noted. */
+/* digest "": what was noted is no more; NULL: nothing ever was. */
 static enum rc note_set(
 	const struct register_options *o, const char *digest, struct err *e)
 {
@@ -141,8 +141,9 @@ static enum rc note_set(
 	buf_init(&json, LIMIT_SMALL_BODY);
 	jb_init(&b, &json);
 	jb_obj(&b, NULL);
-	jb_str(&b, "sha256", digest);
-	if (*digest)
+	if (digest)
+		jb_str(&b, "sha256", digest);
+	if (digest && *digest)
 		rc = parts_write(o->reg, &b);
 	jb_end_obj(&b);
 	if (rc == RC_OK)
@@ -175,6 +176,13 @@ void register_forget(const struct register_options *o)
 {
 	/* Where we are not known yet it is refused, and nothing is noted. */
 	enum rc rc = note_set(o, "", NULL);
+
+	(void)rc;
+}
+
+void register_unnote(const struct register_options *o)
+{
+	enum rc rc = note_set(o, NULL, NULL);
 
 	(void)rc;
 }

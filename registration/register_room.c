@@ -1,6 +1,6 @@
 /*
- * registration/register_room.c: commands in Conduit's admin room, and what its
- * bot answers. A command with tokens in it is redacted whatever comes of it, and
+ * registration/register_room.c: commands in the admin room, and what its bot
+ * answers. A command with tokens in it is redacted whatever comes of it, and
  * if we are killed before that, by the next who gets there.
  */
 #include <string.h>
@@ -105,17 +105,17 @@ static enum rc await_answer(struct visit *v, struct command *c, struct err *e)
 		bool last = clock_mono_ms() >= end;
 
 		rc = look_for_answer(v, c, &a, &found, &other, e);
-		if (rc == RC_OK && !found)
+		if (rc == RC_OK && !found && !c->must)
 			rc = register_stopped(v->o, e);
 		if (rc == RC_OK && !found && last)
 			rc = err_set(e, RC_TIMEOUT,
-				"Conduit's %s did not answer the command in "
+				"%s's %s did not answer the command in "
 				"%lld ms%s%.200s: look into #admins:%s; a "
-				"restart of Conduit wakes the bot up",
-				v->bot, (long long)c->answer_ms,
+				"restart of %s wakes the bot up",
+				v->d->name, v->bot, (long long)c->answer_ms,
 				other ? ", it only said: " : "",
 				other ? quotable(v, other) : "",
-				v->o->server_name);
+				v->o->server_name, v->d->name);
 		arena_free(&a);
 		if (found || rc != RC_OK)
 			return rc;
@@ -153,8 +153,9 @@ static enum rc redact_command(
 
 enum rc visit_command(struct visit *v, struct command *c, struct err *e)
 {
-	enum rc rc = register_stopped(v->o, e);
+	enum rc rc = c->must ? RC_OK : register_stopped(v->o, e);
 
+	c->event = NULL;
 	if (rc == RC_OK)
 		rc = make_txn(c, e);
 	if (rc == RC_OK)
@@ -182,14 +183,24 @@ static bool is_id_line(const char *line, const char *id)
 	return strncmp(line, id, n) == 0 && (!line[n] || strchr(end, line[n]));
 }
 
+/* `@conduit:SERVER: register-appservice`, `!admin appservices register` */
+static bool is_enrolment(const struct visit *v, const char *body)
+{
+	const char *line = strchr(body, '\n');
+	const char *word = strstr(body, v->d->enrol);
+
+	return line && word && word < line &&
+		(text_starts(body, v->bot) ||
+			(v->d->begin && text_starts(body, "!admin")));
+}
+
 /* It is a command that registers our id: typed by us or by whomever, it has
  * tokens in it that are, or were, ours. */
 static bool registers_us(const struct visit *v, const char *body)
 {
 	const char *line = strchr(body, '\n');
-	const char *word = strstr(body, "register-appservice");
 
-	if (!line || !word || word > line || !text_starts(body, v->bot))
+	if (!is_enrolment(v, body))
 		return false;
 	for (; line; line = strchr(line + 1, '\n'))
 		if (is_id_line(line + 1, v->o->reg->id))

@@ -1,18 +1,40 @@
 /*
  * registration/register_taken.c: is somebody else in our namespace already? No
  * homeserver says it; but Conduit lets nobody log in by password who is in the
- * namespace of a service, whatever the password is.
+ * namespace of a service, whatever the password is, and Tuwunel has no such name
+ * to give away.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/str.h"
+#include "matrix/id.h"
 #include "registration/registration_priv.h"
 
 #include "base/poison.h"
 
 /* So many agents are tried, from all over the fleet. */
 #define TRIED 32
+
+/* RC_EXCLUSIVE: another service's. */
+static enum rc try_agent(const struct register_options *o, const char *id,
+	const struct secret *password, struct err *e)
+{
+	struct hs_session s = { 0 };
+	struct str localpart, server;
+	char name[LIMIT_ID + 1];
+	enum rc rc;
+
+	if (o->kind == HS_TUWUNEL && id_split(id, '@', &localpart, &server)) {
+		snprintf(name, sizeof(name), "%.*s", (int)localpart.n,
+			localpart.p);
+		return hs_username_free(o->plain, name, e);
+	}
+	rc = hs_login_password(o->plain, id, password, &s, e);
+	secret_fini(&s.token);
+	return rc;
+}
 
 static enum rc find_taken(
 	const struct register_options *o, const char **taken, struct err *e)
@@ -26,15 +48,11 @@ static enum rc find_taken(
 		return err_set(e, rc, "no random password could be made");
 	for (size_t i = 0; i < o->n_probe && rc == RC_OK && !*taken;
 		i += step) {
-		struct hs_session s = { 0 };
-
-		rc = hs_login_password(
-			o->plain, o->probe_users[i], &password, &s, e);
-		secret_fini(&s.token);
+		rc = try_agent(o, o->probe_users[i], &password, e);
 		if (rc == RC_EXCLUSIVE)
 			*taken = o->probe_users[i];
-		/* No such account, or one of another password. */
-		if (rc == RC_EXCLUSIVE || rc == RC_FORBIDDEN)
+		/* No such account, one of another password, or one there. */
+		if (rc == RC_EXCLUSIVE || rc == RC_FORBIDDEN || rc == RC_EXISTS)
 			rc = RC_OK;
 	}
 	secret_fini(&password);
@@ -46,15 +64,18 @@ static enum rc find_taken(
 static bool is_list(
 	const struct command *c, const char *text, enum rc *ret, struct err *e)
 {
-	(void)c;
+	const struct dialect *d = dialect_of(c->o->kind);
+	const char *list = dialect_says(d, text, LIST);
+
 	*ret = RC_OK;
-	if (text_starts(text, LIST) && strstr(text, "): "))
+	if (list && strstr(list, "): "))
 		return true;
 	if (!text_starts(text, "Failed to parse admin command: ") &&
 		!text_starts(text, "error: "))
 		return false;
 	*ret = err_set(e, RC_REMOTE,
-		"Conduit does not say which services it has: \"%.300s\"", text);
+		"%s does not say which services it has: \"%.300s\"", d->name,
+		text);
 	return true;
 }
 
@@ -76,6 +97,8 @@ static enum rc say_whose(
 	struct visit *v, const char *taken, const char *list, struct err *e)
 {
 	const struct register_options *o = v->o;
+	struct buf how;
+	enum rc rc;
 
 	if (list_has(list, o->reg->id)) {
 		register_say(o,
@@ -84,14 +107,17 @@ static enum rc say_whose(
 			o->reg->id);
 		return RC_OK;
 	}
-	return err_set(e, RC_EXISTS,
+	buf_init(&how, LIMIT_SMALL_BODY);
+	dialect_command(&how, v->d, v->bot, v->d->withdraw);
+	rc = err_set(e, RC_EXISTS,
 		"another service on the homeserver has %s in its namespace, "
 		"%s%.300s: two of them would act for the same agents. If it "
 		"is an older one of this fleet, take it back: send "
-		"\"%s: unregister-appservice ID\" to #admins:%s, or set "
-		"appservice.id to its id",
+		"\"%s ID\" to #admins:%s, or set appservice.id to its id",
 		taken, strchr(list, ',') ? "one of" : "which is", list + 1,
-		v->bot, o->server_name);
+		buf_str(&how), o->server_name);
+	buf_free(&how);
+	return rc;
 }
 
 enum rc visit_taken(struct visit *v, int64_t answer_ms, struct err *e)
@@ -105,10 +131,11 @@ enum rc visit_taken(struct visit *v, int64_t answer_ms, struct err *e)
 	if (rc != RC_OK || !taken)
 		return rc;
 	buf_init(&c.text, LIMIT_SMALL_BODY);
-	buf_addf(&c.text, "%s: list-appservices", v->bot);
+	dialect_command(&c.text, v->d, v->bot, v->d->list);
 	rc = buf_rc(&c.text) == RC_OK ? visit_command(v, &c, e) : err_nomem(e);
 	if (rc == RC_OK)
-		rc = say_whose(v, taken, strstr(c.said, "): ") + 1, e);
+		rc = say_whose(v, taken,
+			strstr(dialect_says(v->d, c.said, LIST), "): ") + 1, e);
 	buf_free(&c.text);
 	return rc;
 }

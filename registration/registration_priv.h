@@ -50,6 +50,8 @@ void register_note(const struct register_options *o);
 /* Forgets what is noted as registered, before that changes: the note is never
  * of anything else, whenever we end. */
 void register_forget(const struct register_options *o);
+/* As if nothing had ever been noted. */
+void register_unnote(const struct register_options *o);
 
 /* RC_PENDING: nothing was done, by request. */
 enum rc register_dry(struct err *e);
@@ -62,7 +64,31 @@ MUST_CHECK enum rc register_by_file(
 MUST_CHECK enum rc unregister_by_file(
 	const struct register_options *o, struct err *e);
 
-/* --- in Conduit's admin room ---------------------------------------------- */
+/* --- in the admin room of Conduit or Tuwunel ------------------------------- */
+
+/* How a kind's administrators talk to its bot. */
+struct dialect {
+	const char *name, *env; /* it, and what its variables begin with */
+	const char *begin;      /* of a command; NULL: the bot's id and ": " */
+	const char *enrol, *withdraw, *list;
+	/* Its answer may stand below what it logged, and words of failure in a
+	 * fence; and it splits a command at blanks, in quotes or not. */
+	bool wraps;
+};
+/* NULL: it has no such room. */
+const struct dialect *dialect_of(enum hs_kind kind);
+/* A command; what follows it is the caller's. */
+void dialect_command(struct buf *out, const struct dialect *d, const char *bot,
+	const char *words);
+/* Where the answer says these words; NULL: it does not begin with them. */
+const char *dialect_says(
+	const struct dialect *d, const char *text, const char *words);
+/* How many bytes from there on are worth showing. */
+int dialect_words(const struct dialect *d, const char *said);
+
+/* It is done there: on Conduit always, on Tuwunel, which takes a file as well,
+ * where an administrator is configured. */
+bool register_by_room(const struct register_options *o);
 
 /* How long the admin room's bot may take to answer. */
 #define CONDUIT_ANSWER_MS 10000
@@ -70,6 +96,7 @@ MUST_CHECK enum rc unregister_by_file(
 /* An administrator's session there: o->plain has its token. */
 struct visit {
 	const struct register_options *o;
+	const struct dialect *d;
 	struct arena arena;
 	struct hs_session session;
 	const char *bot, *room;
@@ -90,6 +117,7 @@ enum rc visit_no_admin(const struct visit *v, struct err *e);
 struct command {
 	struct buf text; /* with a token in it, or without */
 	bool secret;     /* with: redacted, whatever comes of it */
+	bool must;       /* sent also when we are to end */
 	/* Whether this is the answer, as the bot does not say what it answers;
 	 * then *ret, with words in e. */
 	bool (*is_answer)(const struct command *c, const char *text,
@@ -113,11 +141,19 @@ MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
 MUST_CHECK enum rc visit_taken(
 	struct visit *v, int64_t answer_ms, struct err *e);
 
-/* By a command in the admin room. RC_OK: Conduit said that it is done.
- * unknown: it does not know our token yet. *entered: it came to a session
- * there. */
+/* Takes our id out. RC_UNSUPPORTED: it is there by a file. */
+MUST_CHECK enum rc visit_withdraw(
+	struct visit *v, int64_t answer_ms, bool must, struct err *e);
+
+/* By a command in the admin room. RC_OK: its bot said that it is done.
+ * unknown: the homeserver does not know our token yet. *entered: it came to a
+ * session there. RC_PENDING: it is registered by a file, and the operator was
+ * told so. */
 MUST_CHECK enum rc register_conduit(const struct register_options *o,
 	int64_t answer_ms, bool unknown, bool *entered, struct err *e);
+/* Only takes away what was left there. */
+MUST_CHECK enum rc register_tidy(
+	const struct register_options *o, bool *entered, struct err *e);
 /* Whether that could be begun, as far as it can be told without a session, and
  * what it would do; RC_PENDING: it was said. */
 MUST_CHECK enum rc register_conduit_dry(

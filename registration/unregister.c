@@ -38,49 +38,75 @@ static enum rc look(
 	return RC_OK;
 }
 
+#define REFUSED "Failed to unregister appservice: "
+
 static bool is_unregistered(
 	const struct command *c, const char *text, enum rc *ret, struct err *e)
 {
-	if (text_starts(text, "Appservice unregistered")) {
+	const struct dialect *d = dialect_of(c->o->kind);
+	const char *said = dialect_says(d, text, REFUSED);
+
+	if (dialect_says(d, text, "Appservice unregistered")) {
 		*ret = RC_OK;
 		return true;
 	}
-	if (!text_starts(text, "Failed to unregister appservice: ") &&
-		!text_starts(text, "Failed to parse admin command: ") &&
+	if (!said && !text_starts(text, "Failed to parse admin command: ") &&
 		!text_starts(text, "error: "))
 		return false;
-	*ret = err_set(e, RC_REMOTE,
-		"Conduit does not take \"%s\" back: \"%.300s\"", c->o->reg->id,
-		text);
+	said = said ? said : text;
+	*ret = err_set(e,
+		text_starts(said, REFUSED "Cannot unregister config")
+			? RC_UNSUPPORTED
+			: RC_REMOTE,
+		"%s does not take \"%s\" back: \"%.*s\"", d->name,
+		c->o->reg->id, dialect_words(d, said), said);
 	return true;
+}
+
+enum rc visit_withdraw(
+	struct visit *v, int64_t answer_ms, bool must, struct err *e)
+{
+	const char *id = v->o->reg->id;
+	const char *quote = v->d->wraps ? "" : "'";
+	struct command c = { .is_answer = is_unregistered,
+		.o = v->o,
+		.must = must,
+		.answer_ms = answer_ms };
+	enum rc rc;
+
+	if (v->d->wraps && strpbrk(id, " \t"))
+		return err_set(e, RC_INVALID,
+			"the id \"%s\" has a blank in it, and no command of "
+			"%s can name it: take the registration out there by "
+			"hand, and set another appservice.id",
+			id, v->d->name);
+	buf_init(&c.text, LIMIT_SMALL_BODY);
+	/* Where the bot splits it as a shell does, in quotes. */
+	dialect_command(&c.text, v->d, v->bot, v->d->withdraw);
+	buf_addf(&c.text, " %s%s%s", quote, id, quote);
+	rc = buf_rc(&c.text) == RC_OK ? visit_command(v, &c, e) : err_nomem(e);
+	buf_free(&c.text);
+	return rc;
 }
 
 static enum rc by_command(const struct register_options *o, struct err *e)
 {
 	struct visit v = { .o = o };
-	struct command c = { .is_answer = is_unregistered,
-		.o = o,
-		.answer_ms = CONDUIT_ANSWER_MS };
 	enum rc rc = visit_begin(&v, o, e);
 
-	buf_init(&c.text, LIMIT_SMALL_BODY);
 	if (rc == RC_OK)
 		rc = visit_tidy(&v, e);
-	if (rc == RC_OK) {
-		/* The bot splits it as a shell does. */
-		buf_addf(&c.text, "%s: unregister-appservice '%s'", v.bot,
-			o->reg->id);
-		rc = buf_rc(&c.text);
-	}
 	if (rc == RC_OK) {
 		register_say(o, "taking \"%s\" back in #admins:%s as %s",
 			o->reg->id, o->server_name, v.session.user_id);
 		register_forget(o);
-		rc = visit_command(&v, &c, e);
+		rc = visit_withdraw(&v, CONDUIT_ANSWER_MS, false, e);
 	}
 	visit_end(&v);
-	buf_free(&c.text);
-	return rc;
+	if (rc != RC_UNSUPPORTED)
+		return rc;
+	register_unnote(o);
+	return unregister_by_file(o, e);
 }
 
 static enum rc prove(const struct register_options *o, struct err *e)
@@ -114,7 +140,7 @@ enum rc registration_unregister(const struct register_options *o, struct err *e)
 			o->registration_path);
 		return RC_OK;
 	}
-	if (o->kind != HS_CONDUIT)
+	if (!register_by_room(o))
 		return unregister_by_file(o, e);
 	if (o->dry_run)
 		return visit_dry(o, "take it back", e);

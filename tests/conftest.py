@@ -56,6 +56,12 @@ def conduit_fake():
 
 
 @pytest.fixture
+def tuwunel_fake():
+    """A scripted homeserver in Tuwunel's manner, started."""
+    yield from _fake("tuwunel")
+
+
+@pytest.fixture
 def synapse_fake():
     """A scripted homeserver in Synapse's manner, started."""
     yield from _fake("synapse")

@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite("support.small")
+pytest.register_assert_rewrite("support.small", "support.registering")
 
 from support import agent, small  # noqa: E402
 

@@ -2,16 +2,15 @@
 is in, and wherever it is killed."""
 
 import os
-import signal
-import subprocess
 import threading
 
 import pytest
 
 from support import small
 from support.client import Client
-from support.muster import binary
-from support.process import environment, wait_until
+from support.process import wait_until
+from support.registering import (
+    Killer, another, assert_clean, commands, last)
 
 
 @pytest.fixture
@@ -22,54 +21,6 @@ def ready(conduit_fake, muster_on):
     muster = muster_on(conduit_fake, org=small.org())
     muster.run("registration", expect=0)
     return muster, conduit_fake
-
-
-def commands(hs):
-    """What was typed into the admin room and can still be read there."""
-    return [e["content"]["body"] for e in hs.admin.room.events
-            if e["type"] == "m.room.message" and e["sender"] != hs.bot_id
-            and "body" in e["content"]]
-
-
-def assert_clean(muster, hs):
-    """No token of ours can be read in the admin room, no session is left."""
-    said = str([e["content"] for e in hs.admin.room.events])
-    for secret in muster.secrets():
-        assert secret not in said
-    assert commands(hs) == []
-    assert len(hs.tokens_of("operator")) == 1  # of the one who made it
-
-
-def start(muster, *words):
-    return subprocess.Popen(
-        [binary(), "-c", muster.path("muster.yaml"), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=muster.dir,
-        env=environment())
-
-
-class Killer:
-    """Kills a program in the moment after the nth write that it asks for was
-    done, and before it hears of it."""
-
-    def __init__(self, hs):
-        self.hs = hs
-        self.index = 0
-        hs.on_request(self._told)
-
-    def _told(self, index, phase, _method, _path):
-        if phase == "after" and index == self.index:
-            os.kill(self.process.pid, signal.SIGKILL)
-
-    def run(self, muster, index, *words):
-        """Whether it came to that."""
-        self.hs.clear_log()
-        self.index = None
-        self.process = start(muster, *words)
-        self.index = index
-        said = self.process.communicate(timeout=60)[0].decode()
-        self.index = None
-        assert self.process.returncode in (0, -signal.SIGKILL), said
-        return self.process.returncode != 0
 
 
 # -- killed
@@ -293,10 +244,6 @@ def test_dry_run_where_a_file_is_wanted(synapse_fake, muster_on):
 # -- each its own sentence and fix
 
 
-def last(got):
-    return got.err.splitlines()[-1]
-
-
 def test_a_registration_token_is_needed(conduit_fake, muster_on):
     hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
     hs.registration_token = "the token"
@@ -390,12 +337,6 @@ def test_too_many_for_a_message(ready, prefix, line):
 
 
 # -- others, and what was before
-
-
-def another(id, regex, **more):
-    return {"id": id, "url": None, "as_token": f"a-{id}", "hs_token": "h",
-            "sender_localpart": f"{id}-bot", "namespaces": {"users": [
-                {"exclusive": True, "regex": regex}]}, **more}
 
 
 def test_another_service_has_an_agent_of_ours(ready):

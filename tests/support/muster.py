@@ -132,7 +132,7 @@ class Muster:
                            "server_name": homeserver.server_name},
             "appservice": {"listen": listen, "url": f"http://{listen}"},
             "fleet": fleet}, settings)
-        if homeserver.kind == "conduit":
+        if homeserver.kind in ("conduit", "tuwunel"):
             self.config["homeserver"].setdefault("admin", {
                 "user": "operator",
                 "password": {"file": "secrets/admin-password"}})

@@ -899,6 +899,7 @@ static void by_file(void **state)
 	char line[300];
 
 	(void)state;
+	t.o.admin_user = NULL; /* with one, Tuwunel has another way */
 	snprintf(line, sizeof(line), "- %s\n", t.file);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		t.o.kind = cases[i].kind;

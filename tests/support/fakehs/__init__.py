@@ -1,5 +1,5 @@
-"""A scripted homeserver: it answers as Conduit or as Synapse does, keeps all
-in memory, pushes transactions, writes down every request, and goes wrong when
+"""A scripted homeserver: it answers as Conduit or as Synapse does, or as
+Conduit with what is known of Tuwunel's other ways, keeps all in memory, pushes transactions, writes down every request, and goes wrong when
 and how a test wants it to.
 
     hs = FakeHS("fleet.test", "conduit").start()
@@ -24,7 +24,7 @@ import yaml
 from ..client import Client
 from ..process import free_port, wait_until
 from .accounts import Accounts
-from .admin import AdminRoom
+from .admin import AdminRoom, TuwunelRoom
 from .directory import Directory
 from .errors import Bare, Body, Missing, Refusal
 from .faults import (  # noqa: F401, what tests import from here
@@ -56,11 +56,12 @@ class FakeHS(Accounts, Rooms, Directory, Server):
 
     def __init__(self, server_name, manner, room_version=None,
                  registration_token=None, emergency_password=None):
-        assert manner in ("conduit", "synapse")
+        assert manner in ("conduit", "tuwunel", "synapse")
         super().__init__(free_port())
         self.server_name = server_name
         self.manner = self.kind = manner
-        self.conduit = manner == "conduit"
+        self.tuwunel = manner == "tuwunel"
+        self.conduit = manner == "conduit" or self.tuwunel
         self.room_version = room_version or ("12" if self.conduit else "11")
         self.room_versions = [str(v) for v in range(6, 13)]
         self.batch = 30 if self.conduit else 100
@@ -76,6 +77,7 @@ class FakeHS(Accounts, Rooms, Directory, Server):
         # time, which on Conduit leaves one of the two rooms broken.
         self.crossings = []
         self.appservices = {}
+        self.by_file = set()  # ids: no command changes them
         self._lost = lambda event: False
         self._running = False
         self._new_world()
@@ -83,7 +85,8 @@ class FakeHS(Accounts, Rooms, Directory, Server):
     def _new_world(self):
         self.world = World(self.server_name)
         self.bot_id = self.world.full_id("conduit") if self.conduit else None
-        self.admin = AdminRoom(self) if self.conduit else None
+        room = TuwunelRoom if self.tuwunel else AdminRoom
+        self.admin = room(self) if self.conduit else None
         self.world.on_event = self._on_event
 
     # -- its life
@@ -120,6 +123,7 @@ class FakeHS(Accounts, Rooms, Directory, Server):
             kept = [] if self.conduit else [
                 s.registration for s in self.appservices.values()]
             self.appservices = {}
+            self.by_file = set()
             self._new_world()
         for registration in kept:
             self.register_appservice(registration)
@@ -127,6 +131,10 @@ class FakeHS(Accounts, Rooms, Directory, Server):
             self.start()
 
     # -- application services
+
+    def check_appservice(self, registration):
+        """Only whether it could be taken up."""
+        Appservice(self, registration)
 
     def register_appservice(self, registration):
         """Takes up a registration; one of the same id is replaced."""
@@ -136,6 +144,8 @@ class FakeHS(Accounts, Rooms, Directory, Server):
             if old:
                 service.inherit(old)
             self.appservices[service.id] = service
+            if self.tuwunel and service.sender not in self.world.users:
+                self.world.add_user(service.sender, "")
         if old:
             threading.Thread(target=old.close, daemon=True).start()
         if self._running:
@@ -144,12 +154,15 @@ class FakeHS(Accounts, Rooms, Directory, Server):
     def unregister_appservice(self, id):
         with self.lock:
             service = self.appservices.pop(id)
+            self.by_file.discard(id)
         threading.Thread(target=service.close, daemon=True).start()
 
     def add_appservice(self, path):
         """A registration file, as an operator would give it to the server."""
         with open(path, encoding="utf-8") as f:
-            self.register_appservice(yaml.safe_load(f))
+            registration = yaml.safe_load(f)
+        self.by_file.add(registration["id"])
+        self.register_appservice(registration)
         return self
 
     def _on_event(self, event, room, position):
@@ -457,6 +470,8 @@ class FakeHS(Accounts, Rooms, Directory, Server):
 
     @route("GET", "/", auth="none")
     def root(self, _r):
+        if self.tuwunel:
+            return b"hewwo from tuwunel woof!"
         if self.conduit:
             return b"Hello from Conduit!"
         raise Refusal(404, "M_UNRECOGNIZED", "Unrecognized request")

@@ -90,6 +90,11 @@ class Accounts:
                 r.query.get("username", ""))):
             raise Refusal(400, "M_USER_IN_USE",
                           "Desired user ID is already taken.")
+        if self.tuwunel and any(
+                s.owns(self.world.full_id(r.query.get("username", "")),
+                       exclusively=True) for s in self.appservices.values()):
+            raise Refusal(400, "M_EXCLUSIVE",
+                          "Username is reserved by an appservice.")
         return {"available": True}
 
     # -- sessions
@@ -110,7 +115,7 @@ class Accounts:
         device_id = self.world.issue(
             user, body.get("device_id"),
             body.get("initial_device_display_name"), token,
-            replace=self.conduit)
+            replace=self.conduit and not self.tuwunel)
         return device_id, token
 
     @route("POST", "/login", auth="service")
@@ -151,8 +156,9 @@ class Accounts:
                 404, "M_UNKNOWN", "No row found (users)")
 
     def _check_password(self, r, user_id, user):
-        if self.conduit and any(s.owns(user_id, exclusively=True)
-                                for s in self.appservices.values()):
+        if self.conduit and not self.tuwunel and any(
+                s.owns(user_id, exclusively=True)
+                for s in self.appservices.values()):
             raise Refusal(400, "M_EXCLUSIVE",
                           "User id reserved by appservice.")
         password = user.password if user else None

@@ -1,4 +1,5 @@
-"""Conduit's admin room: the bot, its commands, and who becomes admin."""
+"""The admin room of Conduit, and of Tuwunel, whose words are others: the bot, its
+commands, and who becomes admin."""
 
 import re
 import shlex
@@ -131,3 +132,76 @@ class AdminRoom:
         self.world.drop_devices(user)
         user.password = ""
         return f"User {user.user_id} has been deactivated"
+
+
+class TuwunelRoom(AdminRoom):
+    """As its source has it, 1.9.0 (src/admin, src/service/admin): commands begin
+    with `!admin` or the bot's id and are split at blanks; an answer is a notice
+    that replies to the command, and a failure's words are in a fence."""
+
+    # What it logs at a command stands above the answer.
+    logged = ""
+
+    def saw(self, event):
+        body = event["content"].get("body")
+        if event["type"] != "m.room.message" or not isinstance(body, str):
+            return
+        if event["sender"] == self.bot and not self.hs.emergency_password:
+            return
+        if not body.startswith(("!admin", self.bot)):
+            return
+        lines = [line for line in body.split("\n") if line.strip()]
+        self.world.append(self.room, self.bot, "m.room.message", {
+            "msgtype": "m.notice", "body": self.command("\n".join(lines)),
+            "m.relates_to": {"m.in_reply_to": {"event_id": event["event_id"]}}})
+
+    def command(self, text):
+        lines = text.split("\n")
+        words = lines[0].split()[1:]
+        run = {"register": self._register, "unregister": self._unregister,
+               "list": self._list}.get(words[1] if words[1:] else "")
+        if words[:1] != ["appservices"] or run is None:
+            return f"error: unrecognized subcommand '{words[-1]}'"
+        if run == self._unregister and len(words) != 3:
+            return f"error: unexpected argument '{words[-1]}' found"
+        try:
+            return self.logged + run(words[2:], lines[1:])
+        except BadRegistration as e:
+            return (self.logged + "Command failed with error:\n"
+                    f"{FENCE}\n{e}\n{FENCE}")
+
+    def _register(self, _words, lines):
+        if len(lines) < 2 or not lines[0].strip().startswith(FENCE) or (
+                lines[-1].strip() != FENCE):
+            raise BadRegistration("Expected code block in command body. "
+                                  "Add --help for details.")
+        try:
+            registration = yaml.safe_load("\n".join(lines[1:-1]))
+            if not isinstance(registration, dict):
+                raise BadRegistration("invalid type, expected a map")
+            self.hs.check_appservice(registration)
+        except (yaml.YAMLError, BadRegistration) as e:
+            raise BadRegistration("Could not parse appservice config as YAML: "
+                                  f"{e}") from None
+        except re.error as e:
+            raise BadRegistration(f"Failed to register appservice: {e}"
+                                  ) from None
+        id = registration["id"]
+        for other in self.hs.appservices.values():
+            if other.id == id:
+                raise BadRegistration(
+                    f"Failed to register appservice: Duplicate id: {id}")
+            if other.registration["as_token"] == registration["as_token"]:
+                raise BadRegistration("Failed to register appservice: "
+                                      f"Duplicate as_token: {other.id} {id}")
+        self.hs.register_appservice(registration)
+        return f"Appservice registered with ID: {id}"
+
+    def _unregister(self, words, _lines):
+        failed = "Failed to unregister appservice: "
+        if words[0] not in self.hs.appservices:
+            raise BadRegistration(failed + "Appservice not found")
+        if words[0] in self.hs.by_file:
+            raise BadRegistration(failed + "Cannot unregister config appservice")
+        self.hs.unregister_appservice(words[0])
+        return "Appservice unregistered."

@@ -1,0 +1,70 @@
+"""What tests of `muster register` have in common: what lies in the admin room,
+other services, and killing it in the middle."""
+
+import os
+import signal
+import subprocess
+
+from support.muster import binary
+from support.process import environment
+
+
+def last(got):
+    return got.err.splitlines()[-1]
+
+
+def another(id, regex, **more):
+    return {"id": id, "url": None, "as_token": f"a-{id}", "hs_token": "h",
+            "sender_localpart": f"{id}-bot", "namespaces": {"users": [
+                {"exclusive": True, "regex": regex}]}, **more}
+
+
+def commands(hs):
+    """What was typed into the admin room and can still be read there."""
+    return [e["content"]["body"] for e in hs.admin.room.events
+            if e["type"] == "m.room.message" and e["sender"] != hs.bot_id
+            and "body" in e["content"]]
+
+
+def assert_clean(muster, hs):
+    """No token of ours can be read in the admin room, no session is left."""
+    said = str([e["content"] for e in hs.admin.room.events])
+    for secret in muster.secrets():
+        assert secret not in said
+    # What Tuwunel is told beside it has no tokens.
+    harmless = ["!admin appservices unregister muster",
+                "!admin appservices list"]
+    assert [c for c in commands(hs) if c not in harmless] == []
+    assert len(hs.tokens_of("operator")) == 1  # of the one who made it
+
+
+def start(muster, *words):
+    return subprocess.Popen(
+        [binary(), "-c", muster.path("muster.yaml"), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=muster.dir,
+        env=environment())
+
+
+class Killer:
+    """Kills a program in the moment after the nth write that it asks for was
+    done, and before it hears of it."""
+
+    def __init__(self, hs):
+        self.hs = hs
+        self.index = 0
+        hs.on_request(self._told)
+
+    def _told(self, index, phase, _method, _path):
+        if phase == "after" and index == self.index:
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    def run(self, muster, index, *words):
+        """Whether it came to that."""
+        self.hs.clear_log()
+        self.index = None
+        self.process = start(muster, *words)
+        self.index = index
+        said = self.process.communicate(timeout=60)[0].decode()
+        self.index = None
+        assert self.process.returncode in (0, -signal.SIGKILL), said
+        return self.process.returncode != 0
