@@ -102,7 +102,7 @@ int64_t hs_date_ms(const struct hs *hs);
 /* GET /versions without a token: it is there. server (64 bytes, may be NULL)
  * gets the Server header. */
 MUST_CHECK enum rc hs_versions(struct hs *hs, char server[64], struct err *e);
-/* By what it says of itself: the Server header, `GET /`. */
+/* By what it says of itself: the Server header, `GET /`, its version. */
 MUST_CHECK enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e);
 /* What the homeserver says its name is, as it says to other servers; RC_NOT_FOUND
  * when it does not, as Conduit where it does not federate. */

@@ -107,6 +107,30 @@ static enum rc ask_name(struct hs *hs, enum hs_kind *ret, struct err *e)
 	return RC_OK;
 }
 
+/* Those that talk to other servers tell them what they are; Dendrite nobody
+ * else, and neither does Synapse behind a proxy that says its own name. */
+static enum rc ask_version(struct hs *hs, enum hs_kind *ret, struct err *e)
+{
+	struct hs_call call = {
+		.method = "GET",
+		.path = "/_matrix/federation/v1/version",
+		.anonymous = true,
+	};
+	enum rc rc = hs_exchange(hs, &call, e);
+	if (rc != RC_OK)
+		return rc;
+
+	struct json *doc = NULL;
+	if (hs_finish(hs, &doc, NULL) != RC_OK)
+		return RC_OK; /* it does not talk to any */
+	const char *name = js_get_str(js_get(json_root(doc), "server"), "name");
+	for (size_t i = 0; i < ARRAY_LEN(KINDS) && name; i++)
+		if (text_eq_nocase(name, KINDS[i]))
+			*ret = (enum hs_kind)i;
+	json_free(doc);
+	return RC_OK;
+}
+
 enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e)
 {
 	char server[64];
@@ -117,12 +141,12 @@ enum rc hs_detect(struct hs *hs, enum hs_kind *ret, struct err *e)
 
 	if (text_starts(server, "Synapse/"))
 		kind = HS_SYNAPSE;
-	else if (text_starts(server, "Dendrite"))
-		kind = HS_DENDRITE;
 	if (kind == HS_UNKNOWN)
 		rc = ask_greeting(hs, &kind, e);
 	if (rc == RC_OK && kind == HS_UNKNOWN)
 		rc = ask_name(hs, &kind, e);
+	if (rc == RC_OK && kind == HS_UNKNOWN)
+		rc = ask_version(hs, &kind, e);
 	if (rc == RC_OK)
 		*ret = kind;
 	return rc;

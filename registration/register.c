@@ -106,6 +106,10 @@ static enum rc check_name(const struct register_options *o,
 	struct str localpart, server;
 	char own[LIMIT_ID + 1];
 
+	/* Dendrite leaves the server away for a service's own user. */
+	*ours = text_eq(who->user_id, o->reg->sender_localpart);
+	if (*ours)
+		return RC_OK;
 	if (!id_split(who->user_id, '@', &localpart, &server))
 		return err_set(e, RC_REMOTE,
 			"the homeserver says that we are \"%s\", which is no "
@@ -166,6 +170,14 @@ static const struct {
 		"with it first" },
 };
 
+/* Dendrite has no ping, as no homeserver had before version 1.7 of the
+ * specification. */
+static bool has_no_ping(const struct hs_failure *f)
+{
+	return (f->status == 404 || f->status == 405) &&
+		text_eq(f->errcode, "M_UNRECOGNIZED");
+}
+
 /* *reached false: e says in words why the homeserver does not reach us. What
  * is registered under another id is no matter of that. */
 static enum rc ping(
@@ -187,6 +199,13 @@ static enum rc ping(
 	if (rc == RC_OK) {
 		register_say(o, "the homeserver reaches us at %s in %lld ms",
 			o->reg->url, (long long)took);
+		return RC_OK;
+	}
+	if (has_no_ping(hs_failure(o->as))) {
+		register_say(o,
+			"whether the homeserver reaches us at %s it cannot be "
+			"asked: the first event will show it",
+			o->reg->url);
 		return RC_OK;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(ping_words); i++) {

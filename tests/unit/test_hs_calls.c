@@ -2,6 +2,7 @@
  * The calls of the homeserver client: what each sends, as whom, and what it
  * takes from the answer.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,10 +47,33 @@ static void detects_by_header(void **state)
 	script_say(f->server, 200, "Server: Synapse/1.100\r\n",
 		"{\"versions\":[]}");
 	assert_int_equal(detect(f), HS_SYNAPSE);
-	script_say(f->server, 200, "Server: Dendrite/0.13\r\n",
-		"{\"versions\":[]}");
-	assert_int_equal(detect(f), HS_DENDRITE);
-	assert_int_equal(script_requests(f->server), 2);
+	assert_int_equal(script_requests(f->server), 1);
+}
+
+/* What it says to other servers: where it says it to nobody else. */
+static void detects_by_version(void **state)
+{
+	static const struct {
+		const char *name;
+		enum hs_kind kind;
+	} cases[] = { { "Dendrite", HS_DENDRITE }, { "Synapse", HS_SYNAPSE },
+		{ "Conduit", HS_CONDUIT }, { "unknown", HS_UNKNOWN },
+		{ "Construct", HS_UNKNOWN } };
+	struct fixture *f = *state;
+	char body[100];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		script_say(f->server, 200, "Server: nginx\r\n",
+			"{\"versions\":[]}");
+		hs_says(f, 302, "");
+		hs_says(f, 404, "404 page not found");
+		snprintf(body, sizeof(body),
+			"{\"server\":{\"name\":\"%s\",\"version\":\"1\"}}",
+			cases[i].name);
+		hs_says(f, 200, body);
+		assert_int_equal(detect(f), cases[i].kind);
+		expect_sent(f, "GET /_matrix/federation/v1/version", "");
+	}
 }
 
 static void detects_by_greeting(void **state)
@@ -77,6 +101,7 @@ static void detects_by_name(void **state)
 	hs_says(f, 200, "{\"versions\":[]}");
 	hs_says(f, 200, "hewwo from conduwuit woof!");
 	hs_says(f, 404, "{\"errcode\":\"M_UNRECOGNIZED\"}");
+	hs_says(f, 500, "{\"errcode\":\"M_UNKNOWN\"}");
 	assert_int_equal(detect(f), HS_UNKNOWN);
 
 	enum hs_kind kind = HS_SYNAPSE;
@@ -1015,6 +1040,7 @@ int main(void)
 		CASE(detects_by_header),
 		CASE(detects_by_greeting),
 		CASE(detects_by_name),
+		CASE(detects_by_version),
 		CASE(kinds_have_names),
 		CASE(default_room_version),
 		CASE(whoami),

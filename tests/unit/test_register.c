@@ -31,6 +31,7 @@ struct conduit {
 	const char *server;
 	/* the service's side */
 	bool registered, sender_made;
+	bool bare;           /* its own user without a server */
 	char namespace[256]; /* of users, as registered */
 	char memo[1024];
 	const char *ping_errcode; /* NULL: works */
@@ -111,6 +112,8 @@ static int whoami(
 
 	if (refused)
 		return refused;
+	if (c->bare && !strstr(q->target, "user_id="))
+		user = "muster";
 	buf_addf(out, "{\"user_id\":\"%s\",\"is_guest\":false}", user);
 	return 200;
 }
@@ -873,6 +876,24 @@ static void no_traffic_wanted(void **state)
 	registers();
 }
 
+/* As Dendrite: no ping, and its own user without the server's name. */
+static void no_ping(void **state)
+{
+	(void)state;
+	t.o.kind = HS_DENDRITE;
+	t.hs.registered = t.hs.sender_made = t.hs.bare = true;
+	snprintf(t.hs.namespace, sizeof(t.hs.namespace), "^@(" MINE ")");
+	t.hs.ping_status = 404;
+	t.hs.ping_errcode = "M_UNRECOGNIZED";
+	registers();
+	assert_non_null(
+		strstr(buf_str(&t.said), "the first event will show it"));
+	assert_non_null(strstr(buf_str(&t.said), "already registered"));
+	/* A proxy's 404 is another matter. */
+	t.hs.ping_errcode = "M_NOT_FOUND";
+	fails(RC_NOT_FOUND, "M_NOT_FOUND");
+}
+
 static void unreachable(void **state)
 {
 	(void)state;
@@ -951,6 +972,7 @@ int main(void)
 		TEST(ping_fails_later),
 		TEST(there_and_back),
 		TEST(no_traffic_wanted),
+		TEST(no_ping),
 		TEST(unreachable),
 		TEST(by_file),
 	};
