@@ -231,6 +231,15 @@ static enum rc take_agents(struct adopt *ad, struct err *e)
 	return rc;
 }
 
+/* One that the policy declares is told of by itself, whatever came of it. */
+static bool is_declared(const struct adopt *ad, const char *room_id)
+{
+	for (size_t i = 0; i < ad->n_rooms; i++)
+		if (text_eq(ad->rooms[i].room_id, room_id))
+			return true;
+	return false;
+}
+
 /* Rooms that an agent is in and that nothing declares stay as they are. */
 static enum rc find_others(
 	struct adopt *ad, struct adopt_agent *agent, struct err *e)
@@ -242,9 +251,10 @@ static enum rc find_others(
 		return err_nomem(e);
 	agent->others = (struct hs_ids){ .ids = ids };
 	for (size_t i = 0; i < agent->rooms.n && rc == RC_OK; i++) {
-		bool known = false;
-		rc = store_room_has_key(
-			ad->app->store, agent->rooms.ids[i], &known, e);
+		bool known = is_declared(ad, agent->rooms.ids[i]);
+		if (!known)
+			rc = store_room_has_key(
+				ad->app->store, agent->rooms.ids[i], &known, e);
 		if (rc == RC_OK && !known)
 			ids[agent->others.n++] = agent->rooms.ids[i];
 	}

@@ -36,7 +36,7 @@ struct adopt_agent {
 	bool take; /* it is to become ours */
 	size_t devices;
 	struct hs_ids rooms;  /* that it is in */
-	struct hs_ids others; /* of them, that are none of ours in the end */
+	struct hs_ids others; /* of them, that nothing declares; once taken */
 	bool taken;           /* its old tokens are dead, and it is ours */
 	bool handed_off;      /* its new token is in its file */
 	bool password;        /* its old one may work still */

@@ -118,6 +118,54 @@ static const char *room_words(const struct adopt_room *r, struct arena *a)
 		r->unlisted ? "; no longer in the public list of rooms" : "");
 }
 
+/* --- what nothing declares -------------------------------------------------- */
+
+/* Has one of the first n agents told of it? */
+static bool is_told(const struct adopt *ad, size_t n, const char *room_id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (adopt_contains(&ad->agents[i].others, room_id))
+			return true;
+	return false;
+}
+
+static const char *other_words(const struct adopt *ad, size_t first,
+	const char *room_id, struct arena *a)
+{
+	size_t more = 0;
+	for (size_t i = first + 1; i < ad->n_agents; i++)
+		more += adopt_contains(&ad->agents[i].others, room_id);
+	const char *who = ad->agents[first].person->user_id;
+	return more == 0
+		? arena_printf(a,
+			  "  %s  nothing declares it: left as it is, with %s "
+			  "in "
+			  "it",
+			  room_id, who)
+		: arena_printf(a,
+			  "  %s  nothing declares it: left as it is, with %s "
+			  "and %zu more agent%s in it",
+			  room_id, who, more, more == 1 ? "" : "s");
+}
+
+/* Once each, however many are in it. */
+static void tell_others(const struct adopt *ad,
+	void (*say)(void *arg, const char *line), void *arg)
+{
+	struct arena a = { 0 };
+	for (size_t i = 0; i < ad->n_agents; i++) {
+		const struct hs_ids *others = &ad->agents[i].others;
+		for (size_t k = 0; k < others->n; k++) {
+			if (is_told(ad, i, others->ids[k]))
+				continue;
+			const char *line =
+				other_words(ad, i, others->ids[k], &a);
+			say(arg, line ? line : "out of memory");
+		}
+	}
+	arena_free(&a);
+}
+
 /* --- all of it -------------------------------------------------------------- */
 
 static void tell_passwords(const struct adopt *ad,
@@ -157,6 +205,7 @@ void adopt_tell(const struct adopt *ad,
 		say(arg, line ? line : "out of memory");
 	}
 	arena_free(&a);
+	tell_others(ad, say, arg);
 	tell_passwords(ad, say, arg);
 }
 

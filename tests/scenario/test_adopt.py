@@ -211,7 +211,27 @@ def test_owner_who_has_no_power(moving):
     assert rooms[f"#platform-team:{SERVER}"]["taken"]
     assert all(a["handed_off"] for a in got.json["agents"])
     assert got.json["left"] == 2
+    # They are in that room, and it is declared all the same.
+    assert all(a["others"] == [] for a in got.json["agents"])
     moving.muster.run("adopt", "--yes", expect=0)
+    moving.assert_moved()
+
+
+def test_rooms_that_nothing_declares(moving):
+    """Each is told once, with who is in it."""
+    old = moving.old
+    two = old.agents["dirk.dir"].create_room(
+        name="a project", invite=[full("mona.man")])
+    old.agents["mona.man"].join(two)
+    one = old.agents["vera.vp"].create_room(name="notes")
+    got = moving.muster.run("adopt", "--yes", expect=0)
+    said = [line.strip() for line in got.out.splitlines()
+            if "nothing declares it" in line]
+    assert sorted(said) == sorted([
+        f"{two}  nothing declares it: left as it is, with "
+        f"{full('dirk.dir')} and 1 more agent in it",
+        f"{one}  nothing declares it: left as it is, with "
+        f"{full('vera.vp')} in it"])
     moving.assert_moved()
 
 
