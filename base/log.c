@@ -43,6 +43,12 @@ bool log_enabled(enum log_level level)
 	return (int)level <= atomic_load(&the_level);
 }
 
+void log_at_most(enum log_level level)
+{
+	if (log_enabled(level))
+		atomic_store(&the_level, (int)level);
+}
+
 static bool fits(const struct line *l, size_t n)
 {
 	return !l->full && l->n + n <= sizeof(l->p) - ENDING;

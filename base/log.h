@@ -35,6 +35,8 @@ static inline const char *log_text(const char *v)
 /* How to log from now on; before that it is JSON, at info. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
+/* Nothing beyond this level from now on; what was left out stays out. */
+void log_at_most(enum log_level level);
 /* Use the macros below. */
 void log_line(enum log_level level, const char *msg,
 	const struct log_pair *pairs, size_t n);

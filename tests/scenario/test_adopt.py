@@ -130,8 +130,10 @@ def test_all_of_it(moving):
     for room_id in moving.old.rooms.values():
         assert hs.room(room_id).content("m.room.join_rules")[
             "join_rule"] == "invite"
-    # What the homeserver sent meanwhile was taken, but perhaps the last of it.
+    # What the homeserver sent meanwhile was taken, but perhaps the last of it,
+    # and not a word of that is between those to the person.
     assert 200 in {d.status for d in hs.deliveries}
+    assert got.err == ""
     moving.assert_moved()
     assert moving.muster.run("plan").code == 0
 

@@ -127,6 +127,18 @@ static void obeys_its_level(void **state)
 	assert_string_equal(line() + TS_LEN, " error this n=1\n");
 }
 
+/* Only ever less. */
+static void is_limited(void **state)
+{
+	(void)state;
+	log_setup(LOG_INFO, LOG_TEXT);
+	log_at_most(LOG_ERROR);
+	assert_false(log_enabled(LOG_WARN));
+	log_at_most(LOG_DEBUG);
+	assert_false(log_enabled(LOG_WARN));
+	assert_true(log_enabled(LOG_ERROR));
+}
+
 static void cuts_long_values(void **state)
 {
 	char value[3000];
