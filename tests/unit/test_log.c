@@ -194,6 +194,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(writes_text, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			obeys_its_level, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(is_limited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			cuts_long_values, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
