@@ -131,6 +131,14 @@ static enum rc judge_all(struct adopt *ad, struct err *e)
 	return rc;
 }
 
+static void count_direct(struct adopt *ad, const struct store_snapshot *now)
+{
+	ad->direct = 0;
+	for (size_t i = 0; i < now->n_rooms; i++)
+		ad->direct += now->rooms[i].direct && now->rooms[i].declared &&
+			now->rooms[i].room_id;
+}
+
 enum rc adopt_look(struct adopt *ad, struct err *e)
 {
 	enum rc rc = check_names(ad, e);
@@ -138,8 +146,10 @@ enum rc adopt_look(struct adopt *ad, struct err *e)
 		rc = connect_to(ad, e);
 	if (rc == RC_OK)
 		rc = app_snapshot(ad->app, &ad->a, &ad->now, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		count_direct(ad, &ad->now);
 		rc = adopt_find_rooms(ad, e);
+	}
 	if (rc == RC_OK)
 		rc = adopt_look_at_agents(ad, e);
 	if (rc == RC_OK)
@@ -261,15 +271,14 @@ static enum rc find_others(
 	return rc;
 }
 
-static enum rc count_direct(struct adopt *ad, struct err *e)
+/* What else there is in the accounts that were taken. */
+static enum rc look_around(struct adopt *ad, struct err *e)
 {
 	struct arena a = { 0 };
 	struct store_snapshot now = { 0 };
 	enum rc rc = app_snapshot(ad->app, &a, &now, e);
-	ad->direct = 0;
-	for (size_t i = 0; i < now.n_rooms; i++)
-		ad->direct += now.rooms[i].direct && now.rooms[i].declared &&
-			now.rooms[i].room_id;
+	if (rc == RC_OK)
+		count_direct(ad, &now);
 	arena_free(&a);
 	for (size_t i = 0; i < ad->n_agents && rc == RC_OK; i++)
 		if (ad->agents[i].taken)
@@ -283,6 +292,6 @@ enum rc adopt_do(struct adopt *ad, struct err *e)
 	if (rc == RC_OK)
 		rc = take_agents(ad, e);
 	if (rc == RC_OK)
-		rc = count_direct(ad, e);
+		rc = look_around(ad, e);
 	return rc == RC_OK ? adopt_finish(ad, e) : rc;
 }

@@ -65,6 +65,9 @@ struct adopt_room {
 	const char *room_id; /* NULL: there is none */
 	const char *by;      /* who gives power; NULL: nobody has to */
 	bool done, unlisted;
+	bool closed;     /* who was not asked in could come in until now */
+	size_t absent;   /* declared members that are not in it; 0 as well where
+			  nobody can see it */
 	const char *why; /* what is missing, or could not be done; NULL */
 };
 
@@ -91,7 +94,7 @@ struct adopt {
 	size_t n_agents;
 	struct adopt_room *rooms;
 	size_t n_rooms;
-	size_t direct; /* direct rooms that were found */
+	size_t direct; /* declared direct rooms that are in the store */
 };
 
 /*

@@ -121,6 +121,9 @@ static enum rc tell(struct finish *f, const struct step *st, enum rc rc,
 		return note(f, st, why, agent ? &agent->why : &r->why, e);
 	if (agent && st->kind == STEP_HAND_OFF)
 		agent->handed_off = !agent->why;
+	if (r && st->kind == STEP_SET_STATE &&
+		text_eq(st->subject, room_state_type(ROOM_STATE_JOIN_RULES)))
+		r->closed = r->room->policy->join_rule == JOIN_INVITE;
 	return RC_OK;
 }
 

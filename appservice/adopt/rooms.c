@@ -241,13 +241,24 @@ static bool is_kept(const struct adopt *ad, const struct adopt_room *r)
 		has_power(row, ad->app->sender_id);
 }
 
+static size_t count_absent(
+	struct adopt *ad, const struct room *room, const struct view *v)
+{
+	size_t n = 0;
+	for (size_t i = 0; v->there && i < room->n_members; i++)
+		n += !is_member(ad, v, room->members[i]->user_id, "join");
+	return n;
+}
+
 static enum rc look_again(
 	struct adopt *ad, struct adopt_room *r, struct view *v, struct err *e)
 {
 	*v = (struct view){ .there = false };
 	enum rc rc = see(ad, r->room_id, v, e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		judge(ad, r, v);
+		r->absent = count_absent(ad, r->room, v);
+	}
 	return rc;
 }
 

@@ -23,15 +23,21 @@ static const char *const room_is[] = {
 
 /* --- agents ----------------------------------------------------------------- */
 
-static const char *what_to_do(const struct adopt_agent *agent)
+static const char *what_to_do(const struct adopt_agent *agent, struct arena *a)
 {
+	const char *name = agent->person->localpart;
 	switch (agent->is) {
 	case ADOPT_AGENT_STRANGER:
 	case ADOPT_AGENT_ADMIN:
-		return ": left alone, unless it is named (`muster adopt USER`)";
+		return arena_printf(a,
+			": left alone; if it is the fleet's all the same, run "
+			"`muster adopt %s`",
+			name);
 	case ADOPT_AGENT_REVOKED:
-		return ": `muster serve`, then `muster rotate` with its name "
-		       "gives it a new one";
+		return arena_printf(a,
+			": `muster serve`, then `muster rotate %s` gives it a "
+			"new one",
+			name);
 	case ADOPT_AGENT_OUTSIDE:
 		return ": run `muster registration`, then `muster register`";
 	case ADOPT_AGENT_ABSENT:
@@ -77,22 +83,42 @@ static const char *agent_words(const struct adopt_agent *agent, struct arena *a)
 {
 	return agent->take ? what_became(agent, a)
 			   : arena_printf(a, "%s%s", agent_is[agent->is].words,
-				     what_to_do(agent));
+				     what_to_do(agent, a));
 }
 
 /* --- rooms ------------------------------------------------------------------ */
 
 static const char *open_words(const struct adopt_room *r, struct arena *a)
 {
+	const char *gives = r->done ? "gave" : "gives";
 	switch (r->is) {
 	case ADOPT_ROOM_READY:
 		return "our user has power in it";
 	case ADOPT_ROOM_ADMIN:
 		return arena_printf(
-			a, "%s gives power, as an administrator", r->by);
+			a, "%s %s power, as an administrator", r->by, gives);
 	default:
-		return arena_printf(a, "%s gives power", r->by);
+		return arena_printf(a, "%s %s power", r->by, gives);
 	}
+}
+
+static const char *absent_words(const struct adopt_room *r, struct arena *a)
+{
+	return arena_printf(a,
+		"; %zu of its %zu member%s %s not in it: `muster serve` sees "
+		"to that",
+		r->absent, r->room->n_members,
+		r->room->n_members == 1 ? "" : "s",
+		r->absent == 1 ? "is" : "are");
+}
+
+/* What of it is not as it was, and what is still to come. */
+static const char *changes(const struct adopt_room *r, struct arena *a)
+{
+	return arena_printf(a, "%s%s%s",
+		r->closed ? "; only who is asked in comes in from now on" : "",
+		r->unlisted ? "; no longer in the public list of rooms" : "",
+		r->absent == 0 ? "" : absent_words(r, a));
 }
 
 static const char *room_words(const struct adopt_room *r, struct arena *a)
@@ -112,10 +138,29 @@ static const char *room_words(const struct adopt_room *r, struct arena *a)
 		return arena_printf(a, "%s (%s): %s",
 			r->done ? "is ours now, but" : "could not be taken up",
 			how, r->why);
-	if (!r->done)
-		return arena_printf(a, "to be taken up: %s", how);
-	return arena_printf(a, "is ours now: %s%s", how,
-		r->unlisted ? "; no longer in the public list of rooms" : "");
+	return arena_printf(a, "%s: %s%s",
+		r->done ? "is ours now" : "to be taken up", how, changes(r, a));
+}
+
+/* --- direct rooms ----------------------------------------------------------- */
+
+static void tell_direct(const struct adopt *ad,
+	void (*say)(void *arg, const char *line), void *arg)
+{
+	const size_t declared = ad->app->fleet.n_direct;
+	struct arena a = { 0 };
+	bool waits = false;
+	for (size_t i = 0; i < ad->n_agents; i++)
+		waits = waits || (ad->agents[i].take && !ad->agents[i].taken);
+	const char *others = waits
+		? "; others are looked for in each account that is taken over"
+		: "; the others are for `muster serve`";
+	const char *line = arena_printf(&a,
+		"  direct rooms  %zu of %zu are ours%s", ad->direct, declared,
+		ad->direct < declared ? others : "");
+	if (declared > 0)
+		say(arg, line ? line : "out of memory");
+	arena_free(&a);
 }
 
 /* --- what nothing declares -------------------------------------------------- */
@@ -205,6 +250,7 @@ void adopt_tell(const struct adopt *ad,
 		say(arg, line ? line : "out of memory");
 	}
 	arena_free(&a);
+	tell_direct(ad, say, arg);
 	tell_others(ad, say, arg);
 	tell_passwords(ad, say, arg);
 }
@@ -240,6 +286,8 @@ static void write_room(const struct adopt_room *r, struct jb *b)
 	jb_str(b, "by", r->by);
 	jb_bool(b, "taken", r->done);
 	jb_bool(b, "unlisted", r->unlisted);
+	jb_bool(b, "closed", r->closed);
+	jb_int(b, "absent", (int64_t)r->absent);
 	jb_str(b, "text", room_words(r, &a));
 	jb_end_obj(b);
 	arena_free(&a);

@@ -270,6 +270,10 @@ static int end(struct cli *cli, const struct adopt *ad)
 			"nothing was done: %zu to be taken over, %zu left "
 			"alone",
 			open, left);
+	if (open == 0)
+		return cli_fail(EXIT_DIFFERS,
+			"done, but for %zu that %s left alone: see above", left,
+			left == 1 ? "was" : "were");
 	return cli_fail(EXIT_DIFFERS,
 		"%zu could not be taken over yet, %zu left alone: see above",
 		open, left);

@@ -275,7 +275,7 @@ def test_power_is_taken_over(moved):
 def test_what_is_somebody_elses_is_left_alone(moved):
     agents = rows(moved.steps["adopt"].json, "agents", "user_id")
     assert agents[full("sam.sales")]["is"] == "stranger"
-    assert "muster adopt USER" in agents[full("sam.sales")]["text"]
+    assert "`muster adopt sam.sales`" in agents[full("sam.sales")]["text"]
     assert moved.sam.whoami().status == 200
     rooms = rows(moved.steps["adopt"].json, "rooms", "alias")
     assert not rooms[SALES]["taken"]

@@ -115,10 +115,23 @@ def moving(fakehs, muster_on):
     return Moving(fakehs, muster_on(fakehs, org=organisation()))
 
 
+def said_of(result, what):
+    """Each time it was told of."""
+    return [line.split("  ", 2)[2] for line in result.out.splitlines()
+            if line.startswith(f"  {what}  ")]
+
+
 def test_all_of_it(moving):
     got = moving.muster.run("adopt", "--yes", expect=0)
     assert "@vera.vp:fleet.test  is ours now" in got.out
     assert got.out.splitlines()[-1] == "done: next, `muster serve`"
+    assert said_of(got, f"#all-employees:{SERVER}") == [
+        f"to be taken up: {full(OWNER)} gives power",
+        f"is ours now: {full(OWNER)} gave power; only who is asked in comes in "
+        "from now on; no longer in the public list of rooms"]
+    assert said_of(got, "direct rooms") == [
+        "0 of 3 are ours; others are looked for in each account that is taken "
+        "over", "3 of 3 are ours"]
     hs = moving.hs
     assert len(hs.user(OWNER).devices) == 1
     # All without the service: agents could work, and nobody else comes in.
@@ -213,10 +226,39 @@ def test_owner_who_has_no_power(moving):
     assert rooms[f"#platform-team:{SERVER}"]["taken"]
     assert all(a["handed_off"] for a in got.json["agents"])
     assert got.json["left"] == 2
+    assert got.err.splitlines()[-1] == (
+        "muster: done, but for 2 that were left alone: see above")
     # They are in that room, and it is declared all the same.
     assert all(a["others"] == [] for a in got.json["agents"])
     moving.muster.run("adopt", "--yes", expect=0)
     moving.assert_moved()
+
+
+def test_what_the_old_fleet_lacked(moving):
+    """One is not in her room, and two have none of their own."""
+    old, team = moving.old, f"#platform-team:{SERVER}"
+    dirk, mona = old.agents["dirk.dir"], old.agents["mona.man"]
+    mona.leave(old.rooms[team])
+    two = frozenset((dirk.user_id, mona.user_id))
+    gone = old.direct.pop(two)
+    for client in (dirk, mona):
+        client.leave(gone)
+        client.ok("PUT", f"{V3}/user/{client.user_id}/account_data/m.direct",
+                  {})
+    got = moving.muster.run("adopt", "--yes", expect=0)
+    assert said_of(got, team)[1].endswith(
+        "; 1 of its 2 members is not in it: `muster serve` sees to that")
+    assert said_of(got, "direct rooms")[1] == (
+        "2 of 3 are ours; the others are for `muster serve`")
+    got = moving.muster.run("adopt", "--dry-run", expect=0)
+    assert said_of(got, "direct rooms") == [
+        "2 of 3 are ours; the others are for `muster serve`"]
+    moving.muster.start()
+    moving.muster.wait_settled()
+    rooms = {r["alias"] or frozenset(r["declared"]): r
+             for r in moving.muster.json("rooms")}
+    assert rooms[team]["missing"] == []
+    assert rooms[two]["room_id"] not in (None, gone)
 
 
 def test_rooms_that_nothing_declares(moving):
