@@ -131,16 +131,16 @@ enum rc file_read(const char *path, struct buf *out, struct err *e)
 }
 
 /* By what is open, so that nobody puts another file in its place. */
-static enum rc check_private(int fd, const char *path, struct err *e)
+static enum rc check_private(
+	int fd, const char *path, mode_t most, struct err *e)
 {
 	struct stat st;
-	mode_t most = S_IRWXU;
 
 	if (fstat(fd, &st) != 0)
 		return file_error(e, errno, "cannot read %s", path);
-	if (st.st_uid == 0 && geteuid() != 0)
-		most |= S_IRGRP;
-	const mode_t more = st.st_mode & (S_IRWXG | S_IRWXO) & ~most;
+	const bool roots = st.st_uid == 0 && geteuid() != 0;
+	const mode_t more = st.st_mode & (S_IRWXG | S_IRWXO) & ~most &
+		~(mode_t)(roots ? S_IRGRP : 0);
 	if (!S_ISREG(st.st_mode) || !more)
 		return RC_OK;
 	return err_set(e, RC_INVALID,
@@ -151,17 +151,28 @@ static enum rc check_private(int fd, const char *path, struct err *e)
 		(unsigned)(st.st_mode & 07777));
 }
 
-enum rc file_read_private(const char *path, struct buf *out, struct err *e)
+static enum rc read_with_most(
+	const char *path, mode_t most, struct buf *out, struct err *e)
 {
 	buf_clear(out);
 	int fd = open(path, READ_FLAGS);
 	if (fd < 0)
 		return fail_open(e, path, errno);
-	enum rc rc = check_private(fd, path, e);
+	enum rc rc = check_private(fd, path, most, e);
 	if (rc == RC_OK)
 		return read_open(fd, path, out, e);
 	close(fd);
 	return rc;
+}
+
+enum rc file_read_private(const char *path, struct buf *out, struct err *e)
+{
+	return read_with_most(path, S_IRUSR | S_IWUSR, out, e);
+}
+
+enum rc file_read_for_group(const char *path, struct buf *out, struct err *e)
+{
+	return read_with_most(path, S_IRUSR | S_IWUSR | S_IRGRP, out, e);
 }
 
 enum rc file_read_at(
@@ -418,15 +429,14 @@ enum rc file_clean_at(int dirfd, const char *name, struct err *e)
 }
 
 static enum rc create_at(int dirfd, const char *name, const void *p, size_t n,
-	unsigned mode, struct err *e)
+	const struct owner *o, struct err *e)
 {
-	const struct owner owner = { mode, -1, -1 };
-	enum rc rc = make_temp(dirfd, name, name, p, n, &owner, true, e);
+	enum rc rc = make_temp(dirfd, name, name, p, n, o, true, e);
 	return rc == RC_OK ? sync_dir(dirfd, name, e) : rc;
 }
 
 static enum rc write_file(const char *path, bool anew, const void *p, size_t n,
-	unsigned mode, struct err *e)
+	const struct owner *o, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
@@ -440,8 +450,8 @@ static enum rc write_file(const char *path, bool anew, const void *p, size_t n,
 		rc = fail_open(e, dir, errno);
 		goto out;
 	}
-	rc = anew ? create_at(fd, name, p, n, mode, e)
-		  : file_replace_at(fd, name, p, n, mode, -1, -1, e);
+	rc = anew ? create_at(fd, name, p, n, o, e)
+		  : file_replace_at(fd, name, p, n, o->mode, o->uid, o->gid, e);
 	if (rc != RC_OK)
 		err_wrap(e, rc, "%s", dir);
 	close(fd);
@@ -453,13 +463,22 @@ out:
 enum rc file_replace(
 	const char *path, const void *p, size_t n, unsigned mode, struct err *e)
 {
-	return write_file(path, false, p, n, mode, e);
+	const struct owner owner = { mode, -1, -1 };
+	return write_file(path, false, p, n, &owner, e);
+}
+
+enum rc file_replace_for_group(
+	const char *path, const void *p, size_t n, int64_t gid, struct err *e)
+{
+	const struct owner owner = { 0640, -1, gid };
+	return write_file(path, false, p, n, &owner, e);
 }
 
 enum rc file_create(
 	const char *path, const void *p, size_t n, unsigned mode, struct err *e)
 {
-	return write_file(path, true, p, n, mode, e);
+	const struct owner owner = { mode, -1, -1 };
+	return write_file(path, true, p, n, &owner, e);
 }
 
 static enum rc make_dir(const char *path, unsigned mode, struct err *e)

@@ -26,7 +26,10 @@ MUST_CHECK enum rc file_read(const char *path, struct buf *out, struct err *e);
  */
 MUST_CHECK enum rc file_read_private(
 	const char *path, struct buf *out, struct err *e);
-/* The same of `name` in an open directory, when it is no symbolic link
+/* The same of one that a group may read in any case. */
+MUST_CHECK enum rc file_read_for_group(
+	const char *path, struct buf *out, struct err *e);
+/* As file_read(), of `name` in an open directory, when it is no symbolic link
  * (RC_INVALID). */
 MUST_CHECK enum rc file_read_at(
 	int dirfd, const char *name, struct buf *out, struct err *e);
@@ -57,6 +60,9 @@ MUST_CHECK enum rc file_clean_at(int dirfd, const char *name, struct err *e);
 /* As file_replace_at() by path, owner untouched. */
 MUST_CHECK enum rc file_replace(const char *path, const void *p, size_t n,
 	unsigned mode, struct err *e);
+/* The same with mode 0640 and this group, of which we have to be one. */
+MUST_CHECK enum rc file_replace_for_group(
+	const char *path, const void *p, size_t n, int64_t gid, struct err *e);
 
 /* Makes a file where there is none: RC_EXISTS when anything has that name, also
  * a symbolic link to nothing. On failure no file of ours is there. */

@@ -15,6 +15,8 @@
 #include "base/secret.h"
 #include "matrix/hs.h"
 
+#define REGISTRATION_OTHERS 037 /* in its file's mode: it is refused */
+
 enum ns_kind { NS_USERS, NS_ALIASES, NS_ROOMS, NS_KINDS };
 
 struct namespace
@@ -61,11 +63,13 @@ void registration_free(struct registration *r);
 /* Reads and checks a file (AS-01 to AS-18): required keys, types, token
  * alphabet, patterns that compile; unknown keys are ignored. Errors are
  * "file:line:column: …". RC_NOT_FOUND when there is none. The patterns are
- * compiled. Warns in `report` (may be NULL) about patterns that are not
- * anchored, and a file that others can read. */
+ * compiled. RC_INVALID also where others can read or change it: a group may read
+ * it, that of the homeserver, and nobody else. Warns in `report` (may be NULL)
+ * about patterns that are not anchored. */
 MUST_CHECK enum rc registration_read(const char *path, struct registration *ret,
 	struct report *report, struct err *e);
-/* Writes it, mode 0600, replaced whole. */
+/* Writes it, replaced whole: mode 0600, or 0640 with the group of the file that
+ * is there, where that has this mode. */
 MUST_CHECK enum rc registration_write(
 	const char *path, const struct registration *r, struct err *e);
 /* The YAML text that a file would hold: tokens included, so not for logs. */

@@ -51,6 +51,23 @@ enum rc registration_yaml(const struct registration *r, struct buf *out)
 	return yaml_writer_finish(w);
 }
 
+/* Whatever a homeserver could read of the old one it can read of this one. */
+static enum rc replace(const char *path, const struct buf *text, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0 || (st.st_mode & 077) != S_IRGRP)
+		return file_replace(path, buf_str(text), text->n, 0600, e);
+	enum rc rc = file_replace_for_group(
+		path, buf_str(text), text->n, (int64_t)st.st_gid, e);
+	return rc == RC_OK ? rc
+			   : err_wrap(e, rc,
+				     "%s can be read by group %ld, of which "
+				     "our user has to be one to keep it so "
+				     "(else `chmod 600` it)",
+				     path, (long)st.st_gid);
+}
+
 enum rc registration_write(
 	const char *path, const struct registration *r, struct err *e)
 {
@@ -60,7 +77,7 @@ enum rc registration_write(
 	buf_init(&text, LIMIT_REGISTRATION_FILE);
 	rc = registration_yaml(r, &text);
 	if (rc == RC_OK)
-		rc = file_replace(path, buf_str(&text), text.n, 0600, e);
+		rc = replace(path, &text, e);
 	else
 		err_set(e, rc, "%s cannot be written: %s", path, rc_words(rc));
 	buf_wipe(&text);
@@ -308,17 +325,6 @@ static enum rc read_all(struct reading *in)
 	return rc;
 }
 
-static void warn_about_mode(const char *path, struct report *report)
-{
-	struct stat st;
-
-	if (report && stat(path, &st) == 0 && (st.st_mode & 077))
-		report_warning(report, path, 0, 0,
-			"others can read the tokens in it (mode %03o): chmod "
-			"600 %s",
-			(unsigned)(st.st_mode & 0777), path);
-}
-
 enum rc registration_read(const char *path, struct registration *ret,
 	struct report *report, struct err *e)
 {
@@ -328,7 +334,7 @@ enum rc registration_read(const char *path, struct registration *ret,
 	enum rc rc;
 
 	buf_init(&text, LIMIT_REGISTRATION_FILE);
-	rc = file_read(path, &text, e);
+	rc = file_read_for_group(path, &text, e);
 	if (rc == RC_OK)
 		rc = yaml_parse(buf_str(&text), text.n, path, &doc, e);
 	if (rc != RC_OK)
@@ -337,7 +343,6 @@ enum rc registration_read(const char *path, struct registration *ret,
 	rc = read_all(&in);
 	if (rc != RC_OK)
 		goto out;
-	warn_about_mode(path, report);
 	*ret = in.r;
 	in.r = (struct registration){ 0 };
 out:

@@ -3,6 +3,7 @@
  * names, and the registration file.
  */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "appservice/ops/doctor_priv.h"
 #include "base/buf.h"
@@ -110,14 +111,45 @@ static void find_warnings(
 {
 	for (size_t i = 0; i < r->n; i++)
 		doctor_find(d, path, arena_strdup(d->a, r->items[i].text),
-			"who has its tokens is the homeserver to us, and us to "
-			"the homeserver",
-			arena_printf(d->a,
-				"`chmod 600 %s`, or correct it; where somebody "
-				"has read it remove it, and `muster "
-				"registration`, then `muster register` make "
-				"new tokens",
-				doctor_quote(d->a, path)));
+			"the homeserver gives others to the service than are "
+			"meant",
+			"`muster registration`, then `muster register`");
+}
+
+/* Who reads it as another user may be of its group. */
+static bool is_exposed(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && (st.st_mode & REGISTRATION_OTHERS);
+}
+
+static void find_exposed(struct doctor *d, const char *path, const char *what)
+{
+	doctor_find(d, path, what,
+		"who has its tokens is the homeserver to us, and us to the "
+		"homeserver; nothing starts with it",
+		arena_printf(d->a,
+			"`chmod 600 %s`, or 640 where the homeserver reads it "
+			"by its group; where somebody else has read it "
+			"`muster registration --new-tokens`, then `muster "
+			"register` replace them",
+			doctor_quote(d->a, path)));
+}
+
+static void find_no_registration(
+	struct doctor *d, const char *path, const struct err *e)
+{
+	const char *said = arena_strdup(d->a, e->text);
+	if (is_exposed(path))
+		find_exposed(d, path, said);
+	else
+		doctor_find(d, path, said,
+			e->rc == RC_NOT_FOUND
+				? "without it the homeserver knows nothing of "
+				  "the service"
+				: "the service does not start with it, or "
+				  "cannot act for everybody",
+			"`muster registration`, then `muster register`");
 }
 
 void check_registration(struct doctor *d)
@@ -134,13 +166,7 @@ void check_registration(struct doctor *d)
 	if (d->app->reg.id)
 		d->has |= HAS_REGISTRATION;
 	if (rc != RC_OK)
-		doctor_find(d, path, arena_strdup(d->a, e.text),
-			rc == RC_NOT_FOUND
-				? "without it the homeserver knows nothing of "
-				  "the service"
-				: "the service does not start with it, or "
-				  "cannot act for everybody",
-			"`muster registration`, then `muster register`");
+		find_no_registration(d, path, &e);
 	else
 		find_warnings(d, path, &r);
 	report_free(&r);

@@ -352,6 +352,22 @@ def test_a_secret_that_others_can_read(conduit_fake, muster_on, mode, word):
             assert conduit_fake.requests == []
 
 
+@pytest.mark.parametrize("mode, word", [
+    (0o644, "read"), (0o604, "read"), (0o660, "changed"), (0o640, None)])
+def test_a_registration_that_others_can_read(fresh_on_conduit, mode, word):
+    """But for a group, by which the homeserver reads it."""
+    muster, hs = fresh_on_conduit
+    path = muster.registration_path
+    os.chmod(path, mode)
+    for verb in ("registration", "register", "serve")[:3 if word else 2]:
+        got = muster.run(verb, expect=2 if word else 0)
+        said = (f"{path} can be {word} by others (mode {mode:04o}): "
+                "`chmod 600` it")
+        assert (said in got.err) is bool(word), got
+    assert hs.requests == [] or not word
+    assert stat.S_IMODE(os.stat(path).st_mode) == mode
+
+
 def test_fingerprints_at_the_start(settled_on_conduit):
     muster, _ = settled_on_conduit
     line, = [text for text in muster.daemon.output().splitlines()

@@ -842,15 +842,73 @@ static void as_19_mode(void **state)
 	report_init(&report);
 	assert_ok(registration_read(path, &again, &report, &e), e);
 	assert_int_equal(report.n, 0);
-	registration_free(&again);
-	assert_int_equal(chmod(path, 0640), 0);
-	assert_ok(registration_read(path, &again, &report, &e), e);
-	assert_int_equal(report.n, 1);
-	assert_int_equal(report.errors, 0);
-	assert_non_null(strstr(report.items[0].text, "mode 640"));
 	report_free(&report);
 	registration_free(&r);
 	registration_free(&again);
+}
+
+/* The homeserver may read it by a group, and nobody else. */
+static void others_do_not_read_it(void **state)
+{
+	static const struct {
+		mode_t mode;
+		const char *said; /* NULL: nothing */
+	} cases[] = { { 0600, NULL }, { 0400, NULL }, { 0640, NULL },
+		{ 0440, NULL }, { 0644, "can be read by others (mode 0644)" },
+		{ 0604, "can be read by others (mode 0604): `chmod 600` it" },
+		{ 0660, "can be changed by others (mode 0660)" },
+		{ 0602, "can be changed by others (mode 0602)" } };
+	struct registration r = { 0 };
+	struct registration_want w = want();
+	struct err e = { 0 };
+
+	(void)state;
+	make(&w, &r);
+	assert_ok(registration_write(path, &r, &e), e);
+	registration_free(&r);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(chmod(path, cases[i].mode), 0);
+		enum rc rc = registration_read(path, &r, NULL, &e);
+		registration_free(&r);
+		assert_int_equal(rc, cases[i].said ? RC_INVALID : RC_OK);
+		if (cases[i].said)
+			assert_non_null(strstr(e.text, cases[i].said));
+	}
+}
+
+/* Written again, it is still for the group that it was for. */
+static void a_group_goes_on_reading_it(void **state)
+{
+	struct registration r = { 0 };
+	struct registration_want w = want();
+	struct err e = { 0 };
+	struct stat st;
+	const gid_t gid = geteuid() == 0 ? 4711 : getegid();
+
+	(void)state;
+	make(&w, &r);
+	assert_ok(registration_write(path, &r, &e), e);
+	assert_int_equal(chown(path, (uid_t)-1, gid), 0);
+	assert_int_equal(chmod(path, 0440), 0);
+	assert_ok(registration_write(path, &r, &e), e);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(st.st_gid, gid);
+	registration_free(&r);
+	if (geteuid() != 0)
+		return;
+	/* Whoever is none of it says so, and leaves the file as it was. */
+	make(&w, &r);
+	assert_int_equal(chown(path, 4712, gid), 0);
+	assert_int_equal(chown(dir, 4712, (gid_t)-1), 0);
+	assert_int_equal(seteuid(4712), 0);
+	enum rc rc = registration_write(path, &r, &e);
+	assert_int_equal(seteuid(0), 0);
+	registration_free(&r);
+	assert_int_equal(rc, RC_IO);
+	assert_non_null(strstr(e.text, "can be read by group 4711"));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_gid, gid);
 }
 
 static void warnings_have_their_place(void **state)
@@ -966,6 +1024,8 @@ int main(void)
 		cmocka_unit_test(as_15_to_18_optional),
 		cmocka_unit_test(not_a_registration),
 		cmocka_unit_test(as_19_mode),
+		cmocka_unit_test(others_do_not_read_it),
+		cmocka_unit_test(a_group_goes_on_reading_it),
 		cmocka_unit_test(warnings_have_their_place),
 		cmocka_unit_test(what_differs),
 		cmocka_unit_test(as_02_tokens_are_kept),
