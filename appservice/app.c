@@ -421,8 +421,11 @@ enum rc app_open_store(
 	struct store_options options = *o;
 	options.place = store_place(&app->config);
 	options.takeover_ms = config_int(&app->config, SET_STORE_TAKEOVER);
-	enum rc rc = store_open_with(config_text(&app->config, SET_STORE_PATH),
-		&options, &app->store, e);
+	const char *path = config_text(&app->config, SET_STORE_PATH);
+	enum rc rc = file_mkdirs_of(path, 0700, e);
+	if (rc != RC_OK)
+		return err_wrap(e, rc, "store.path");
+	rc = store_open_with(path, &options, &app->store, e);
 	return rc == RC_OK ? app_declare(app, &app->fleet, e) : rc;
 }
 

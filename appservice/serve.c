@@ -26,6 +26,7 @@
 #include "appservice/reload.h"
 #include "appservice/standby.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -132,7 +133,9 @@ static enum rc listen_ops(struct service *s, struct err *e)
 		.base_path = "",
 		.arg = app,
 	};
-	enum rc rc = http_server_start(&socket, &s->ops_server, e);
+	enum rc rc = file_mkdirs_of(socket.unix_path, 0700, e);
+	if (rc == RC_OK)
+		rc = http_server_start(&socket, &s->ops_server, e);
 	if (rc != RC_OK)
 		return err_wrap(e, rc, "ops.socket");
 	const struct http_server_options health = {

@@ -38,6 +38,7 @@ static const struct {
 	{ EMFILE, "raise the limit of open files" },
 	{ ENFILE, "raise the system's limit of open files" },
 	{ EISDIR, "remove the directory in its place" },
+	{ ENOTDIR, "remove what is in its place, or name another" },
 };
 
 enum rc file_error(struct err *e, int error, const char *what, ...)
@@ -481,42 +482,6 @@ enum rc file_create(
 	return write_file(path, true, p, n, &owner, e);
 }
 
-static enum rc make_dir(const char *path, unsigned mode, struct err *e)
-{
-	struct stat st;
-
-	if (mkdir(path, mode) == 0)
-		return RC_OK;
-	int error = errno;
-	if (stat(path, &st) == 0) {
-		if (S_ISDIR(st.st_mode))
-			return RC_OK;
-		error = ENOTDIR;
-	}
-	return file_error(e, error, "cannot make the directory %s", path);
-}
-
-enum rc file_mkdirs(const char *path, unsigned mode, struct err *e)
-{
-	char *copy = strdup(path);
-	enum rc rc = RC_OK;
-
-	if (!copy)
-		return err_nomem(e);
-	/* Each parent in turn, by ending the string at its slash. */
-	for (char *at = copy; rc == RC_OK && *at; at++) {
-		if (*at != '/' || at == copy || at[-1] == '/')
-			continue;
-		*at = '\0';
-		rc = make_dir(copy, mode, e);
-		*at = '/';
-	}
-	if (rc == RC_OK)
-		rc = make_dir(copy, mode, e);
-	free(copy);
-	return rc;
-}
-
 /* Who holds the lock: the first line of the file, without anything that would
  * do harm on a terminal. */
 static void read_holder(int fd, char *out, size_t room)
@@ -577,31 +542,4 @@ enum rc file_lock(
 	else
 		close(fd);
 	return rc;
-}
-
-char *path_join(const char *base, const char *path)
-{
-	size_t n = strlen(base);
-
-	if (path[0] == '/' || n == 0)
-		return strdup(path);
-	const char *slash = base[n - 1] == '/' ? "" : "/";
-	size_t room = n + strlen(slash) + strlen(path) + 1;
-	char *joined = malloc(room);
-	if (joined)
-		snprintf(joined, room, "%s%s%s", base, slash, path);
-	return joined;
-}
-
-char *path_dir(const char *path)
-{
-	size_t n = strlen(path);
-
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	while (n > 0 && path[n - 1] != '/')
-		n--;
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	return n == 0 ? strdup(".") : strndup(path, n);
 }

@@ -72,6 +72,9 @@ MUST_CHECK enum rc file_create(const char *path, const void *p, size_t n,
 /* Makes the directory and its parents (with this mode less umask, existing ones
  * untouched). */
 MUST_CHECK enum rc file_mkdirs(const char *path, unsigned mode, struct err *e);
+/* The directory that a file is to be made in, likewise. */
+MUST_CHECK enum rc file_mkdirs_of(
+	const char *path, unsigned mode, struct err *e);
 
 /*
  * Takes the lock on path (made if missing) without waiting, for the life of

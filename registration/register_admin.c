@@ -132,19 +132,14 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 static enum rc keep_password(
 	const char *path, const struct secret *password, struct err *e)
 {
-	char *dir = path_dir(path);
-	enum rc rc;
-
-	if (!dir)
-		return err_nomem(e);
-	rc = access(path, F_OK) == 0
+	enum rc rc = access(path, F_OK) == 0
 		? err_set(e, RC_EXISTS,
 			  "%s is there, but no password was read from it", path)
-		: file_mkdirs(dir, 0700, e);
+		: file_mkdirs_of(path, 0700, e);
+
 	if (rc == RC_OK)
 		rc = file_replace(
 			path, secret_bytes(password), password->n, 0600, e);
-	free(dir);
 	return rc;
 }
 

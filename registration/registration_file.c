@@ -77,6 +77,8 @@ enum rc registration_write(
 	buf_init(&text, LIMIT_REGISTRATION_FILE);
 	rc = registration_yaml(r, &text);
 	if (rc == RC_OK)
+		rc = file_mkdirs_of(path, 0755, e);
+	if (rc == RC_OK)
 		rc = replace(path, &text, e);
 	else
 		err_set(e, rc, "%s cannot be written: %s", path, rc_words(rc));

@@ -101,7 +101,8 @@ static enum rc check_directory(const char *path, struct err *e)
 		return err_nomem(e);
 	if (access(dir, W_OK | X_OK) != 0)
 		rc = err_set(e, RC_IO,
-			"store %s: its directory %s cannot be written: %s",
+			"store %s: its directory %s cannot be written: %s: "
+			"make it our user's, or put store.path elsewhere",
 			path, dir, strerror(errno));
 	free(dir);
 	return rc;

@@ -103,6 +103,8 @@ void check_registration(struct doctor *d);
 void check_store(struct doctor *d);
 void check_space(struct doctor *d);
 /* doctor_root.c */
+/* Where mkdir would begin: the nearest directory that there is. */
+const char *doctor_nearest(struct doctor *d, const char *path);
 void check_root(struct doctor *d);
 /* doctor_reach.c: there and back */
 void check_homeserver(struct doctor *d);

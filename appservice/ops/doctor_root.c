@@ -18,8 +18,7 @@
 #define STICKY 01000 /* S_ISVTX */
 #define PROBE ".doctor"
 
-/* Where mkdir would begin: the nearest directory that there is. */
-static const char *nearest(struct doctor *d, const char *path)
+const char *doctor_nearest(struct doctor *d, const char *path)
 {
 	struct stat st;
 	const char *at = path;
@@ -35,7 +34,7 @@ static const char *nearest(struct doctor *d, const char *path)
 /* `muster serve` makes it. */
 static void check_absent(struct doctor *d, const char *root)
 {
-	const char *at = nearest(d, root);
+	const char *at = doctor_nearest(d, root);
 	if (at && access(at, W_OK | X_OK) == 0)
 		return;
 	doctor_find(d, root,

@@ -670,14 +670,34 @@ def test_agents_that_cannot_enter(well_on_conduit):
     assert "root" not in [f["check"] for f in findings(muster)]
 
 
-def without(muster, *capabilities):
-    """What it says of the root to one who has no power over files."""
+def without(muster, *capabilities, check="root"):
+    """What it says of this to one who has no power over files."""
     done = subprocess.run(
         [binary(), "-c", "muster.yaml", "doctor", "--json"], cwd=muster.dir,
         env=environment(), capture_output=True, text=True, timeout=60,
         preexec_fn=give_up(*capabilities))
     return [f for f in json.loads(done.stdout)["findings"]
-            if f["check"] == "root"]
+            if f["check"] == check]
+
+
+@root_only
+@pytest.mark.parametrize("path, done", [
+    ("kept/muster.db", "written"), ("kept/further/muster.db", "made")])
+def test_a_directory_of_the_store_that_cannot_be_had(stopped, path, done):
+    muster, _ = stopped
+    muster.write_config(store={"path": path})
+    os.mkdir(muster.path("kept"))
+    assert without(muster, *MODES_DO_NOT_MATTER, check="store") == []
+    os.chmod(muster.path("kept"), 0o555)
+    found, = without(muster, *MODES_DO_NOT_MATTER, check="store")
+    assert found["what"] == (
+        f"its directory ./{os.path.dirname(path)} cannot be "
+        f"{done}: Permission denied")
+    os.chmod(muster.path("kept"), 0o700)
+    command, = re.findall("`([^`]*)`", found["fix"])
+    subprocess.run(command, shell=True, check=True, cwd=muster.dir)
+    assert without(muster, *MODES_DO_NOT_MATTER, check="store") == []
+    assert os.path.isdir(os.path.dirname(muster.path(path)))
 
 
 @root_only

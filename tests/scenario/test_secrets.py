@@ -217,6 +217,31 @@ def test_files_are_private(fresh_on_conduit):
         assert mode("runtime", DEPARTMENT, agent, "matrix.json") == 0o600
 
 
+def test_directories_that_are_not_there(conduit_fake, muster_on):
+    """Are made for whatever the configuration wants in them."""
+    muster = muster_on(conduit_fake, org=small.org())
+    conduit_fake.operator()
+    muster.write_config(store={"path": "kept/here/muster.db"},
+                        ops={"socket": "run/muster.sock"},
+                        appservice={"registration": "made/reg.yaml"})
+    os.chmod(muster.dir, 0o755)
+    muster.run("register", expect=0)
+    muster.start()
+    small.wait_settled(muster, conduit_fake)
+    for folder, mode in (("kept", 0o700), ("kept/here", 0o700),
+                         ("run", 0o700), ("made", 0o755)):
+        assert stat.S_IMODE(os.stat(muster.path(folder)).st_mode) == mode
+    muster.stop()
+    # Where they cannot be, it says which and why.
+    muster.write("kept/file", "no directory")
+    muster.write_config(store={"path": "kept/file/muster.db"})
+    got = muster.run("serve", expect=1)
+    assert got.err.splitlines()[-1] == (
+        "muster: store.path: cannot make the directory "
+        f"{muster.path('kept/file')}: Not a directory: remove what is in its "
+        "place, or name another")
+
+
 def test_passwords_are_never_the_same(fresh_on_conduit):
     muster, hs = fresh_on_conduit
     muster.start()
