@@ -310,3 +310,16 @@ def test_targets_of_the_images():
               if "build" in s}
     assert wanted <= set(targets)
     assert {"muster", "muster-agent"} <= set(targets)
+
+
+def test_each_image_is_built_once():
+    """Services that build one image do it all at one time, and some builders
+    then refuse the second: "already exists". Nobody looks for it elsewhere."""
+    services = {n: s for n, s in compose().items() if n not in OTHERS}
+    builders = {s["image"]: n for n, s in services.items() if "build" in s}
+    assert sorted(s["image"] for s in services.values() if "build" in s) == (
+        sorted({s["image"] for s in services.values()}))
+    # By services that run whatever is chosen, and by default.
+    assert builders == {"muster": "secrets", "muster-example-agent": "agent"}
+    for name, service in services.items():
+        assert service["pull_policy"] == "never", name
