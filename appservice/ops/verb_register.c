@@ -215,6 +215,36 @@ static enum rc read_file(struct app *app, struct err *e)
 	return rc;
 }
 
+/* A `muster register` that was killed may have made known the tokens that wait
+ * beside the registration, and not put them into force. */
+static enum rc take_back_new_tokens(
+	struct cli *cli, struct app *app, struct err *e)
+{
+	struct registration next = { 0 };
+	char *beside = newtokens_path(app);
+	if (!beside)
+		return err_nomem(e);
+	enum rc rc = registration_read(beside, &next, NULL, e);
+	if (rc == RC_NOT_FOUND) {
+		free(beside);
+		return RC_OK;
+	}
+	if (rc == RC_OK)
+		rc = registration_keep_tokens(&app->reg, &next);
+	if (rc == RC_OK) {
+		char line[600];
+		snprintf(line, sizeof(line),
+			"and with the new tokens that wait in %s, and are the "
+			"ones of the next `muster register`:",
+			beside);
+		say(cli, line);
+		rc = app_unregister(app, cli->dry_run, say, cli, e);
+	}
+	registration_free(&next);
+	free(beside);
+	return rc;
+}
+
 int verb_unregister(struct cli *cli)
 {
 	struct app app;
@@ -230,6 +260,8 @@ int verb_unregister(struct cli *cli)
 		rc = refuse_running(&app, &e);
 	if (rc == RC_OK)
 		rc = app_unregister(&app, cli->dry_run, say, cli, &e);
+	if (rc == RC_OK)
+		rc = take_back_new_tokens(cli, &app, &e);
 	if (rc == RC_OK)
 		say(cli,
 			"the accounts, their rooms and the tokens that agents "

@@ -533,6 +533,25 @@ def test_new_tokens_survive_every_kill(talking):
     assert index >= 7
 
 
+def test_unregister_with_new_tokens(ready):
+    """Whichever the homeserver knows, when `register` was killed: it knows
+    none afterwards, and the next one is by the new ones."""
+    muster, hs = ready
+    muster.run("register", expect=0)
+    killer, index = Killer(hs), 1
+    muster.run("registration", "--new-tokens", expect=0)
+    while killer.run(muster, index, "register"):
+        index += 1
+        got = muster.run("unregister", expect=0)
+        assert hs.appservices == {}, (index, got)
+        assert_clean(muster, hs)
+        new = muster.read("registration.yaml.next")
+        muster.run("register", expect=0)
+        assert muster.read("registration.yaml") == new
+        muster.run("registration", "--new-tokens", expect=0)
+    assert index >= 7
+
+
 def test_new_tokens_while_nobody_serves(talking):
     """What was not delivered meanwhile is, later."""
     muster, hs, chatter = talking
