@@ -337,7 +337,7 @@ def find_homeserver(given):
                    "it, or unset it.")
     if conduit.binary():
         say(f"Conduit: {conduit.binary()}, with an empty database")
-        return conduit.Conduit(SERVER_NAME, os.path.join(DIR, "hs"))
+        return conduit.Conduit(SERVER_NAME, os.path.join(DIR, "hs"), log="error")
     if docker_answers():
         say("Conduit in a container: docker compose up conduit")
         return InDocker()

@@ -1,6 +1,8 @@
 """The main job, from an empty homeserver to agents that have their tokens."""
 
 import os
+import pathlib
+import re
 import sqlite3
 import stat
 
@@ -10,6 +12,8 @@ import yaml
 from support.client import V3, Client, Refused, quote
 from support.conduit import ADMIN, ADMIN_PASSWORD, Conduit, binary
 from support.process import wait_until
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 # Who examples/fleet/config.yaml deploys, and how they are called.
 AGENTS = {
@@ -153,6 +157,28 @@ def test_register_on_an_existing_conduit(old_conduit, muster_on):
     assert hs.ping(muster.registration).status == 502  # known, none listens
     assert "nothing to do" in muster.run("register", expect=0).out
     muster.assert_no_secret_shown(more=[ADMIN_PASSWORD])
+
+
+@pytest.mark.parametrize("file, pattern", [
+    ("README.md", r"^CONDUIT_.*\bCONDUIT_LOG=(\S+)"),
+    ("examples/local/conduit.env", r"^CONDUIT_LOG=(\S+)"),
+    ("scripts/demo-conduit.yml", r"^ +CONDUIT_LOG: (\S+)")])
+def test_no_token_in_the_log_of_conduit(tmp_path, muster_on, file, pattern):
+    """With the settings that we tell to use: nobody listens where Conduit
+    calls, and it does not tell where that was."""
+    if not binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    log = re.search(pattern, (ROOT / file).read_text(), re.MULTILINE)[1]
+    hs = Conduit("fleet.test", tmp_path / "hs", log=log).start()
+    try:
+        assert hs.admin
+        muster = muster_on(hs)
+        muster.run("register", expect=0)
+        assert hs.ping(muster.registration).status == 502
+        hs.stop()
+        assert muster.registration["hs_token"] not in hs.log()
+    finally:
+        hs.kill()
 
 
 def test_register_after_one_that_was_killed(old_conduit, muster_on):

@@ -1,6 +1,7 @@
-"""A scripted homeserver: it answers as Conduit or as Synapse does, or as
-Conduit with what is known of Tuwunel's other ways, keeps all in memory, pushes transactions, writes down every request, and goes wrong when
-and how a test wants it to.
+"""A scripted homeserver: it answers as Conduit or as Synapse does, or as Conduit
+with what is known of Tuwunel's other ways; keeps all in memory, pushes
+transactions, writes down every request, and goes wrong when and how a test
+wants it to.
 
     hs = FakeHS("fleet.test", "conduit").start()
     hs.fault("POST", r"/login$", limited(retry_after_ms=50), times=2)
