@@ -78,28 +78,69 @@ static enum rc refused_account(const struct register_options *o, enum rc rc,
 	return err_set(e, rc, "%s", why->text);
 }
 
-/* Neither the login nor the account: which of the two it is. */
-static enum rc refused_both(const struct register_options *o, const char *where,
-	const struct err *why, struct err *e)
+static const char *password_place(const struct register_options *o)
 {
-	const char *name = o->admin_user;
+	return o->admin_password_file ? o->admin_password_file
+				      : "homeserver.admin.password";
+}
 
-	if (hs_username_free(o->plain, name, NULL) == RC_EXISTS)
-		return err_set(e, RC_FORBIDDEN,
-			"the password for %s in %s is not right", name, where);
+static enum rc wrong_password(const struct register_options *o, struct err *e)
+{
+	return err_set(e, RC_FORBIDDEN,
+		"the password for %s in %s is not right", o->admin_user,
+		password_place(o));
+}
+
+/* Neither the login nor the account: which of the two it is. */
+static enum rc refused_both(
+	const struct register_options *o, const struct err *why, struct err *e)
+{
+	if (hs_username_free(o->plain, o->admin_user, NULL) == RC_EXISTS)
+		return wrong_password(o, e);
 	return err_set(e, RC_FORBIDDEN,
 		"the homeserver does not take the password for %s in %s, nor "
 		"make that account: %s",
-		name, where, why->text);
+		o->admin_user, password_place(o), why->text);
+}
+
+static enum rc no_password(const struct register_options *o, struct err *e)
+{
+	return err_set(e, RC_INVALID,
+		"homeserver.admin.password is not set: %s needs one "
+		"(password: {file: PATH} makes it on a new server)",
+		o->admin_user);
+}
+
+/* Of a dry run: the account would be made. There is none, or the password is
+ * not its. */
+static enum rc say_account(const struct register_options *o, struct err *e)
+{
+	bool known = o->admin_password && secret_is_set(o->admin_password);
+	struct err why = { 0 };
+	enum rc rc = hs_username_free(o->plain, o->admin_user, &why);
+
+	if (rc == RC_EXISTS && known)
+		return wrong_password(o, e);
+	if (rc == RC_EXISTS && o->admin_password_file)
+		return refused_account(o, rc, &why, e);
+	if (!known && !o->admin_password_file)
+		return no_password(o, e);
+	if (rc != RC_OK)
+		return err_set(e, rc, "%s", why.text);
+	register_say(o,
+		"would make the account %s, with %s: it is the administrator "
+		"if it is the first on the homeserver",
+		o->admin_user,
+		known ? "the password that is configured"
+		      : "a password for it in the file of "
+			"homeserver.admin.password");
+	return RC_OK;
 }
 
 /* The password is there: log in, or make the account that it is for. */
 static enum rc enter_with_password(struct visit *v, struct err *e)
 {
 	const struct register_options *o = v->o;
-	const char *where = o->admin_password_file
-		? o->admin_password_file
-		: "homeserver.admin.password";
 	struct err why = { 0 };
 	enum rc rc = hs_login_password(
 		o->plain, o->admin_user, o->admin_password, &v->session, e);
@@ -116,17 +157,17 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 		return err_set(e, RC_FORBIDDEN,
 			"the emergency password in %s is not right: is %s "
 			"running with %s_EMERGENCY_PASSWORD set to it?",
-			where, v->d->name, v->d->env);
+			password_place(o), v->d->name, v->d->env);
+	if (o->dry_run)
+		return say_account(o, e);
 	rc = make_account(v, o->admin_password, &why);
 	if (rc == RC_EXISTS)
-		return err_set(e, RC_FORBIDDEN,
-			"the password for %s in %s is not right", o->admin_user,
-			where);
+		return wrong_password(o, e);
 	if (rc != RC_FORBIDDEN && rc != RC_UNAUTHORIZED)
 		return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 	struct err words = { 0 };
 	(void)!refused_account(o, rc, &why, &words);
-	return refused_both(o, where, &words, e);
+	return refused_both(o, &words, e);
 }
 
 static enum rc keep_password(
@@ -141,14 +182,6 @@ static enum rc keep_password(
 		rc = file_replace(
 			path, secret_bytes(password), password->n, 0600, e);
 	return rc;
-}
-
-static enum rc no_password(const struct register_options *o, struct err *e)
-{
-	return err_set(e, RC_INVALID,
-		"homeserver.admin.password is not set: %s needs one "
-		"(password: {file: PATH} makes it on a new server)",
-		o->admin_user);
 }
 
 /*
@@ -194,10 +227,12 @@ static enum rc enter(struct visit *v, struct err *e)
 	if (rc != RC_OK)
 		return rc;
 	hs_use_device(v->o->plain, DEVICE);
-	rc = password && secret_is_set(password) ? enter_with_password(v, e)
-						 : enter_by_new_account(v, e);
-
-	if (rc == RC_OK)
+	if (password && secret_is_set(password))
+		rc = enter_with_password(v, e);
+	else
+		rc = v->o->dry_run ? say_account(v->o, e)
+				   : enter_by_new_account(v, e);
+	if (rc == RC_OK && secret_is_set(&v->session.token))
 		rc = hs_use_token(v->o->plain, &v->session.token);
 	return rc;
 }
@@ -265,48 +300,31 @@ enum rc visit_no_admin(const struct visit *v, struct err *e)
 
 /* --- what would be done --------------------------------------------------- */
 
-/* The account would be made, or is there: nobody is asked for the password. */
-static enum rc say_account(const struct register_options *o, struct err *e)
+/* Whether whoever is logged in may say anything there. */
+static enum rc check_admin(const struct visit *v, struct err *e)
 {
-	bool known = o->admin_password && secret_is_set(o->admin_password);
-	struct err why = { 0 };
-	enum rc rc = hs_username_free(o->plain, o->admin_user, &why);
+	struct arena a = { 0 };
+	struct hs_ids ids = { 0 };
+	enum rc rc = hs_joined_members(v->o->plain, NULL, v->room, &a, &ids, e);
 
-	if (rc == RC_EXISTS && !known)
-		return refused_account(o, rc, &why, e);
-	if (rc == RC_OK && !known && !o->admin_password_file)
-		return no_password(o, e);
-	if (rc == RC_EXISTS)
-		register_say(o, "would log in as %s", o->admin_user);
-	else if (rc == RC_OK)
-		register_say(o,
-			"would make the account %s, with %s: it is the "
-			"administrator if it is the first on the homeserver",
-			o->admin_user,
-			known ? "the password that is configured"
-			      : "a password for it in the file of "
-				"homeserver.admin.password");
-	else
-		register_say(o,
-			"would log in as %s (whether there is this account "
-			"cannot be told: %s)",
-			o->admin_user, why.text);
-	return RC_OK;
+	arena_free(&a);
+	if (rc == RC_FORBIDDEN)
+		return visit_no_admin(v, e);
+	if (rc == RC_OK)
+		register_say(v->o, "would log in as %s, an administrator",
+			v->o->admin_user);
+	return rc;
 }
 
 enum rc visit_dry(
 	const struct register_options *o, const char *what, struct err *e)
 {
-	struct arena a = { 0 };
-	const char *room = NULL;
-	enum rc rc;
+	struct visit v = { .o = o };
+	enum rc rc = visit_begin(&v, o, e);
 
-	if (!o->admin_user)
-		return no_admin(o, e);
-	rc = hs_admin_room(o->plain, o->server_name, &a, &room, e);
-	arena_free(&a);
-	if (rc == RC_OK)
-		rc = say_account(o, e);
+	if (rc == RC_OK && secret_is_set(&v.session.token))
+		rc = check_admin(&v, e);
+	visit_end(&v);
 	if (rc != RC_OK)
 		return rc;
 	register_say(o, "would %s in #admins:%s", what, o->server_name);

@@ -154,7 +154,7 @@ MUST_CHECK enum rc register_conduit(const struct register_options *o,
 /* Only takes away what was left there. */
 MUST_CHECK enum rc register_tidy(
 	const struct register_options *o, bool *entered, struct err *e);
-/* Whether that could be begun, as far as it can be told without a session, and
+/* Whether that could be begun, which is tried by a session that ends at once, and
  * what it would do; RC_PENDING: it was said. */
 MUST_CHECK enum rc register_conduit_dry(
 	const struct register_options *o, struct err *e);

@@ -285,7 +285,8 @@ def test_register_dry_run(old_conduit, muster_on):
     hs, muster = old_conduit, muster_on(old_conduit)
     before = sessions(hs.admin)
     got = muster.run("register", "--dry-run", expect=3)
-    assert f"would log in as {ADMIN}" in got.out
+    assert f"would log in as {ADMIN}, an administrator" in got.out
+    assert sessions(hs.admin) == before
     muster.write_config(homeserver={"admin": {"user": "somebody.new"}})
     got = muster.run("register", "--dry-run", expect=3)
     assert "would make the account somebody.new" in got.out
@@ -323,6 +324,8 @@ def test_unregister_and_register_again(old_conduit, muster_on):
 def test_register_with_a_wrong_password(old_conduit, muster_on):
     muster = muster_on(old_conduit)
     muster.write("secrets/admin-password", "not-that-one\n")
+    got = muster.run("register", "--dry-run", expect=1)
+    assert f"the password for {ADMIN} in " in got.err, got
     got = muster.run("register", expect=1)
     assert "password" in got.err and ADMIN in got.err, got
     assert "not-that-one" not in got.out + got.err
@@ -335,8 +338,9 @@ def test_register_by_one_who_is_no_administrator(old_conduit, muster_on):
     muster = muster_on(old_conduit)
     muster.write_config(homeserver={"admin": {"user": "alice"}})
     muster.write("secrets/admin-password", "a human's password\n")
-    got = muster.run("register", expect=1)
-    assert "is no administrator" in got.err, got
+    for words in (("register", "--dry-run"), ("register",)):
+        got = muster.run(*words, expect=1)
+        assert "is no administrator" in got.err, got
     assert old_conduit.ping(muster.registration).errcode == "M_UNKNOWN_TOKEN"
 
 

@@ -172,15 +172,17 @@ def test_unregister_where_a_file_is_wanted(synapse_fake, muster_on):
 
 
 def dry(muster, hs, *words, expect=3):
-    """What a dry run says; it changes neither the homeserver nor a file."""
+    """What a dry run says; it changes neither the homeserver, but for a session
+    that it ends, nor a file."""
     def files():
         return {name: os.stat(muster.path(name)).st_mtime_ns
                 for name in os.listdir(muster.dir)}
-    before = files()
+    before, sessions = files(), hs.tokens_of("operator")
     hs.clear_log()
     got = muster.run(*words, "--dry-run", expect=expect)
-    assert hs.writes() == []
-    assert files() == before
+    assert [r for r in hs.writes()
+            if not r.path.endswith(("/login", "/logout"))] == []
+    assert files() == before and hs.tokens_of("operator") == sessions
     if expect == 3:
         assert got.err.splitlines()[-1].endswith(
             "nothing was changed: that would be done without --dry-run")
@@ -206,7 +208,7 @@ def test_dry_run(conduit_fake, muster_on):
     muster.write_org(org)
     got = dry(muster, hs, "register")
     assert f"registered, but without {small.full('dora.ic')}" in got.out
-    assert "would log in as operator" in got.out
+    assert "would log in as operator, an administrator" in got.out
     assert not hs.appservices["muster"].owns(small.full("dora.ic"))
     got = dry(muster, hs, "unregister")
     assert "would take it back in #admins:fleet.test" in got.out
@@ -216,9 +218,19 @@ def test_dry_run(conduit_fake, muster_on):
 
 def test_dry_run_says_what_is_in_the_way(ready):
     muster, hs = ready
+    password = muster.read("secrets/admin-password")
+    muster.write("secrets/admin-password", "another")
+    got = dry(muster, hs, "register", expect=1)
+    assert "the password for operator in " in last(got)
     os.unlink(muster.path("secrets/admin-password"))
     got = dry(muster, hs, "register", expect=1)
     assert "the account operator exists already" in got.err
+    muster.write("secrets/admin-password", password)
+    Client(hs.url).register("somebody", password)
+    muster.write_config(homeserver={"admin": {"user": "somebody"}})
+    got = dry(muster, hs, "register", expect=1)
+    assert "@somebody:fleet.test is no administrator" in last(got)
+    assert hs.tokens_of("somebody")[1:] == []
     muster.config["homeserver"].pop("admin")
     muster.write_config()
     got = dry(muster, hs, "register", expect=2)
