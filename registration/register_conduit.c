@@ -198,8 +198,8 @@ static enum rc visit_and_enrol(
 	const struct register_options *o = v->o;
 	enum rc rc = visit_tidy(v, e);
 
-	if (rc == RC_OK && unknown)
-		rc = visit_taken(v, c->answer_ms, e);
+	if (rc == RC_OK)
+		rc = visit_taken(v, c->answer_ms, unknown, e);
 	if (rc != RC_OK)
 		return rc;
 	register_say(o, "registering \"%s\" in #admins:%s as %s", o->reg->id,

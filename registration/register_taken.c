@@ -36,18 +36,38 @@ static enum rc try_agent(const struct register_options *o, const char *id,
 	return rc;
 }
 
-static enum rc find_taken(
-	const struct register_options *o, const char **taken, struct err *e)
+/* *ours: it is in what is registered with our token, so nobody else's matter. */
+static enum rc is_ours(
+	const struct register_options *o, const char *id, bool *ours)
 {
-	const size_t step = o->n_probe / TRIED + 1;
+	struct hs_whoami who;
+	enum rc rc = hs_whoami(o->as, id, &who, NULL);
+
+	*ours = rc != RC_EXCLUSIVE;
+	return rc == RC_STOPPING ? rc : RC_OK;
+}
+
+static enum rc find_taken(const struct register_options *o, bool unknown,
+	const char **taken, struct err *e)
+{
+	const size_t step = unknown ? o->n_probe / TRIED + 1 : 1;
+	size_t tried = 0;
 	struct secret password = { 0 };
 	enum rc rc = secret_random_hex(&password, 32);
 
 	*taken = NULL;
 	if (rc != RC_OK)
 		return err_set(e, rc, "no random password could be made");
-	for (size_t i = 0; i < o->n_probe && rc == RC_OK && !*taken;
+	for (size_t i = 0;
+		i < o->n_probe && rc == RC_OK && !*taken && tried < TRIED;
 		i += step) {
+		bool ours = false;
+
+		if (!unknown)
+			rc = is_ours(o, o->probe_users[i], &ours);
+		if (rc != RC_OK || ours)
+			continue;
+		tried++;
 		rc = try_agent(o, o->probe_users[i], &password, e);
 		if (rc == RC_EXCLUSIVE)
 			*taken = o->probe_users[i];
@@ -93,14 +113,34 @@ static bool list_has(const char *list, const char *id)
 	return false;
 }
 
-static enum rc say_whose(
-	struct visit *v, const char *taken, const char *list, struct err *e)
+/* All of the list but this one, in the words of a sentence; how many. */
+static size_t others(struct buf *out, const char *list, const char *id)
+{
+	const size_t ours = strlen(id);
+	size_t n = 0;
+
+	for (const char *at = list; at; at = strstr(at, ", ")) {
+		const char *end = strstr(at + 2, ", ");
+		size_t size = 0;
+
+		at += 2;
+		size = end ? (size_t)(end - at) : strlen(at);
+		if (size == ours && strncmp(at, id, size) == 0)
+			continue;
+		buf_addf(out, "%s%.*s", n++ ? ", " : "", (int)size, at);
+	}
+	return n;
+}
+
+static enum rc say_whose(struct visit *v, const char *taken, const char *list,
+	bool unknown, struct err *e)
 {
 	const struct register_options *o = v->o;
-	struct buf how;
-	enum rc rc;
+	struct buf how, whose;
+	size_t n;
+	enum rc rc = RC_OK;
 
-	if (list_has(list, o->reg->id)) {
+	if (unknown && list_has(list, o->reg->id)) {
 		register_say(o,
 			"\"%s\" is registered there with another as_token: it "
 			"is replaced",
@@ -108,25 +148,32 @@ static enum rc say_whose(
 		return RC_OK;
 	}
 	buf_init(&how, LIMIT_SMALL_BODY);
+	buf_init(&whose, LIMIT_SMALL_BODY);
+	n = others(&whose, list, o->reg->id);
+	if (n == 0) /* it is gone by now */
+		goto out;
 	dialect_command(&how, v->d, v->bot, v->d->withdraw);
 	rc = err_set(e, RC_EXISTS,
 		"another service on the homeserver has %s in its namespace, "
-		"%s%.300s: two of them would act for the same agents. If it "
+		"%s %.300s: two of them would act for the same agents. If it "
 		"is an older one of this fleet, take it back: send "
 		"\"%s ID\" to #admins:%s, or set appservice.id to its id",
-		taken, strchr(list, ',') ? "one of" : "which is", list + 1,
+		taken, n > 1 ? "one of" : "which is", buf_str(&whose),
 		buf_str(&how), o->server_name);
+out:
 	buf_free(&how);
+	buf_free(&whose);
 	return rc;
 }
 
-enum rc visit_taken(struct visit *v, int64_t answer_ms, struct err *e)
+enum rc visit_taken(
+	struct visit *v, int64_t answer_ms, bool unknown, struct err *e)
 {
 	struct command c = {
 		.is_answer = is_list, .o = v->o, .answer_ms = answer_ms
 	};
 	const char *taken = NULL;
-	enum rc rc = find_taken(v->o, &taken, e);
+	enum rc rc = find_taken(v->o, unknown, &taken, e);
 
 	if (rc != RC_OK || !taken)
 		return rc;
@@ -135,7 +182,8 @@ enum rc visit_taken(struct visit *v, int64_t answer_ms, struct err *e)
 	rc = buf_rc(&c.text) == RC_OK ? visit_command(v, &c, e) : err_nomem(e);
 	if (rc == RC_OK)
 		rc = say_whose(v, taken,
-			strstr(dialect_says(v->d, c.said, LIST), "): ") + 1, e);
+			strstr(dialect_says(v->d, c.said, LIST), "): ") + 1,
+			unknown, e);
 	buf_free(&c.text);
 	return rc;
 }

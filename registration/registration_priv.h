@@ -136,10 +136,10 @@ MUST_CHECK enum rc visit_command(
  * commands that register this id. */
 MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
 
-/* Where our token is not known: RC_EXISTS, with words, when another service has
- * agents of ours. */
+/* RC_EXISTS, with words, when another service has agents of ours. unknown: the
+ * homeserver does not know our token, so none is ours yet. */
 MUST_CHECK enum rc visit_taken(
-	struct visit *v, int64_t answer_ms, struct err *e);
+	struct visit *v, int64_t answer_ms, bool unknown, struct err *e);
 
 /* Takes our id out. RC_UNSUPPORTED: it is there by a file. */
 MUST_CHECK enum rc visit_withdraw(

@@ -9,6 +9,7 @@ import stat
 import pytest
 import yaml
 
+from support import small
 from support.client import V3, Client, Refused, quote
 from support.conduit import ADMIN, ADMIN_PASSWORD, Conduit, binary
 from support.process import wait_until
@@ -255,6 +256,19 @@ def test_register_beside_other_services(old_conduit, muster_on):
     muster.write_config(appservice={"url": url})
     got = muster.run("register", expect=0)
     assert f"which is {url} now" in got.out
+    # A newcomer is somebody else's.
+    path = muster.write("other.yaml", muster.read("other.yaml").replace(
+        muster.agents()[1], "dora.ic"))
+    hs.add_appservice(path)
+    org, before = small.org(), small.org()
+    org["people"].append(small.person(
+        "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
+    muster.write_org(org)
+    got = muster.run("register", expect=1)
+    assert "in its namespace, which is old.fleet: two of them" in got.err, got
+    hs.command("unregister-appservice old.fleet")
+    muster.write_org(before)
+    muster.run("register", expect=0)
     muster.write_config(appservice={"id": "muster-two"})
     got = muster.run("register", expect=1)
     assert "whose user is @muster:fleet.test, has the as_token" in got.err, got

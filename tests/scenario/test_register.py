@@ -368,6 +368,25 @@ def test_another_service_has_an_agent_of_ours(ready):
     assert set(hs.appservices) == {"bridge", "muster"}
 
 
+def test_another_service_has_a_newcomer(ready):
+    """Found also where ours is registered already, and told by its id."""
+    muster, hs = ready
+    hs.register_appservice(another("bridge", "^@dora.*:fleet.test$"))
+    muster.run("register", expect=0)
+    org = small.org()
+    org["people"].append(small.person(
+        "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
+    muster.write_org(org)
+    got = muster.run("register", expect=1)
+    assert ("another service on the homeserver has @dora.ic:fleet.test in its "
+            "namespace, which is bridge: two of them") in last(got)
+    assert not hs.appservices["muster"].owns(small.full("dora.ic"))
+    assert_clean(muster, hs)
+    hs.unregister_appservice("bridge")
+    muster.run("register", expect=0)
+    assert hs.appservices["muster"].owns(small.full("dora.ic"))
+
+
 def test_registered_with_another_token(ready):
     muster, hs = ready
     muster.run("register", expect=0)
