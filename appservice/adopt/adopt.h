@@ -115,10 +115,13 @@ size_t adopt_powerless(const struct adopt *ad);
 /*
  * Logs the old owner in, by password (whose session adopt_free() ends) or by a
  * token of theirs, which stays as it is, and looks what power they have in the
- * rooms that lack it. user NULL: whose the token is. Nothing is kept.
+ * rooms that lack it. user NULL: whose the token is. Nothing is kept. Somebody
+ * who was there before, and did not help, leaves.
  */
 MUST_CHECK enum rc adopt_owner_enter(struct adopt *ad, const char *user,
 	const struct secret *secret, bool is_token, struct err *e);
+/* They give power in a room, or administer the homeserver. */
+bool adopt_owner_helps(const struct adopt *ad);
 
 /*
  * Does it, in this order:

@@ -79,6 +79,7 @@ static enum rc judge_rooms(struct adopt *ad, struct err *e)
 enum rc adopt_owner_enter(struct adopt *ad, const char *user,
 	const struct secret *secret, bool is_token, struct err *e)
 {
+	adopt_owner_leave(ad); /* whoever was asked before */
 	enum rc rc = app_client_plain(ad->app, &ad->owner, e);
 	if (rc == RC_OK)
 		rc = is_token ? take_token(ad, user, secret, e)
@@ -92,6 +93,14 @@ enum rc adopt_owner_enter(struct adopt *ad, const char *user,
 	return rc;
 }
 
+bool adopt_owner_helps(const struct adopt *ad)
+{
+	bool helps = ad->owner && ad->owner_is_admin;
+	for (size_t i = 0; i < ad->n_rooms && !helps; i++)
+		helps = ad->rooms[i].is == ADOPT_ROOM_OWNER;
+	return helps;
+}
+
 void adopt_owner_leave(struct adopt *ad)
 {
 	struct err e = { 0 };
@@ -102,5 +111,5 @@ void adopt_owner_leave(struct adopt *ad)
 			ad->owner_id, e.text);
 	hs_free(ad->owner);
 	ad->owner = NULL;
-	ad->owner_session = false;
+	ad->owner_session = ad->owner_is_admin = false;
 }

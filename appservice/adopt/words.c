@@ -27,8 +27,13 @@ static const char *what_to_do(const struct adopt_agent *agent, struct arena *a)
 {
 	const char *name = agent->person->localpart;
 	switch (agent->is) {
-	case ADOPT_AGENT_STRANGER:
 	case ADOPT_AGENT_ADMIN:
+		return arena_printf(a,
+			": left alone, since its token would administer the "
+			"homeserver: let it leave the admin room once another "
+			"is in there, or run `muster adopt %s`",
+			name);
+	case ADOPT_AGENT_STRANGER:
 		return arena_printf(a,
 			": left alone; if it is the fleet's all the same, run "
 			"`muster adopt %s`",

@@ -186,13 +186,14 @@ static bool needs_owner(const struct adopt *ad)
 
 /* The configured administrator's password; else it is asked for. */
 static enum rc owner_secret(const struct cli *cli, const struct app *app,
-	const char *user, struct secret *ret, struct err *e)
+	const char *user, struct secret *ret, bool *configured, struct err *e)
 {
 	const char *admin = config_text(&app->config, SET_ADMIN_USER);
 	enum rc rc = RC_OK;
 	if (!cli->token && same_user(app, user, admin))
 		rc = config_secret(&app->config, SET_ADMIN_PASSWORD, ret, e);
-	if (secret_is_set(ret) || (rc != RC_OK && rc != RC_NOT_FOUND))
+	*configured = secret_is_set(ret);
+	if (*configured || (rc != RC_OK && rc != RC_NOT_FOUND))
 		return rc;
 	return ask_secret(user ? user : "the old owner", cli->token, ret, e);
 }
@@ -200,7 +201,7 @@ static enum rc owner_secret(const struct cli *cli, const struct app *app,
 static const char *ask_name(const struct adopt *ad, char line[256])
 {
 	const size_t n = adopt_powerless(ad);
-	if (n == 0 || !is_terminal())
+	if (n == 0 || !is_terminal() || app_stopping())
 		return NULL;
 	fprintf(stderr,
 		"%zu room%s: none of ours has power there. Who made them? (a "
@@ -209,32 +210,50 @@ static const char *ask_name(const struct adopt *ad, char line[256])
 	return read_line(line, 256) && line[0] ? line : NULL;
 }
 
-/* Who was named, or is configured, or is named now; NULL: nobody. */
-static const char *owner_name(
-	const struct cli *cli, const struct adopt *ad, char line[256])
+static enum rc enter(const struct cli *cli, struct adopt *ad, const char *user,
+	struct err *e)
 {
-	const char *admin = config_text(&ad->app->config, SET_ADMIN_USER);
-	if (cli->owner || cli->token)
-		return cli->owner;
-	/* The emergency user has no rooms. */
-	return admin && !text_eq(admin, "conduit") ? admin : ask_name(ad, line);
+	struct secret secret = { 0 };
+	bool configured = false;
+	enum rc rc = owner_secret(cli, ad->app, user, &secret, &configured, e);
+	if (rc == RC_OK)
+		rc = adopt_owner_enter(ad, user, &secret, cli->token, e);
+	secret_fini(&secret);
+	if (rc == RC_FORBIDDEN && configured) {
+		const struct err why = *e;
+		err_set(e, rc,
+			"%s: it is homeserver.admin.password, correct that, or "
+			"name another with --owner",
+			why.text);
+	}
+	return rc;
 }
 
+/* Who is configured; the emergency user has no rooms. */
+static const char *configured_owner(const struct adopt *ad)
+{
+	const char *admin = config_text(&ad->app->config, SET_ADMIN_USER);
+	return admin && !text_eq(admin, "conduit") ? admin : NULL;
+}
+
+/* Who is named; else who is configured, and where that is of no use, whom a
+ * person names now. */
 static enum rc bring_owner(
 	const struct cli *cli, struct adopt *ad, struct err *e)
 {
 	char line[256] = "";
-	struct secret secret = { 0 };
+	enum rc rc = RC_OK;
 	if (!needs_owner(ad))
 		return RC_OK;
-	const char *user = owner_name(cli, ad, line);
-	if (!user && !cli->token)
-		return RC_OK;
-	enum rc rc = owner_secret(cli, ad->app, user, &secret, e);
-	if (rc == RC_OK)
-		rc = adopt_owner_enter(ad, user, &secret, cli->token, e);
-	secret_fini(&secret);
-	return rc;
+	if (cli->owner || cli->token)
+		return enter(cli, ad, cli->owner, e);
+	const char *admin = configured_owner(ad);
+	if (admin)
+		rc = enter(cli, ad, admin, e);
+	if (rc != RC_OK || adopt_owner_helps(ad))
+		return rc;
+	const char *user = ask_name(ad, line);
+	return user ? enter(cli, ad, user, e) : RC_OK;
 }
 
 /* --- the verb ---------------------------------------------------------------- */
@@ -304,7 +323,11 @@ static enum rc look(struct cli *cli, struct adopt *ad, struct err *e)
 	enum rc rc = open_store(cli, ad->app, e);
 	if (rc == RC_OK)
 		rc = adopt_look(ad, e);
-	return rc == RC_OK ? bring_owner(cli, ad, e) : rc;
+	if (rc == RC_OK)
+		rc = bring_owner(cli, ad, e);
+	return rc == RC_OK && app_stopping()
+		? err_set(e, RC_STOPPING, "ended by a signal: nothing was done")
+		: rc;
 }
 
 static enum rc look_and_do(struct cli *cli, struct adopt *ad, struct err *e)

@@ -210,7 +210,8 @@ def test_killed_at_any_write(fakehs, muster_on, phase):
 def test_wrong_password_of_the_owner(moving):
     moving.muster.write("secrets/owner", "not the owner's")
     got = moving.muster.run("adopt", "--yes", expect=1)
-    assert "the password of carla.ceo is not right" in got.err
+    assert ("the password of carla.ceo is not right: it is "
+            "homeserver.admin.password") in got.err.splitlines()[-1]
     moving.assert_untouched()
 
 
@@ -528,6 +529,30 @@ def test_a_person_is_asked(moving):
     assert code == 0, seen
     assert OWNER_PASSWORD not in seen
     moving.assert_moved()
+
+
+def test_a_person_is_asked_for_another_owner(moving):
+    """Who is configured has no power anywhere: a person knows who has."""
+    moving.hs.human("helga", OWNER_PASSWORD)
+    moving.use_owner("helga")
+    seen, code = at_a_terminal(moving, answers=[
+        ("Who made them?", OWNER), (f"of {OWNER}, ", OWNER_PASSWORD),
+        ("[y/N]", "y")])
+    assert code == 0, seen
+    assert {len(moving.hs.user(u).devices) for u in ("helga", OWNER)} == {1}
+    moving.assert_moved()
+
+
+@pytest.mark.parametrize("answers", [
+    [("Who made them?", "\x03")], [("Who made them?", ""), ("[y/N]", "\x03")]])
+def test_a_signal_is_no_answer(moving, answers):
+    """Whoever ends it at a question is asked no other one."""
+    moving.nobody()
+    seen, code = at_a_terminal(moving, answers=answers)
+    assert "nothing was done" in seen.splitlines()[-1]
+    assert seen.count("[y/N]") == len(answers) - 1
+    assert code in (1, 3)
+    moving.assert_untouched()
 
 
 def test_a_person_says_no(moving):
