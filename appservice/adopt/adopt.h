@@ -66,6 +66,7 @@ struct adopt_room {
 	const char *by;      /* who gives power; NULL: nobody has to */
 	bool done, unlisted;
 	bool closed;     /* who was not asked in could come in until now */
+	bool unseen;     /* nobody whom we may act for is in it */
 	size_t absent;   /* declared members that are not in it; 0 as well where
 			  nobody can see it */
 	const char *why; /* what is missing, or could not be done; NULL */

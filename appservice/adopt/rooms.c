@@ -258,6 +258,7 @@ static enum rc look_again(
 	if (rc == RC_OK) {
 		judge(ad, r, v);
 		r->absent = count_absent(ad, r->room, v);
+		r->unseen = !v->there;
 	}
 	return rc;
 }

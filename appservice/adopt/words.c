@@ -75,13 +75,11 @@ static const char *what_became(const struct adopt_agent *agent, struct arena *a)
 	return arena_printf(a, "is ours now (%s): %s%s", counts(agent, a),
 		agent->handed_off ? "its new token is in the runtime directory"
 				  : "`muster serve` gives it a token",
-		agent->others.n > 0
-			? arena_printf(a,
-				  "; %zu room%s that nothing declares: left as "
-				  "they are",
+		agent->others.n == 0
+			? ""
+			: arena_printf(a, "; %zu room%s that nothing declares",
 				  agent->others.n,
-				  agent->others.n == 1 ? "" : "s")
-			: "");
+				  agent->others.n == 1 ? "" : "s"));
 }
 
 static const char *agent_words(const struct adopt_agent *agent, struct arena *a)
@@ -120,7 +118,10 @@ static const char *absent_words(const struct adopt_room *r, struct arena *a)
 /* What of it is not as it was, and what is still to come. */
 static const char *changes(const struct adopt_room *r, struct arena *a)
 {
-	return arena_printf(a, "%s%s%s",
+	return arena_printf(a, "%s%s%s%s",
+		r->is == ADOPT_ROOM_ADMIN && r->unseen
+			? "; no agent of ours is in it: is it the fleet's?"
+			: "",
 		r->closed ? "; only who is asked in comes in from now on" : "",
 		r->unlisted ? "; no longer in the public list of rooms" : "",
 		r->absent == 0 ? "" : absent_words(r, a));

@@ -123,6 +123,10 @@ class Moved(Fleet):
         self.adopt("not confirmed")
         self.adopt("adopt", "--yes", "--json")
         self.adopt("again", "--yes", "--json")
+        if self.hs.kind != "conduit":
+            assert self.hs.admin
+            self.run("adopt", "by an administrator", "--dry-run", "--json",
+                     "--owner", "operator", input="operators-password\n")
         self.owner_sessions = len(
             self.old.owner.get("/devices").body["devices"])
         self.handed = {a: self.muster.handoff(a) for a in OLD + ("iris.ic",)}
@@ -280,6 +284,19 @@ def test_what_is_somebody_elses_is_left_alone(moved):
     rooms = rows(moved.steps["adopt"].json, "rooms", "alias")
     assert not rooms[SALES]["taken"]
     assert moved.sender not in moved.bob.joined_members(moved.sales)
+
+
+def test_a_strangers_room_is_not_taken_unawares(moved):
+    """An administrator of Synapse has power also in it: a person may know it."""
+    got = moved.steps.get("by an administrator")
+    if moved.hs.kind == "conduit":  # whose administrators have not
+        assert got is None
+        return
+    sales = rows(got.json, "rooms", "alias")[SALES]
+    assert (sales["is"], sales["by"]) == (
+        "administrator", full("operator"))
+    assert sales["text"].endswith(
+        "; no agent of ours is in it: is it the fleet's?")
 
 
 def test_a_second_run_finds_nothing_to_do(moved):
