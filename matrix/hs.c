@@ -374,6 +374,13 @@ enum rc hs_request(struct hs *hs, const struct hs_call *call, struct json **ret,
 	return rc == RC_OK ? finish(hs, call->list, ret, e) : rc;
 }
 
+void hs_body_begin(struct buf *body, struct jb *b)
+{
+	buf_init(body, LIMIT_REQUEST);
+	jb_init(b, body);
+	jb_obj(b, NULL);
+}
+
 enum rc hs_request_body(struct hs *hs, struct hs_call call, struct buf *body,
 	struct json **ret, struct err *e)
 {

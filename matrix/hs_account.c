@@ -12,13 +12,6 @@
 
 #include "base/poison.h"
 
-static void body_begin(struct buf *body, struct jb *b)
-{
-	buf_init(body, LIMIT_REQUEST);
-	jb_init(b, body);
-	jb_obj(b, NULL);
-}
-
 #define SERVICE_TYPE "m.login.application_service"
 
 static void put_identifier(struct jb *b, const char *user)
@@ -49,7 +42,7 @@ enum rc hs_register(struct hs *hs, const char *localpart,
 	};
 	struct buf body;
 	struct jb b;
-	body_begin(&body, &b);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "type", SERVICE_TYPE);
 	jb_str(&b, "username", localpart);
 	jb_bool(&b, "inhibit_login", true);
@@ -156,7 +149,7 @@ enum rc hs_login(struct hs *hs, const char *user_id, const char *device_id,
 	struct hs_call call = { .method = "POST", .path = HS_CLIENT "/login" };
 	struct buf body;
 	struct jb b;
-	body_begin(&body, &b);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "type", SERVICE_TYPE);
 	put_identifier(&b, user_id);
 	if (device_id != NULL)
@@ -192,7 +185,7 @@ enum rc hs_login_password(struct hs *hs, const char *user,
 	};
 	struct buf body;
 	struct jb b;
-	body_begin(&body, &b);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "type", "m.login.password");
 	put_identifier(&b, user);
 	jb_str(&b, "password", secret_bytes(password));
@@ -224,7 +217,7 @@ static enum rc try_stage(struct hs *hs, const struct human *h,
 {
 	struct buf body;
 	struct jb b;
-	body_begin(&body, &b);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "username", h->username);
 	jb_str(&b, "password", secret_bytes(h->password));
 	put_device(&b, hs);
@@ -458,7 +451,7 @@ enum rc hs_set_display_name(struct hs *hs, const char *as, const char *user_id,
 	};
 	struct buf body;
 	struct jb b;
-	body_begin(&body, &b);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "displayname", name);
 	jb_end_obj(&b);
 	return hs_request_body(hs, call, &body, NULL, e);

@@ -2,7 +2,6 @@
  * matrix/hs_admin.c: what only an administrator of the homeserver may, by
  * Synapse's API for them, of which others have parts.
  */
-#include "base/limits.h"
 #include "base/str.h"
 #include "matrix/hs_priv.h"
 
@@ -47,9 +46,7 @@ enum rc hs_make_room_admin(
 	};
 	struct buf body;
 	struct jb b;
-	buf_init(&body, LIMIT_REQUEST);
-	jb_init(&b, &body);
-	jb_obj(&b, NULL);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "user_id", user_id);
 	jb_end_obj(&b);
 	return hs_request_body(hs, call, &body, NULL, e);
@@ -65,9 +62,7 @@ enum rc hs_reset_password(struct hs *hs, const char *user_id,
 	};
 	struct buf body;
 	struct jb b;
-	buf_init(&body, LIMIT_REQUEST);
-	jb_init(&b, &body);
-	jb_obj(&b, NULL);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "new_password", secret_bytes(password));
 	jb_bool(&b, "logout_devices", false);
 	jb_end_obj(&b);

@@ -62,6 +62,8 @@ MUST_CHECK enum rc hs_finish(struct hs *hs, struct json **ret, struct err *e);
 /* Both; the answer may be a list, where the call says so. */
 MUST_CHECK enum rc hs_request(struct hs *hs, const struct hs_call *call,
 	struct json **ret, struct err *e);
+/* A body that is an object, into which members go; the caller ends it. */
+void hs_body_begin(struct buf *body, struct jb *b);
 /* hs_request() with a body that was built, which is wiped. */
 MUST_CHECK enum rc hs_request_body(struct hs *hs, struct hs_call call,
 	struct buf *body, struct json **ret, struct err *e);

@@ -21,9 +21,7 @@
 static void make_body(struct buf *body, const char *const pairs[])
 {
 	struct jb b;
-	buf_init(body, LIMIT_REQUEST);
-	jb_init(&b, body);
-	jb_obj(&b, NULL);
+	hs_body_begin(body, &b);
 	for (size_t i = 0; pairs[i] != NULL; i += 2) {
 		if (pairs[i + 1] != NULL)
 			jb_str(&b, pairs[i], pairs[i + 1]);

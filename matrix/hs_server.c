@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/str.h"
 #include "matrix/hs_priv.h"
 #include "matrix/id.h"
@@ -262,9 +261,7 @@ enum rc hs_ping(struct hs *hs, const char *appservice_id, const char *txn,
 	};
 	struct buf body;
 	struct jb b;
-	buf_init(&body, LIMIT_REQUEST);
-	jb_init(&b, &body);
-	jb_obj(&b, NULL);
+	hs_body_begin(&body, &b);
 	jb_str(&b, "transaction_id", txn);
 	jb_end_obj(&b);
 
