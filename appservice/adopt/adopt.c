@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "appservice/adopt/adopt_priv.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -51,6 +52,22 @@ const char *adopt_text_in(
 		ret = arena_strdup(a, js_get_str(json_root(doc), key));
 	json_free(doc);
 	return ret;
+}
+
+bool adopt_is_called(const struct person *p, const char *word)
+{
+	return text_eq(word, p->user_id) || text_eq(word, p->localpart);
+}
+
+enum rc adopt_audit(struct adopt *ad, const char *subject, const char *detail,
+	struct err *e)
+{
+	const struct store_audit row = { .ms = clock_wall_ms(),
+		.actor = "muster adopt",
+		.action = "adopt",
+		.subject = subject,
+		.detail = detail };
+	return detail ? store_audit_add(ad->app->store, &row, e) : err_nomem(e);
 }
 
 enum rc adopt_stopped(struct err *e)
@@ -102,8 +119,7 @@ static enum rc check_names(const struct adopt *ad, struct err *e)
 	for (size_t i = 0; i < ad->n_names; i++) {
 		bool found = false;
 		for (size_t k = 0; k < f->n_agents && !found; k++)
-			found = text_eq(ad->names[i], f->agents[k]->user_id) ||
-				text_eq(ad->names[i], f->agents[k]->localpart);
+			found = adopt_is_called(f->agents[k], ad->names[i]);
 		if (!found)
 			return err_set(e, RC_NOT_FOUND,
 				"%s is no agent of the fleet", ad->names[i]);

@@ -113,6 +113,9 @@ size_t adopt_left(const struct adopt *ad);
 /* Rooms in which nobody whom we may act for has the power. */
 size_t adopt_powerless(const struct adopt *ad);
 
+/* The same user, each as an id or as a localpart of our server? */
+bool adopt_same_user(const struct app *app, const char *one, const char *two);
+
 /*
  * Logs the old owner in, by password (whose session adopt_free() ends) or by a
  * token of theirs, which stays as it is, and looks what power they have in the

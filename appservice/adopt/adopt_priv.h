@@ -14,6 +14,12 @@ bool adopt_contains(const struct hs_ids *ids, const char *id);
 /* A text of an event's content, in the arena; NULL, also of no event. */
 const char *adopt_text_in(
 	const struct hs_state_event *ev, const char *key, struct arena *a);
+/* Is the agent meant by this word: its id, or its localpart? */
+bool adopt_is_called(const struct person *p, const char *word);
+/* A row of the audit log, within a transaction: adopted, and how. detail NULL:
+ * out of memory. */
+MUST_CHECK enum rc adopt_audit(struct adopt *ad, const char *subject,
+	const char *detail, struct err *e);
 /* RC_STOPPING once a signal has come. */
 MUST_CHECK enum rc adopt_stopped(struct err *e);
 

@@ -134,8 +134,7 @@ static bool meets_another(
 static bool is_named(const struct adopt *ad, const struct person *p)
 {
 	for (size_t i = 0; i < ad->n_names; i++)
-		if (text_eq(ad->names[i], p->user_id) ||
-			text_eq(ad->names[i], p->localpart))
+		if (adopt_is_called(p, ad->names[i]))
 			return true;
 	return false;
 }
@@ -218,22 +217,17 @@ static enum rc make_ours(struct adopt *ad, const struct adopt_agent *agent,
 	struct store *s = ad->app->store;
 	const char *who = agent->person->user_id;
 	const int64_t now = clock_wall_ms();
-	const struct store_audit row = { .ms = now,
-		.actor = "muster adopt",
-		.action = "adopt",
-		.subject = who,
-		.detail = arena_printf(&ad->a,
-			"an account that was there: %zu session%s ended, in "
-			"%zu room%s",
-			agent->devices, agent->devices == 1 ? "" : "s",
-			agent->rooms.n, agent->rooms.n == 1 ? "" : "s") };
+	const char *detail = arena_printf(&ad->a,
+		"an account that was there: %zu session%s ended, in %zu room%s",
+		agent->devices, agent->devices == 1 ? "" : "s", agent->rooms.n,
+		agent->rooms.n == 1 ? "" : "s");
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_agent_state(s, who, AGENT_REGISTERED, now, e);
 	if (rc == RC_OK && shown)
 		rc = store_agent_shown_name(s, who, shown, e);
 	if (rc == RC_OK)
-		rc = store_audit_add(s, &row, e);
+		rc = adopt_audit(ad, who, detail, e);
 	if (rc == RC_OK)
 		rc = store_commit(s, e);
 	store_rollback(s);

@@ -6,8 +6,20 @@
 
 #include "appservice/adopt/adopt_priv.h"
 #include "base/str.h"
+#include "matrix/id.h"
 
 #include "base/poison.h"
+
+bool adopt_same_user(const struct app *app, const char *one, const char *two)
+{
+	struct arena a = { 0 };
+	const char *server = app->fleet.server_name;
+	const char *x = one && *one != '@' ? id_user(&a, one, server) : one;
+	const char *y = two && *two != '@' ? id_user(&a, two, server) : two;
+	const bool same = x && text_eq(x, y);
+	arena_free(&a);
+	return same;
+}
 
 static enum rc log_in(struct adopt *ad, const char *user,
 	const struct secret *password, struct err *e)
@@ -32,19 +44,6 @@ static enum rc log_in(struct adopt *ad, const char *user,
 	return rc == RC_OK ? rc : err_nomem(e);
 }
 
-/* user: an id, or its localpart. */
-static bool is_user(
-	const struct adopt *ad, const char *user, const char *user_id)
-{
-	struct arena a = { 0 };
-	const char *full = user && *user != '@'
-		? arena_printf(&a, "@%s:%s", user, ad->app->fleet.server_name)
-		: user;
-	const bool same = !user || text_eq(full, user_id);
-	arena_free(&a);
-	return same;
-}
-
 static enum rc take_token(struct adopt *ad, const char *user,
 	const struct secret *token, struct err *e)
 {
@@ -58,7 +57,7 @@ static enum rc take_token(struct adopt *ad, const char *user,
 			"given");
 	if (rc != RC_OK)
 		return rc;
-	if (!is_user(ad, user, me.user_id))
+	if (user && !adopt_same_user(ad->app, user, me.user_id))
 		return err_set(e, RC_FORBIDDEN,
 			"the token that was given is that of %s, not of %s",
 			me.user_id, user);

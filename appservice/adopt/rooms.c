@@ -384,19 +384,15 @@ static enum rc record(
 	struct adopt *ad, const struct adopt_room *r, struct err *e)
 {
 	struct store *s = ad->app->store;
-	const struct store_audit row = { .ms = clock_wall_ms(),
-		.actor = "muster adopt",
-		.action = "adopt",
-		.subject = r->room->key,
-		.detail = r->by
-			? arena_printf(&ad->a, "%s: %s has given us power",
-				  r->room_id, r->by)
-			: r->room_id };
+	const char *detail = r->by
+		? arena_printf(&ad->a, "%s: %s has given us power", r->room_id,
+			  r->by)
+		: r->room_id;
 	enum rc rc = store_begin(s, e);
 	if (rc == RC_OK)
 		rc = store_room_hold(s, r->room->key, NULL, clock_wall_ms(), e);
 	if (rc == RC_OK)
-		rc = store_audit_add(s, &row, e);
+		rc = adopt_audit(ad, r->room->key, detail, e);
 	if (rc == RC_OK)
 		rc = store_commit(s, e);
 	store_rollback(s);

@@ -17,7 +17,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "matrix/id.h"
 
 #include "base/poison.h"
 
@@ -164,18 +163,6 @@ static bool confirmed(const struct cli *cli, const struct adopt *ad)
 
 /* --- the old owner ----------------------------------------------------------- */
 
-/* Two ways to write a user: an id, or its localpart. */
-static bool same_user(const struct app *app, const char *one, const char *two)
-{
-	struct arena a = { 0 };
-	const char *server = app->fleet.server_name;
-	const char *x = one && *one != '@' ? id_user(&a, one, server) : one;
-	const char *y = two && *two != '@' ? id_user(&a, two, server) : two;
-	const bool same = x && text_eq(x, y);
-	arena_free(&a);
-	return same;
-}
-
 /* Somebody is of use: for power, or to end passwords. */
 static bool needs_owner(const struct adopt *ad)
 {
@@ -190,7 +177,7 @@ static enum rc owner_secret(const struct cli *cli, const struct app *app,
 {
 	const char *admin = config_text(&app->config, SET_ADMIN_USER);
 	enum rc rc = RC_OK;
-	if (!cli->token && same_user(app, user, admin))
+	if (!cli->token && adopt_same_user(app, user, admin))
 		rc = config_secret(&app->config, SET_ADMIN_PASSWORD, ret, e);
 	*configured = secret_is_set(ret);
 	if (*configured || (rc != RC_OK && rc != RC_NOT_FOUND))
