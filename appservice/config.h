@@ -24,8 +24,9 @@ struct setting_value {
 	enum secret_kind secret;
 	const char *file; /* where it stands: our file or a variable; NULL */
 	int line, column; /* 0: all of a variable */
-	bool wrong;       /* there is a finding about it; it is not set then */
-	int64_t number;   /* INT, DURATION (ms), BOOL (0, 1) */
+	int overruled;  /* the file's line that a variable overrules; 0: none */
+	bool wrong;     /* there is a finding about it; it is not set then */
+	int64_t number; /* INT, DURATION (ms), BOOL (0, 1) */
 	int64_t uid, gid; /* OWNER; -1: not set */
 };
 

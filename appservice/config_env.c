@@ -93,8 +93,10 @@ static void take_variable(struct loader *l, enum setting s, const char *text)
 {
 	if (s == SET_NAMESPACE_PREFIX && prefix_is_said(l, text))
 		return;
+	const struct setting_value *was = &l->c->v[s];
 	l->c->v[s] = (struct setting_value){ .source = FROM_ENVIRONMENT,
 		.file = l->file,
+		.overruled = was->source == FROM_FILE ? was->line : 0,
 		.uid = -1,
 		.gid = -1 };
 	if (s == SET_NAMESPACE)

@@ -108,6 +108,10 @@ static void show_setting(const struct config *c, enum setting s, struct jb *b)
 	jb_bool(b, "reloadable", setting_infos[s].reload == RELOAD_YES);
 	if (v->source == FROM_FILE)
 		jb_int(b, "line", v->line);
+	if (v->source == FROM_ENVIRONMENT)
+		jb_str(b, "variable", v->file);
+	if (v->overruled > 0)
+		jb_int(b, "overruled_line", v->overruled);
 	jb_end_obj(b);
 }
 

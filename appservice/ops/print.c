@@ -400,6 +400,19 @@ static void print_health(struct js doc)
 	putchar('\n');
 }
 
+/* A variable overrules the file without a word but this. */
+static const char *source_words(struct table *t, struct js row)
+{
+	const char *variable = js_get_str(row, "variable");
+	int64_t line = 0;
+	if (!variable)
+		return js_get_str(row, "from");
+	if (!js_get_i64(row, "overruled_line", &line))
+		return variable;
+	return arena_printf(
+		&t->a, "%s, not line %lld", variable, (long long)line);
+}
+
 static void print_config(struct js doc)
 {
 	static const char *const names[] = { "SETTING", "FROM", "RELOAD",
@@ -413,7 +426,7 @@ static void print_config(struct js doc)
 		const char *bad = js_get_str(row, "error");
 		const char *value = js_get_str(row, "value");
 		table_cell(&t, js_get_str(row, "path"));
-		table_cell(&t, js_get_str(row, "from"));
+		table_cell(&t, source_words(&t, row));
 		bool reloadable = false;
 		js_get_bool(row, "reloadable", &reloadable);
 		table_cell(&t, reloadable ? "yes" : "no");
