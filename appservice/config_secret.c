@@ -102,24 +102,50 @@ static const char *say_object(struct arena *a, const char *p, size_t n)
 	return said;
 }
 
+/* What is not seen, and comes along when a text is copied. */
+static const char *const unseen[] = { " ", "\xC2\xA0", "\xE2\x80\x8B",
+	"\xE3\x80\x80", "\xEF\xBB\xBF" };
+
+static bool has_blank_around(const char *p, size_t n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(unseen); i++) {
+		const size_t len = strlen(unseen[i]);
+		if (n >= len &&
+			(memcmp(p, unseen[i], len) == 0 ||
+				memcmp(p + n - len, unseen[i], len) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* Where a document would begin. */
+static const char *first_seen(const char *p)
+{
+	if (text_starts(p, "\xEF\xBB\xBF"))
+		p += 3;
+	return p + strspn(p, " \t\r\n");
+}
+
 /* A bare value, not JSON; a password may have blanks inside. Says what is
  * wrong. */
 static const char *check_secret(struct arena *a, const char *p, size_t n)
 {
+	const char *first = first_seen(p);
 	if (n == 0)
-		return "is empty";
-	if (p[0] == '{')
-		return say_object(a, p, n);
-	if (p[0] == '"')
+		return "is empty: store the bare value there";
+	if (*first == '{')
+		return say_object(a, first, n - (size_t)(first - p));
+	if (*first == '"')
 		return "is a quoted JSON string where the bare value is "
 		       "expected: store it without the quotes, or as the value "
 		       "of a key that the task's `valueFrom` names "
 		       "(ARN:key::)";
-	if (p[0] == ' ' || p[n - 1] == ' ')
-		return "begins or ends with a blank";
+	if (has_blank_around(p, n))
+		return "begins or ends with a blank: store the bare value";
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)p[i] < ' ')
-			return "has a control character in it";
+		if ((unsigned char)p[i] < ' ' || p[i] == 0x7F)
+			return "has a control character in it: store the bare "
+			       "value, which is one line of text";
 	return NULL;
 }
 
@@ -133,9 +159,27 @@ static bool trim(struct buf *text)
 	return text->n < n;
 }
 
-/* The text where it is now, and in *from what to call that place. */
-static enum rc secret_text(const struct setting_value *v, const char **from,
+/* It stands in the configuration, which may be for everybody's eyes. */
+static enum rc plain_text(const struct config *c, const struct setting_value *v,
 	struct buf *text, struct err *e)
+{
+	enum rc rc =
+		v->source == FROM_FILE ? file_check_private(c->path, e) : RC_OK;
+	if (rc == RC_OK)
+		buf_add(text, v->text);
+	else if (rc == RC_INVALID && e)
+		rc = err_set(e, rc,
+			"its value stands in the configuration, which others "
+			"can read: `chmod 600 %s`, or put it into a file of "
+			"its own: {file: PATH}",
+			c->path);
+	return rc;
+}
+
+/* The text where it is now, and in *from what to call that place. */
+static enum rc secret_text(const struct config *c,
+	const struct setting_value *v, const char **from, struct buf *text,
+	struct err *e)
 {
 	const char *env = NULL;
 	*from = v->text;
@@ -153,8 +197,7 @@ static enum rc secret_text(const struct setting_value *v, const char **from,
 		break;
 	}
 	*from = "its value";
-	buf_add(text, v->text);
-	return RC_OK;
+	return plain_text(c, v, text, e);
 }
 
 enum rc config_secret_trimmed(const struct config *c, enum setting s,
@@ -168,7 +211,7 @@ enum rc config_secret_trimmed(const struct config *c, enum setting s,
 	if (!v->text)
 		return RC_OK;
 	buf_init(&text, LIMIT_SECRET_FILE);
-	enum rc rc = secret_text(v, &from, &text, e);
+	enum rc rc = secret_text(c, v, &from, &text, e);
 	if (rc == RC_OK)
 		*trimmed = trim(&text);
 	const char *bad =

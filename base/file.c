@@ -171,6 +171,16 @@ enum rc file_read_private(const char *path, struct buf *out, struct err *e)
 	return read_with_most(path, S_IRUSR | S_IWUSR, out, e);
 }
 
+enum rc file_check_private(const char *path, struct err *e)
+{
+	int fd = open(path, READ_FLAGS);
+	if (fd < 0)
+		return fail_open(e, path, errno);
+	enum rc rc = check_private(fd, path, S_IRUSR | S_IWUSR, e);
+	close(fd);
+	return rc;
+}
+
 enum rc file_read_for_group(const char *path, struct buf *out, struct err *e)
 {
 	return read_with_most(path, S_IRUSR | S_IWUSR | S_IRGRP, out, e);

@@ -26,6 +26,8 @@ MUST_CHECK enum rc file_read(const char *path, struct buf *out, struct err *e);
  */
 MUST_CHECK enum rc file_read_private(
 	const char *path, struct buf *out, struct err *e);
+/* Whether it could be read so, as far as others are concerned. */
+MUST_CHECK enum rc file_check_private(const char *path, struct err *e);
 /* The same of one that a group may read in any case. */
 MUST_CHECK enum rc file_read_for_group(
 	const char *path, struct buf *out, struct err *e);

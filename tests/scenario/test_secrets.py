@@ -309,6 +309,9 @@ def test_secrets_by_other_ways(conduit_fake, muster_on):
     ('{"a": {"hidden": 1}}', r"`valueFrom` \(ARN:key::\)$"),
     ('{"a":"1","b":"1","c":"1","d":"1","e":"1","f":"1"}',
      'keys "a", "b", "c", "d", [.]{3}: end'),
+    (' \n{"password": "hidden-word"}', 'it has the key "password": '),
+    ('\ufeff{"password": "hidden-word"}', 'it has the key "password": '),
+    ('\t"hidden-word"', "store it without the quotes, or .*ARN:key::"),
     ('"hidden-word"', "store it without the quotes, or .*ARN:key::")])
 def test_a_secret_that_came_whole(conduit_fake, muster_on, value, said):
     """Of one with keys the key was forgotten in `valueFrom`."""
@@ -333,7 +336,9 @@ def test_a_secret_that_came_whole(conduit_fake, muster_on, value, said):
     ("operators-password\n", True), ("operators-password\r\n", True),
     ("operators-password\n\n", True), ("operators-password", False),
     ("operators-password\n ", None), ("\noperators-password", None),
-    ("operators-password\t", None), ("operators\npassword", None)])
+    ("operators-password\t", None), ("operators\npassword", None),
+    ("operators-password\x7f", None), ("\ufeffoperators-password", None),
+    ("operators-password\u00a0", None), ("\u3000operators-password", None)])
 @pytest.mark.parametrize("way", ["file", "env"])
 def test_newlines_at_the_end_of_a_secret(conduit_fake, muster_on, way, value,
                                          good):
@@ -375,6 +380,29 @@ def test_a_secret_that_others_can_read(conduit_fake, muster_on, mode, word):
         assert (said in got.err) is bool(word), got
         if word:
             assert conduit_fake.requests == []
+
+
+@pytest.mark.parametrize("mode, refused", [
+    (0o644, True), (0o620, True), (0o600, False)])
+def test_a_secret_in_a_configuration_that_others_can_read(
+        conduit_fake, muster_on, mode, refused):
+    muster = muster_on(conduit_fake, org=small.org())
+    conduit_fake.operator()
+    os.chmod(muster.path("muster.yaml"), 0o644)
+    muster.run("check", expect=0)
+    muster.write_config(homeserver={"registration_token": "hidden-word-here"})
+    os.chmod(muster.path("muster.yaml"), mode)
+    for verb in ("check", "register"):
+        got = muster.run(verb, expect=2 if refused else 0)
+        assert ("homeserver.registration_token: its value stands in the "
+                "configuration, which others can read: `chmod 600 "
+                f"{muster.path('muster.yaml')}`, or put it into a file of its "
+                "own: {file: PATH}" in got.err) is refused, got
+        assert "hidden" not in got.out + got.err
+    assert conduit_fake.requests == [] or not refused
+    # That of a variable does not stand there.
+    muster.env = {"MUSTER_HOMESERVER_REGISTRATION_TOKEN": "hidden-word-here"}
+    muster.run("check", expect=0)
 
 
 @pytest.mark.parametrize("mode, word", [
