@@ -195,8 +195,8 @@ static enum rc admit(struct doctor *d, struct err *e)
 
 /* --- the document ------------------------------------------------------------ */
 
-static void write_secret(
-	struct jb *b, const char *name, const struct secret *secret)
+static void write_secret(struct jb *b, const char *name,
+	const struct secret *secret, bool trimmed)
 {
 	char print[9];
 	if (!secret_is_set(secret))
@@ -205,6 +205,7 @@ static void write_secret(
 	jb_obj(b, NULL);
 	jb_str(b, "name", name);
 	jb_str(b, "fingerprint", print);
+	jb_bool(b, "newline_trimmed", trimmed);
 	jb_end_obj(b);
 }
 
@@ -212,15 +213,17 @@ static void write_secret(
 static void write_secrets(const struct doctor *d, struct jb *b)
 {
 	jb_arr(b, "secrets");
-	write_secret(b, "as_token", &d->app->reg.as_token);
-	write_secret(b, "hs_token", &d->app->reg.hs_token);
+	write_secret(b, "as_token", &d->app->reg.as_token, false);
+	write_secret(b, "hs_token", &d->app->reg.hs_token, false);
 	for (int s = 0; (d->has & HAS_SETTINGS) && s < SETTING_COUNT; s++) {
 		struct secret secret = { 0 };
+		bool trimmed = false;
 		if (setting_infos[s].type != SETTING_SECRET)
 			continue;
-		if (config_secret(&d->app->config, (enum setting)s, &secret,
-			    NULL) == RC_OK)
-			write_secret(b, setting_infos[s].path, &secret);
+		if (config_secret_trimmed(&d->app->config, (enum setting)s,
+			    &secret, &trimmed, NULL) == RC_OK)
+			write_secret(
+				b, setting_infos[s].path, &secret, trimmed);
 		secret_fini(&secret);
 	}
 	jb_end_arr(b);

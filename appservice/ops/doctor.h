@@ -28,7 +28,7 @@ struct doctor_case {
 	bool listening;       /* the homeserver's pings are answered by us */
 	const char *occupied; /* why not; NULL: the service does */
 };
-/* All of it, in the same form, and {secrets: [{name, fingerprint}]}. */
+/* All of it, in the same form, and {secrets: [{name, fingerprint, newline_trimmed}]}. */
 MUST_CHECK enum rc doctor_write(
 	const struct doctor_case *c, struct buf *out, struct err *e);
 

@@ -65,15 +65,53 @@ void check_configuration(struct doctor *d)
 
 /* --- secrets -------------------------------------------------------------------- */
 
-static const char *fix_secret(struct doctor *d, enum setting s)
+/* Others can do with what lies there more than these modes say. */
+static bool is_exposed(const char *path, mode_t others)
 {
-	const struct setting_value *v = &d->app->config.v[s];
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+		(st.st_mode & others);
+}
+
+/* The file that it is in. */
+static const char *file_of_secret(
+	const struct doctor *d, const struct setting_value *v)
+{
+	if (v->secret == SECRET_ENV)
+		return NULL;
+	if (v->secret == SECRET_FILE)
+		return v->text;
+	return v->source == FROM_FILE ? d->app->config.path : NULL;
+}
+
+static void find_exposed_secret(
+	struct doctor *d, enum setting s, const char *path, const char *said)
+{
+	doctor_find(d, doctor_at(d, s), said,
+		"muster does not use it: who has read it can do what we do "
+		"with it",
+		arena_printf(d->a,
+			"`chmod 600 %s`; where somebody has read it, change it "
+			"at the homeserver as well",
+			doctor_quote(d->a, path)));
+}
+
+static const char *fix_secret(struct doctor *d, const struct setting_value *v)
+{
+	const char *shown = "`muster config` shows its fingerprint then";
+	const char *path = file_of_secret(d, v);
 	if (v->secret == SECRET_FILE)
 		return arena_printf(d->a,
-			"do what it says; `chmod 600 %s`; `muster config` "
-			"shows its fingerprint",
-			doctor_quote(d->a, v->text));
-	return "do what it says; `muster config` shows its fingerprint";
+			"put a file with the bare secret there: `(umask 077; "
+			"cat >%s)` takes it from the terminal, up to Ctrl-D; "
+			"%s",
+			doctor_quote(d->a, path), shown);
+	if (v->secret == SECRET_ENV || !path)
+		return arena_printf(d->a,
+			"give %s the bare secret, where muster is started; %s",
+			v->secret == SECRET_ENV ? v->text : v->file, shown);
+	return arena_printf(
+		d->a, "correct it in %s, line %d; %s", path, v->line, shown);
 }
 
 static void check_secret(struct doctor *d, enum setting s)
@@ -81,7 +119,9 @@ static void check_secret(struct doctor *d, enum setting s)
 	struct secret secret = { 0 };
 	struct err e = { 0 };
 	const struct setting_value *v = &d->app->config.v[s];
+	const char *path = file_of_secret(d, v);
 	enum rc rc = config_secret(&d->app->config, s, &secret, &e);
+	const char *said = arena_strdup(d->a, e.text);
 	secret_fini(&secret);
 	d->checked++;
 	/* On an empty server `muster register` makes it. */
@@ -89,12 +129,16 @@ static void check_secret(struct doctor *d, enum setting s)
 		(rc == RC_NOT_FOUND && s == SET_ADMIN_PASSWORD &&
 			v->secret == SECRET_FILE))
 		return;
-	doctor_find(d, doctor_at(d, s), arena_strdup(d->a, e.text),
-		rc == RC_NOT_FOUND || rc == RC_IO
-			? "`muster register` needs it, and the service where "
-			  "it registers again"
-			: "nothing can be done with it, and others may know it",
-		fix_secret(d, s));
+	if (rc == RC_INVALID && path && is_exposed(path, 077))
+		find_exposed_secret(d, s, path, said);
+	else
+		doctor_find(d, doctor_at(d, s), said,
+			rc == RC_NOT_FOUND || rc == RC_IO
+				? "`muster register` needs it, and the service "
+				  "where it registers again"
+				: "it is not what the homeserver knows, and "
+				  "muster does not try it",
+			fix_secret(d, v));
 }
 
 void check_secrets(struct doctor *d)
@@ -116,13 +160,6 @@ static void find_warnings(
 			"`muster registration`, then `muster register`");
 }
 
-/* Who reads it as another user may be of its group. */
-static bool is_exposed(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) == 0 && (st.st_mode & REGISTRATION_OTHERS);
-}
-
 static void find_exposed(struct doctor *d, const char *path, const char *what)
 {
 	doctor_find(d, path, what,
@@ -140,7 +177,8 @@ static void find_no_registration(
 	struct doctor *d, const char *path, const struct err *e)
 {
 	const char *said = arena_strdup(d->a, e->text);
-	if (is_exposed(path))
+	/* Who reads it as another user may be of its group. */
+	if (is_exposed(path, REGISTRATION_OTHERS))
 		find_exposed(d, path, said);
 	else
 		doctor_find(d, path, said,

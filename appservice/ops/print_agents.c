@@ -157,10 +157,14 @@ static void print_reasons(struct js findings)
 
 static void print_fingerprints(struct js secrets)
 {
-	for (size_t i = 0; i < js_len(secrets); i++)
-		printf("%s%s %s", i ? ", " : "secrets, by fingerprint: ",
-			js_get_str(js_at(secrets, i), "name"),
-			js_get_str(js_at(secrets, i), "fingerprint"));
+	for (size_t i = 0; i < js_len(secrets); i++) {
+		struct js row = js_at(secrets, i);
+		bool trimmed = false;
+		js_get_bool(row, "newline_trimmed", &trimmed);
+		printf("%s%s %s%s", i ? ", " : "secrets, by fingerprint: ",
+			js_get_str(row, "name"), js_get_str(row, "fingerprint"),
+			trimmed ? " (without the newline at its end)" : "");
+	}
 	if (js_len(secrets) > 0)
 		putchar('\n');
 }

@@ -140,6 +140,12 @@ def test_fingerprints(well_on_conduit):
     line, = [text for text in muster.run("doctor").out.splitlines()
              if text.startswith("secrets, by fingerprint: ")]
     assert line.endswith(", ".join(" ".join(pair) for pair in expected))
+    muster.write("secrets/admin-password", "operators-password\n")
+    assert muster.json("doctor")["secrets"][2] == {
+        "name": "homeserver.admin.password",
+        "fingerprint": expected[2][1], "newline_trimmed": True}
+    assert f"{expected[2][1]} (without the newline at its end)" in muster.run(
+        "doctor").out
 
 
 def test_a_service_that_waits(well_on_conduit):
@@ -220,28 +226,66 @@ def test_a_fleet_that_is_wrong(well):
     assert findings(muster) == []
 
 
+def instead(make):
+    def spoil(muster):
+        os.unlink(muster.path("secrets/admin-password"))
+        make(muster.path("secrets/admin-password"))
+    return spoil
+
+
 @pytest.mark.parametrize("spoil, what", [
     (lambda m: os.chmod(m.path("secrets/admin-password"), 0o644),
      r"can be read by others \(mode 0644\)"),
     (lambda m: m.write("secrets/admin-password", '{"password": "x"}'),
      'has the key "password": .*`ARN:password::`'),
+    (lambda m: m.write("secrets/admin-password", ""),
+     "is empty: store the bare value there"),
+    (lambda m: m.write("secrets/admin-password", "a\0b"),
+     "has a control character in it"),
+    (lambda m: m.write("secrets/admin-password", "x" * 20000),
+     "is too large: more than 16384 bytes"),
+    (instead(lambda path: os.symlink("/etc", path)),
+     "is a directory, not a file"),
+    (instead(os.mkfifo), "is a special file"),
+    (instead(lambda path: os.symlink(path, path)), "symbolic link"),
     (lambda m: m.write("secrets/admin-password", " hidden-word"),
      "with a blank")])
 def test_a_secret(well_on_conduit, spoil, what):
+    """And what it names makes it well."""
     muster, _ = well_on_conduit
+    path = muster.path("secrets/admin-password")
     spoil(muster)
     subject, fix = the_finding(muster, "secret", what)
     assert re.match(r"homeserver.admin.password \(\S+muster.yaml:\d+\)$",
                     subject)
+    if not os.path.isfile(path):
+        assert fix.startswith("put a file with the bare secret there: ")
+        os.unlink(path)
+    command = re.findall("`([^`]*)`", fix)[0]
+    assert command == (f"chmod 600 {path}" if "0644" in what
+                       else f"(umask 077; cat >{path})")
+    subprocess.run(command, shell=True, check=True, cwd=muster.dir,
+                   input=b"operators-password")
+    assert findings(muster) == []
+
+
+def test_a_secret_of_the_configuration(well_on_conduit):
+    muster, _ = well_on_conduit
+    muster.write_config(homeserver={"registration_token": "a-token "})
+    _, fix = the_finding(muster, "secret", "begins or ends with a blank")
+    assert re.match(r"correct it in \S+muster.yaml, line \d+; ", fix)
+    muster.write_config(homeserver={"registration_token": "a-token"})
+    os.chmod(muster.path("muster.yaml"), 0o644)
+    _, fix = the_finding(muster, "secret", "which others can read")
     do(muster, fix)
-    if "0644" in what:
-        assert findings(muster) == []
+    assert findings(muster) == []
 
 
 def test_a_variable_that_is_not_here(well_on_conduit):
     muster, _ = well_on_conduit
     muster.write_config(homeserver={"registration_token": {"env": "WORD"}})
-    the_finding(muster, "secret", "the environment has no WORD")
+    _, fix = the_finding(muster, "secret", "the environment has no WORD")
+    assert fix.startswith("give WORD the bare secret, where muster is started")
     muster.env = {"WORD": "server-wants-this-token"}
     assert findings(muster) == []
     shown = muster.json("doctor")["secrets"][-1]
