@@ -16,6 +16,8 @@
 
 #include "base/poison.h"
 
+#define KEY_LONG 256
+
 const struct verb verbs[] = {
 	{ "init", "[DIR] [--homeserver URL] [--server-name NAME]",
 		"write a commented muster.yaml for the files that lie there", 1,
@@ -223,22 +225,32 @@ static const char *take_option(struct cli *cli, int key, const char *value)
 	}
 }
 
-/* What getopt_long() did not like; `word` is as it was written. */
+/* What getopt_long() tells long options by: no letter, so that a letter that is
+ * no option is none of theirs. */
+static int long_key(const struct verb_option *o)
+{
+	return KEY_LONG + o->key;
+}
+
+/* What getopt_long() did not like; `word` is as it was written, or the letter
+ * that is none. */
 static int bad_option(int found, int key, const char *word, char **argv)
 {
+	char letter[] = { '-', (char)key, '\0' };
 	for (size_t i = 0; i < n_verb_options; i++) {
 		const struct verb_option *o = &verb_options[i];
-		if (o->key == key && found == ':')
+		bool is_it = long_key(o) == key;
+		if (found == ':' && (is_it || o->key == key))
 			return cli_fail(EXIT_WRONG, "--%s needs a value: %s",
 				o->name, o->value);
-		if (o->key == key)
+		if (is_it)
 			return cli_fail(
 				EXIT_WRONG, "--%s takes no value", o->name);
 	}
 	const struct verb *v = NULL;
 	for (size_t i = 1; argv[i] && !v; i++)
 		v = verb_find(argv[i]);
-	return verb_no_option(v, word);
+	return verb_no_option(v, key > 0 ? letter : word);
 }
 
 /* Options may stand before and after the verb. *instead: NULL, or the verb
@@ -251,13 +263,14 @@ static int parse_options(
 		options[i] = (struct option){ .name = verb_options[i].name,
 			.has_arg = verb_options[i].value ? required_argument
 							 : no_argument,
-			.val = verb_options[i].key };
+			.val = long_key(&verb_options[i]) };
 	int c = 0;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(c, optopt, argv[optind - 1], argv);
-		const char *verb = take_option(cli, c, optarg);
+		int key = c >= KEY_LONG ? c - KEY_LONG : c;
+		const char *verb = take_option(cli, key, optarg);
 		if (verb)
 			*instead = verb;
 	}

@@ -548,6 +548,11 @@ def test_one_document_whatever_comes_of_it(tmp_path):
     (["--what", "status"],
      'there is no option "--what": `muster help status` lists them'),
     (["-x"], 'there is no option "-x": `muster help VERB` lists them'),
+    # A letter is no option because one begins with it.
+    (["-v"], 'there is no option "-v": `muster help VERB` lists them'),
+    (["register", "-n"],
+     'there is no option "-n": `muster help register` lists them'),
+    (["-dn", "register"], 'there is no option "-d"'),
     (["-c"], "--config needs a value: FILE"),
     (["rotate", "--every"], "--every needs a value: T"),
     (["--json=yes", "status"], "--json takes no value"),
