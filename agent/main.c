@@ -14,7 +14,7 @@
 
 #define EXAMPLE                                                                \
 	"muster-agent run --runtime runtime/Research/asa.iyer -- "             \
-	"python3 agent.py"
+	"printenv MATRIX_USER_ID"
 
 static int verb_run(int argc, char **argv)
 {
