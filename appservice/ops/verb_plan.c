@@ -2,7 +2,9 @@
  * The verb for the plan: of what holds now, or of another configuration on what
  * the store of this one knows. Nothing is touched, and nobody is asked.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "appservice/ops/verbs.h"
 #include "appservice/ops/views.h"
@@ -30,7 +32,7 @@ static int check_same(const struct cli *cli, const struct config *now,
 	return EXIT_OK;
 }
 
-static enum rc write(
+static enum rc write_plan(
 	struct app *next, struct buf *out, bool *differs, struct err *e)
 {
 	struct arena a = { 0 };
@@ -65,7 +67,7 @@ static int show(struct cli *cli, const struct config *now, struct app *next)
 	if (rc == RC_NOT_FOUND)
 		rc = RC_OK;
 	if (rc == RC_OK)
-		rc = write(next, &out, &differs, &e);
+		rc = write_plan(next, &out, &differs, &e);
 	if (rc == RC_OK && cli->json)
 		puts(buf_str(&out));
 	else if (rc == RC_OK)
@@ -83,6 +85,10 @@ static int plan_with(struct cli *cli)
 	struct app now, next;
 	struct cli other = *cli;
 	other.config_path = cli->with;
+	if (access(cli->with, F_OK) != 0 && errno == ENOENT)
+		return cli_fail(EXIT_WRONG,
+			"%s: there is no such file: make it of a copy of %s",
+			cli->with, cli->config_path);
 	app_init(&next);
 	int status = cli_load_settings(cli, &now, needed, ARRAY_LEN(needed));
 	if (status == EXIT_OK)

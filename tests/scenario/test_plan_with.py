@@ -283,7 +283,8 @@ def test_what_is_wrong_with_it(declared_on_conduit):
     there = muster.path("new", "org.json")
     assert f"{there}:" in got.err and "Boss" in got.err and got.out == ""
     got = muster.run("plan", "--with", muster.path("none.yaml"), expect=2)
-    assert "none.yaml" in got.err
+    assert f"none.yaml: there is no such file: make it of a copy of " \
+        f"{muster.path('muster.yaml')}" in got.err
     path = new(muster)
     os.unlink(muster.path("org.json"))
     with_(muster, path, expect=0)
