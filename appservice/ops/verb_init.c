@@ -1,7 +1,7 @@
 /*
  * The verb init: a muster.yaml to begin with. What can be known is filled in:
- * the fleet's files that lie there, the homeserver that was named or answers
- * on this host, its name, and who would register the service with it.
+ * the fleet's files that lie there, the homeserver that was named, here or in
+ * these, or answers on this host, its name, and who would register the service with it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +29,10 @@ struct found {
 	struct arena arena; /* of the texts */
 	bool answers;
 	enum hs_kind kind;
-	char its_name[256];   /* as the homeserver says it; "": does not */
-	const char *in_files; /* the server of the files' ids; NULL */
-	const char *human;    /* localpart of the CEO of the files; NULL */
+	char its_name[256];    /* as the homeserver says it; "": does not */
+	const char *in_files;  /* the server of the files' ids; NULL */
+	const char *human;     /* localpart of the CEO of the files; NULL */
+	const char *in_config; /* the homeserver that config.yaml names; NULL */
 };
 
 /* --- the homeserver ------------------------------------------------------------- */
@@ -51,14 +52,20 @@ static bool ask(const char *url, struct found *f)
 	return f->answers;
 }
 
+/* The one that the fleet's own files name is rather it than whatever listens
+ * where homeservers do. */
 static void find_homeserver(const struct cli *cli, struct found *f)
 {
-	f->known.url = cli->homeserver;
-	if (cli->homeserver)
-		ask(cli->homeserver, f);
-	for (size_t i = 0; i < ARRAY_LEN(USUAL) && !f->known.url; i++)
-		if (ask(USUAL[i], f))
-			f->known.url = USUAL[i];
+	struct config_known *k = &f->known;
+	k->url = cli->homeserver ? cli->homeserver : f->in_config;
+	bool found = k->url && ask(k->url, f);
+	for (size_t i = 0; i < ARRAY_LEN(USUAL); i++) {
+		if (found || cli->homeserver)
+			break;
+		found = ask(USUAL[i], f);
+		if (found)
+			k->url = USUAL[i];
+	}
 }
 
 /* --- the fleet's files ------------------------------------------------------------ */
@@ -88,6 +95,20 @@ static void take_id(struct found *f, const char *id, bool human)
 		take_human(f, localpart);
 }
 
+/* Where its people say that its homeserver is. */
+static void take_homeserver(struct found *f, const char *url)
+{
+	if (url && !config_fault(SET_HS_URL, url))
+		f->in_config = arena_strndup(&f->arena, url, strlen(url));
+}
+
+static void take_config(struct found *f, const struct yaml_node *root)
+{
+	take_id(f, yaml_str(yaml_get(yaml_get(root, "ceo"), "matrixId")), true);
+	take_homeserver(
+		f, yaml_str(yaml_get(yaml_get(root, "matrix"), "homeserver")));
+}
+
 static bool read_there(const char *dir, const char *name, struct buf *text)
 {
 	char *path = path_join(dir, name);
@@ -105,10 +126,7 @@ static void look_at_config(const char *dir, struct found *f)
 		f->known.config = "config.yaml";
 		if (yaml_parse(buf_str(&text), text.n, NULL, &doc, NULL) ==
 			RC_OK)
-			take_id(f,
-				yaml_str(yaml_get(
-					yaml_get(doc.root, "ceo"), "matrixId")),
-				true);
+			take_config(f, doc.root);
 		yaml_doc_free(&doc);
 	}
 	buf_free(&text);
@@ -152,15 +170,18 @@ static void conclude(const struct cli *cli, struct found *f)
 static void say_homeserver(const struct cli *cli, const struct found *f)
 {
 	const struct config_known *k = &f->known;
+	const char *from = cli->homeserver ? ""
+		: k->url == f->in_config   ? ", as in config.yaml"
+					   : ", found there";
 	if (!k->url)
 		puts("homeserver   none answers on this host: correct "
 		     "homeserver.url");
 	else if (!f->answers)
-		printf("homeserver   %s, which does not answer now\n", k->url);
+		printf("homeserver   %s%s, which does not answer now\n", k->url,
+			from);
 	else
 		printf("homeserver   %s (%s%s)\n", k->url,
-			hs_kind_name(f->kind),
-			cli->homeserver ? "" : ", found there");
+			hs_kind_name(f->kind), from);
 }
 
 static void say_name(const struct cli *cli, const struct found *f)
@@ -245,9 +266,9 @@ static enum rc init(
 		return err_set(e, RC_EXISTS,
 			"%s is there already: it is left alone", path);
 	arena_init(&f.arena);
-	find_homeserver(cli, &f);
 	look_at_config(dir, &f);
 	look_at_org(dir, &f);
+	find_homeserver(cli, &f);
 	conclude(cli, &f);
 	enum rc rc = write_there(dir, path, &f, e);
 	if (rc == RC_OK) {

@@ -196,16 +196,24 @@ def test_a_homeserver_that_says_its_name(run, fakehs, tmp_path):
         assert config["admin"]["user"] == "admin"
 
 
+def bound_to(turn):
+    """The usual ports are everybody's: one test at a time."""
+    try:
+        turn.bind("\0muster tests 6167")
+    except OSError:
+        return False
+    return True
+
+
+def is_open(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_it_is_found_on_this_host(run, tmp_path):
-    """The port is everybody's: one test at a time, on whatever is there."""
+    """On whatever is there."""
     with socket.socket(socket.AF_UNIX) as turn:
-        def mine():
-            try:
-                turn.bind("\0muster tests 6167")
-            except OSError:
-                return False
-            return True
-        wait_until(mine, 60, "the usual port")
+        wait_until(lambda: bound_to(turn), 60, "the usual port")
         hs = FakeHS(small.SERVER, "conduit")
         hs.port = 6167
         try:
@@ -226,6 +234,46 @@ def test_it_is_found_on_this_host(run, tmp_path):
         assert {r.method for r in hs.requests} == {"GET"}
     else:
         assert got.returncode == 0
+
+
+def with_homeserver(folder, url):
+    (folder / "org.json").write_text(json.dumps(small.org()))
+    (folder / "config.yaml").write_text(yaml.safe_dump(
+        {**CONFIG, "matrix": {"homeserver": url, "domain": small.SERVER}}))
+
+
+def test_the_homeserver_of_the_fleet_s_files(run, fakehs, tmp_path, nobody):
+    """It is the one, if it answers; who was given is asked instead."""
+    with_homeserver(tmp_path, fakehs.url)
+    rows, _ = said(run("init").stdout)
+    assert rows["homeserver"] == (
+        f"{fakehs.url} ({fakehs.kind}, as in config.yaml)")
+    assert written(tmp_path)["homeserver"]["url"] == fakehs.url
+    assert run("check").returncode == 0
+    fakehs.clear_log()
+    rows, _ = said(run("init", "other", "--homeserver", nobody).stdout)
+    assert rows["homeserver"] == f"{nobody}, which does not answer now"
+    assert fakehs.requests == []
+
+
+@pytest.mark.parametrize("url, named", [
+    (None, True), ("conduit.example:6167", False), ([], False)])
+def test_the_homeserver_of_the_files_does_not_answer(
+        run, tmp_path, nobody, url, named):
+    """Then whoever answers on this host is it, and only then it."""
+    with_homeserver(tmp_path, nobody if named else url)
+    with socket.socket(socket.AF_UNIX) as turn:
+        wait_until(lambda: bound_to(turn), 60, "the usual port")
+        there = any(is_open(port) for port in (6167, 8008))
+        rows, _ = said(run("init").stdout)
+    if there:
+        assert ", found there)" in rows["homeserver"]
+    elif named:
+        assert rows["homeserver"] == (
+            f"{nobody}, as in config.yaml, which does not answer now")
+        assert written(tmp_path)["homeserver"]["url"] == nobody
+    else:
+        assert rows["homeserver"].startswith("none answers on this host")
 
 
 @pytest.mark.parametrize("words, why", [
