@@ -1,7 +1,8 @@
 /*
  * The verb init: a muster.yaml to begin with. What can be known is filled in:
  * the fleet's files that lie there, the homeserver that was named, here or in
- * these, or answers on this host, its name, and who would register the service with it.
+ * these, or answers on this host, its name, and who would register the service
+ * with it.
  */
 #include <stdio.h>
 #include <stdlib.h>
