@@ -21,6 +21,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Values that are names of files; others are completed with nothing.
 FILES = {"FILE", "NEW.yaml"}
 FOLDERS = {"DIR"}
+# Those that are one of some words, which the option's help lists.
+CHOICES = {"WAY", "HOW"}
 BY = "made by scripts/pages.py from the tables of verbs and options."
 
 
@@ -251,12 +253,35 @@ def page_of_agent(text, t):
 # -- completions
 
 
+def choices(option):
+    """The words that its value is one of, as its help lists them."""
+    if option["value"] not in CHOICES:
+        return []
+    found = re.search(r": ([^:(]+(?::[A-Z]+)?) \(default", option["help"])
+    return found[1].split(", ")
+
+
 def kind_of(value):
     return ("files" if value in FILES else
             "folders" if value in FOLDERS else "none")
 
 
-def bash_program(name, first, cases, options):
+# Behind `--` there is another program's line.
+BASH_PROGRAM = """\
+\tfor ((i = 1; i < COMP_CWORD; i++)); do
+\t\t[[ ${COMP_WORDS[i]} == -- ]] || continue
+\t\tif declare -F _command_offset > /dev/null; then
+\t\t\t_command_offset $((i + 1))
+\t\telif ((i + 1 == COMP_CWORD)); then
+\t\t\tmapfile -t COMPREPLY < <(compgen -c -- "$word")
+\t\telse
+\t\t\tmapfile -t COMPREPLY < <(compgen -f -- "$word")
+\t\tfi
+\t\treturn
+\tdone""".split("\n")
+
+
+def bash_program(name, first, cases, options, program=()):
     """first: completed when there is no verb yet."""
     valued = {kind: sorted({f"--{o['name']}" for o in options
                             if o["value"] and kind_of(o["value"]) == kind})
@@ -268,7 +293,12 @@ def bash_program(name, first, cases, options):
     lines = [f"# bash completion of {name}; {BY}", "", f"{function}() {{",
              "\tlocal word=${COMP_WORDS[COMP_CWORD]}",
              "\tlocal last=${COMP_WORDS[COMP_CWORD - 1]} verb='' words='' i",
-             "\tCOMPREPLY=()", "\tcase $last in"]
+             "\tCOMPREPLY=()", *program, "\tcase $last in"]
+    for o in options:
+        if choices(o):
+            lines += [f"\t--{o['name']})", "\t\tmapfile -t COMPREPLY "
+                      f"< <(compgen -W '{' '.join(choices(o))}' -- \"$word\")",
+                      "\t\treturn ;;"]
     for kind, how in (("files", "-f"), ("folders", "-d")):
         if valued[kind]:
             lines += [f"\t{'|'.join(valued[kind])})", "\t\tmapfile -t COMPREPLY "
@@ -330,7 +360,7 @@ AGENT_VERBS = [("run", "wait for the token, give it to a program and run it"),
 def bash_agent(t):
     return bash_program(
         "muster-agent", [name for name, _ in AGENT_VERBS],
-        [("run", long_names(t["agent"]), None)], t["agent"])
+        [("run", long_names(t["agent"]), None)], t["agent"], BASH_PROGRAM)
 
 
 def quoted(text):
@@ -342,8 +372,9 @@ ZSH_VALUES = {"files": "_files", "folders": "_files -/", "none": ""}
 
 def zsh_option(o):
     text = re.sub(r"([\[\]:])", r"\\\1", o["help"])
-    value = (f":{o['value']}:{ZSH_VALUES[kind_of(o['value'])]}"
-             if o["value"] else "")
+    how = (f"({' '.join(choices(o))})".replace(":", "\\:") if choices(o)
+           else ZSH_VALUES[kind_of(o["value"])] if o["value"] else "")
+    value = f":{o['value']}:{how}" if o["value"] else ""
     return quoted(f"--{o['name']}[{text}]{value}")
 
 
@@ -372,7 +403,9 @@ def zsh_program(name, verbs, cases, common):
               "\tverb) _describe verb verbs ;;", "\trest)",
               "\t\tcase $line[1] in"]
     for verb, words in cases:
-        lines += [f"\t\t{verb})", "\t\t\t_arguments \\"]
+        # Behind `--` there is another program's line.
+        alone = " -S" if any("_normal" in w for w in words) else ""
+        lines += [f"\t\t{verb})", f"\t\t\t_arguments{alone} \\"]
         lines += [f"\t\t\t\t{w} \\" for w in words[:-1]]
         lines += [f"\t\t\t\t{words[-1]} ;;"]
     lines += ["\t\tesac ;;", "\tesac", "}", f'{function} "$@"', ""]
@@ -392,7 +425,8 @@ def zsh_agent(t):
     return zsh_program(
         "muster-agent", AGENT_VERBS,
         [("run", [zsh_option(o) for o in t["agent"]] +
-          [quoted("*::program:_normal")])], [])
+          [quoted("(-)1:program:_command_names -e"),
+           quoted("*::argument:_normal")])], [])
 
 
 FISH_VALUES = {"files": " -r -F", "folders": " -x -a '(__fish_complete_"
@@ -400,7 +434,8 @@ FISH_VALUES = {"files": " -r -F", "folders": " -x -a '(__fish_complete_"
 
 
 def fish_option(name, o, condition):
-    value = FISH_VALUES[kind_of(o["value"])] if o["value"] else ""
+    value = (f" -x -a {fish_quoted(' '.join(choices(o)))}" if choices(o) else
+             FISH_VALUES[kind_of(o["value"])] if o["value"] else "")
     short = " -s c" if (name, o["name"]) == ("muster", "config") else ""
     return (f"complete -c {name}{condition}{short} -l {o['name']}{value} "
             f"-d {fish_quoted(o['help'])}")
@@ -440,10 +475,21 @@ def fish_muster(t):
     return "\n".join(lines + [""])
 
 
+FISH_PROGRAM = r"""
+# What stands behind `--`, as a line of its own.
+function __muster_agent_program
+	set -l line (commandline -opc)
+	set -e line[1..(contains -i -- -- $line)]
+	complete -C (string join ' ' -- (string escape -- $line) (commandline -ct))
+end
+complete -c muster-agent -n 'contains -- -- (commandline -opc)' \
+	-a '(__muster_agent_program)'""".split("\n")
+
+
 def fish_agent(t):
     lines = fish_program("muster-agent", AGENT_VERBS)
     lines += [fish_option("muster-agent", o, fish_after("run"))
-              for o in t["agent"]]
+              for o in t["agent"]] + FISH_PROGRAM
     return "\n".join(lines + [""])
 
 

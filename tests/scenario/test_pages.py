@@ -139,9 +139,9 @@ source $1
 """
 
 
-def zsh(*words):
+def zsh(*words, program="muster"):
     got = run("zsh", "-f", "-c", ZSH, "zsh",
-              os.path.join(TOP, "completions/_muster"), *words)
+              os.path.join(TOP, f"completions/_{program}"), *words)
     assert got.stderr == ""
     return got.stdout.splitlines()
 
@@ -171,10 +171,41 @@ def test_of_muster_agent(folder):
     assert bash("r") == ["run"]
     assert bash("run", "--ru") == ["--runtime"]
     assert bash("run", "--runtime", "fl") == ["fleet"]
+    assert fish("run --work", folder) == ["--workspace"]
+    got = zsh("rest", "run", program="muster-agent")
+    assert any(line.startswith("--workspace[") for line in got)
+
+
+def fish(line, folder):
+    """What `muster-agent line` may become."""
     got = run("fish", "--no-config", "-c",
-              "source $argv[1]; complete -C 'muster-agent run --work'",
-              os.path.join(TOP, "completions/muster-agent.fish"))
-    assert got.stdout.split("\t")[0] == "--workspace"
-    got = run("zsh", "-f", "-n",
-              os.path.join(TOP, "completions/_muster-agent"))
-    assert (got.returncode, got.stderr) == (0, "")
+              "source $argv[1]; complete -C $argv[2]",
+              os.path.join(TOP, "completions/muster-agent.fish"),
+              f"muster-agent {line}", cwd=folder)
+    assert got.stderr == ""
+    return [line.split("\t")[0] for line in got.stdout.splitlines()]
+
+
+# Words of an option's own, and what is behind `--`, as a line of its own.
+@pytest.mark.parametrize("line, wanted", [
+    ("run --for f", ["file"]), ("run --reload r", ["restart"]),
+    ("run -- ./pro", ["./program"]), ("run --once -- true ne", ["new.yaml"]),
+    ("run -- true --for ne", ["new.yaml"])])
+def test_of_muster_agent_s_program(folder, line, wanted):
+    program = folder / "program"
+    program.touch()
+    program.chmod(0o755)
+    got = run("bash", "-c", '. "$0"; COMP_WORDS=(muster-agent "$@"); '
+              'COMP_CWORD=$#; _muster_agent; printf "%s\n" "${COMPREPLY[@]}"',
+              os.path.join(TOP, "completions/muster-agent"), *line.split(),
+              cwd=folder)
+    assert (got.stderr, got.stdout.split()) == ("", wanted)
+    assert fish(line, folder) == wanted
+
+
+def test_of_muster_agent_s_program_in_zsh():
+    got = zsh("rest", "run", program="muster-agent")
+    assert got[0] == "-S"  # no options behind `--`
+    assert got[-2:] == ["(-)1:program:_command_names -e", "*::argument:_normal"]
+    assert any(line.endswith(":WAY:(env file template openclaw)")
+               for line in got)
