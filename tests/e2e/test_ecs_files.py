@@ -132,6 +132,7 @@ def test_ecs_takes_the_service(aws):
     deployment = service["deploymentConfiguration"]
     assert deployment["maximumPercent"] == 100
     assert deployment["minimumHealthyPercent"] == 0
+    assert service["availabilityZoneRebalancing"] == "DISABLED"
 
 
 def container(task, name):
