@@ -151,6 +151,12 @@ def test_nobody_registers_without_the_token(up):
     assert got.status != 200, got
 
 
+def test_a_web_client_stays_where_it_was_sent(up):
+    fleet, _ = up
+    got = Client(fleet.url).call("GET", "/.well-known/matrix/client")
+    assert got.body["m.homeserver"]["base_url"].rstrip("/") == fleet.url
+
+
 def assert_no_secret(task, *more):
     for name, text in task.output().items():
         for secret in (PASSWORD, TOKEN, *more):
