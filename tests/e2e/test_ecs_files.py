@@ -239,7 +239,7 @@ def test_volumes_are_encrypted_on_the_way_and_behind_access_points():
 
 
 def test_an_end_takes_no_longer_than_it_may():
-    """Conduit lets long polls run out for 30 s; muster what runs for 7 s."""
+    """Conduit lets requests end for 30 s; muster what runs for 7 s."""
     task = read("homeserver.json")
     assert container(task, "conduit")["stopTimeout"] > 30
     assert container(task, "muster")["stopTimeout"] > 10

@@ -323,3 +323,13 @@ def test_each_image_is_built_once():
     assert builders == {"muster": "secrets", "muster-example-agent": "agent"}
     for name, service in services.items():
         assert service["pull_policy"] == "never", name
+
+
+def test_an_end_takes_as_long_as_it_needs():
+    """Conduit lets requests end for 30 s, muster what runs for 7 s; without a
+    word of ours it is 10 s with one engine, and none at all with another."""
+    seconds = {"30s": 30, "1m": 60}
+    grace = {n: seconds[s["stop_grace_period"]]
+             for n, s in compose().items() if n != "element"}
+    assert grace["conduit"] > 30
+    assert all(g > 10 for g in grace.values())
