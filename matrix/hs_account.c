@@ -246,7 +246,26 @@ static enum rc try_stage(struct hs *hs, const struct human *h,
 	return rc;
 }
 
-/* The homeserver took the token and wants another stage, as Synapse does. */
+/* Is one of the ways to register nothing that keeps anybody out? */
+static bool has_open_flow(struct js flows)
+{
+	for (size_t i = 0; i < js_len(flows); i++) {
+		struct js stages = js_get(js_at(flows, i), "stages");
+		bool open = js_type(stages) == JS_ARR;
+		for (size_t k = 0; k < js_len(stages); k++) {
+			const char *stage = js_str(js_at(stages, k));
+			open = open &&
+				(text_eq(stage, "m.login.dummy") ||
+					text_eq(stage, "m.login.terms"));
+		}
+		if (open)
+			return true;
+	}
+	return false;
+}
+
+/* The homeserver took the token and wants another stage, as Synapse does, or it
+ * asks for no token at all. */
 static bool wants_more(const struct hs *hs, char *session, size_t n)
 {
 	const struct http_answer *a = &hs->answer;
@@ -262,6 +281,8 @@ static bool wants_more(const struct hs *hs, char *session, size_t n)
 		if (text_eq(js_str(js_at(completed, i)), STAGE_TOKEN))
 			more = hs_copy_str(root, "session", session, n);
 	}
+	/* Conduit has forgotten the session of what failed. */
+	more = more || has_open_flow(js_get(root, "flows"));
 	json_free(doc);
 	return more;
 }
@@ -305,24 +326,6 @@ enum rc hs_username_free(struct hs *hs, const char *localpart, struct err *e)
 					     : err_nomem(e);
 	buf_free(&query);
 	return rc;
-}
-
-/* Is one of the ways to register nothing that keeps anybody out? */
-static bool has_open_flow(struct js flows)
-{
-	for (size_t i = 0; i < js_len(flows); i++) {
-		struct js stages = js_get(js_at(flows, i), "stages");
-		bool open = js_type(stages) == JS_ARR;
-		for (size_t k = 0; k < js_len(stages); k++) {
-			const char *stage = js_str(js_at(stages, k));
-			open = open &&
-				(text_eq(stage, "m.login.dummy") ||
-					text_eq(stage, "m.login.terms"));
-		}
-		if (open)
-			return true;
-	}
-	return false;
 }
 
 enum rc hs_registration_open(struct hs *hs, bool *ret, struct err *e)

@@ -111,6 +111,24 @@ static enum rc no_password(const struct register_options *o, struct err *e)
 		o->admin_user);
 }
 
+/* An account can be made, as far as it can be told without making one. */
+static enum rc check_open(const struct register_options *o, struct err *e)
+{
+	const struct dialect *d = dialect_of(o->kind);
+	bool open = false;
+	enum rc rc = hs_registration_open(o->plain, &open, e);
+
+	if (rc != RC_OK || open ||
+		(o->registration_token && secret_is_set(o->registration_token)))
+		return rc;
+	return err_set(e, RC_FORBIDDEN,
+		"the homeserver would not make the account %s: set "
+		"homeserver.registration_token (registration_token: {file: "
+		"PATH}) to what it has (%s_REGISTRATION_TOKEN), or, if it has "
+		"none, %s_ALLOW_REGISTRATION=true there for this once",
+		o->admin_user, d->env, d->env);
+}
+
 /* Of a dry run: the account would be made. There is none, or the password is
  * not its. */
 static enum rc say_account(const struct register_options *o, struct err *e)
@@ -127,6 +145,9 @@ static enum rc say_account(const struct register_options *o, struct err *e)
 		return no_password(o, e);
 	if (rc != RC_OK)
 		return err_set(e, rc, "%s", why.text);
+	rc = check_open(o, e);
+	if (rc != RC_OK)
+		return rc;
 	register_say(o,
 		"would make the account %s, with %s: it is the administrator "
 		"if it is the first on the homeserver",

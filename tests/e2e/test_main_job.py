@@ -160,6 +160,24 @@ def test_register_on_an_existing_conduit(old_conduit, muster_on):
     muster.assert_no_secret_shown(more=[ADMIN_PASSWORD])
 
 
+def test_register_with_a_token_that_nobody_asks_for(tmp_path, muster_on):
+    if not binary():
+        pytest.skip("no Conduit here: CONDUIT_BIN names none")
+    hs = Conduit("fleet.test", tmp_path / "hs").start()
+    try:
+        muster = muster_on(hs)
+        os.unlink(muster.path("secrets/admin-password"))
+        muster.write("secrets/token", "not asked for")
+        muster.write_config(homeserver={
+            "registration_token": {"file": "secrets/token"}})
+        got = muster.run("register", "--dry-run", expect=3)
+        assert f"would make the account {ADMIN}" in got.out
+        got = muster.run("register", expect=0)
+        assert f"made the account @{ADMIN}:fleet.test" in got.out
+    finally:
+        hs.kill()
+
+
 @pytest.mark.parametrize("file, pattern", [
     ("README.md", r"^CONDUIT_.*\bCONDUIT_LOG=(\S+)"),
     ("examples/local/conduit.env", r"^CONDUIT_LOG=(\S+)"),

@@ -181,7 +181,8 @@ def dry(muster, hs, *words, expect=3):
     hs.clear_log()
     got = muster.run(*words, "--dry-run", expect=expect)
     assert [r for r in hs.writes()
-            if not r.path.endswith(("/login", "/logout"))] == []
+            if not r.path.endswith(("/login", "/logout"))
+            and r.body != {"inhibit_login": True}] == []
     assert files() == before and hs.tokens_of("operator") == sessions
     if expect == 3:
         assert got.err.splitlines()[-1].endswith(
@@ -260,6 +261,8 @@ def test_a_registration_token_is_needed(conduit_fake, muster_on):
     hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
     hs.registration_token = "the token"
     os.unlink(muster.path("secrets/admin-password"))
+    got = dry(muster, hs, "register", expect=1)
+    assert "would not make the account operator: set homeserver." in last(got)
     got = muster.run("register", expect=1)
     assert ("asks for a registration token to make the account operator: set "
             "homeserver.registration_token") in last(got)
@@ -279,7 +282,19 @@ def test_a_registration_token_is_needed(conduit_fake, muster_on):
     os.unlink(muster.path("secrets/admin-password"))
     hs.allow_registration = True
     muster.write("secrets/token", "the token")
+    dry(muster, hs, "register")
     muster.run("register", expect=0)
+
+
+def test_a_registration_token_is_not_needed(conduit_fake, muster_on):
+    """It is no obstacle, where the homeserver asks for none."""
+    hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
+    os.unlink(muster.path("secrets/admin-password"))
+    muster.write("secrets/token", "a token")
+    muster.write_config(homeserver={
+        "registration_token": {"file": "secrets/token"}})
+    muster.run("register", expect=0)
+    assert set(hs.appservices) == {"muster"}
 
 
 def test_a_wrong_password_where_nobody_registers(ready):

@@ -455,6 +455,20 @@ static void registering_a_human(void **state)
 		hs_register_password(f->hs, "h", &password, &ticket, &s, &f->e),
 		RC_UNAUTHORIZED);
 	assert_int_equal(script_requests(f->server), 4);
+
+	/* Nor is one that it does not ask for an obstacle. */
+	hs_says(f, 401,
+		"{\"flows\":[{\"stages\":[\"m.login.dummy\"]}],"
+		"\"session\":\"S\",\"completed\":[]}");
+	hs_says(f, 200, SESSION);
+	assert_ok(
+		hs_register_password(f->hs, "h", &password, &ticket, &s, &f->e),
+		f->e);
+	expect_sent(f, "POST " V3 "/register",
+		"{\"username\":\"h\",\"password\":\"pw\","
+		"\"initial_device_display_name\":\"muster\","
+		"\"auth\":{\"type\":\"m.login.dummy\"}}");
+	secret_fini(&s.token);
 	hs_says(f, 400, "{\"errcode\":\"M_USER_IN_USE\"}");
 	assert_rc(hs_register_password(f->hs, "h", &password, NULL, &s, &f->e),
 		RC_EXISTS);

@@ -37,9 +37,9 @@ struct conduit {
 	const char *ping_errcode; /* NULL: works */
 	int ping_status;
 	/* the administrator's side */
-	char password[128]; /* "": the account does not exist */
-	bool open, member;
-	int session; /* number of open ones */
+	char password[128];        /* "": the account does not exist */
+	bool open, member, ticket; /* it asks for a token to register */
+	int session;               /* number of open ones */
 	enum bot bot;
 	char command[4096];
 	bool sent, redacted;
@@ -163,11 +163,13 @@ static int make_user(
 		status = refuse(out, 403, "M_FORBIDDEN");
 	} else if (c->password[0]) {
 		status = refuse(out, 400, "M_USER_IN_USE");
-	} else if (!strstr(q->body, "m.login.dummy")) {
+	} else if (c->ticket || !strstr(q->body, "m.login.dummy")) {
 		status = 401;
-		buf_add(out,
-			"{\"flows\":[{\"stages\":[\"m.login.dummy\"]}],"
-			"\"session\":\"s\"}");
+		buf_addf(out,
+			"{\"flows\":[{\"stages\":[\"%s\"]}],"
+			"\"session\":\"s\"}",
+			c->ticket ? "m.login.registration_token"
+				  : "m.login.dummy");
 	} else {
 		snprintf(c->password, sizeof(c->password), "%s", password);
 		status = session(c, out);
@@ -523,7 +525,8 @@ static void fresh_but_closed(void **state)
 	assert_null(strstr(buf_str(&t.said), "made a password"));
 }
 
-/* A token that the server does not take, here as it asks for none. */
+/* A token that the server does not take; where it asks for none it is no
+ * obstacle. */
 static void fresh_with_a_wrong_token(void **state)
 {
 	struct secret token = { 0 };
@@ -533,6 +536,7 @@ static void fresh_with_a_wrong_token(void **state)
 	t.o.admin_password = NULL;
 	assert_rc(secret_set(&token, "not-this-one", 12), RC_OK);
 	t.o.registration_token = &token;
+	t.hs.ticket = true;
 	fails(RC_UNAUTHORIZED,
 		"the registration token in homeserver.registration_token is "
 		"not the one that Conduit has (CONDUIT_REGISTRATION_TOKEN): ");
@@ -540,6 +544,9 @@ static void fresh_with_a_wrong_token(void **state)
 	fails(RC_FORBIDDEN, "makes no accounts, so not " ADMIN " either: ");
 	fails(RC_FORBIDDEN, "M_FORBIDDEN");
 	assert_int_equal(access(t.password_file, F_OK), -1);
+	t.hs.open = true;
+	t.hs.ticket = false;
+	registers();
 	t.o.registration_token = NULL;
 	secret_fini(&token);
 }
