@@ -68,28 +68,43 @@ static enum rc run(struct cli *cli, struct app *app, struct err *e)
 
 /* Those that wait beside the registration, in what it says now; *path, which is
  * freed by the caller, NULL: none do. */
-static enum rc use_new_tokens(
-	struct cli *cli, struct app *app, char **path, struct err *e)
+static enum rc read_new_tokens(struct app *app, char **path, struct err *e)
 {
 	struct registration next = { 0 };
+	struct err why = { 0 };
 	char *beside = newtokens_path(app);
 	if (!beside)
 		return err_nomem(e);
-	enum rc rc = registration_read(beside, &next, NULL, e);
+	enum rc rc = registration_read(beside, &next, NULL, &why);
 	if (rc == RC_NOT_FOUND) {
 		free(beside);
 		return RC_OK;
 	}
 	if (rc == RC_OK)
 		rc = registration_keep_tokens(&app->reg, &next);
+	else
+		err_set(e, rc,
+			"%s: the new tokens that wait there cannot be read: "
+			"remove that file, and run `muster registration "
+			"--new-tokens` again if they are wanted",
+			why.text);
 	registration_free(&next);
-	if (rc == RC_OK && !cli->dry_run)
-		rc = registration_write(beside, &app->reg, e);
+	*path = beside;
+	return rc;
+}
+
+static enum rc use_new_tokens(
+	struct cli *cli, struct app *app, char **path, struct err *e)
+{
+	enum rc rc = read_new_tokens(app, path, e);
+	if (rc != RC_OK || !*path)
+		return rc;
+	if (!cli->dry_run)
+		rc = registration_write(*path, &app->reg, e);
 	if (rc == RC_OK)
 		say(cli,
 			"with the new tokens of `muster registration "
 			"--new-tokens`");
-	*path = beside;
 	return rc;
 }
 
@@ -220,18 +235,9 @@ static enum rc read_file(struct app *app, struct err *e)
 static enum rc take_back_new_tokens(
 	struct cli *cli, struct app *app, struct err *e)
 {
-	struct registration next = { 0 };
-	char *beside = newtokens_path(app);
-	if (!beside)
-		return err_nomem(e);
-	enum rc rc = registration_read(beside, &next, NULL, e);
-	if (rc == RC_NOT_FOUND) {
-		free(beside);
-		return RC_OK;
-	}
-	if (rc == RC_OK)
-		rc = registration_keep_tokens(&app->reg, &next);
-	if (rc == RC_OK) {
+	char *beside = NULL;
+	enum rc rc = read_new_tokens(app, &beside, e);
+	if (rc == RC_OK && beside) {
 		char line[600];
 		snprintf(line, sizeof(line),
 			"and with the new tokens that wait in %s, and are the "
@@ -240,7 +246,6 @@ static enum rc take_back_new_tokens(
 		say(cli, line);
 		rc = app_unregister(app, cli->dry_run, say, cli, e);
 	}
-	registration_free(&next);
 	free(beside);
 	return rc;
 }

@@ -598,6 +598,18 @@ def test_unregister_with_new_tokens(ready):
     assert index >= 7
 
 
+def test_new_tokens_that_cannot_be_read(ready):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    old = hs.appservices["muster"].registration
+    muster.write("registration.yaml.next", "id: [")
+    got = muster.run("register", expect=2)
+    assert "registration.yaml.next:2:1: " in last(got)
+    assert "remove that file, and run `muster registration --new" in last(got)
+    assert hs.appservices["muster"].registration == old
+    assert muster.registration["as_token"] == old["as_token"]
+
+
 def test_new_tokens_while_nobody_serves(talking):
     """What was not delivered meanwhile is, later."""
     muster, hs, chatter = talking
