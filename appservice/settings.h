@@ -47,7 +47,7 @@ enum setting_reload { RELOAD_NO, RELOAD_YES };
 		"auto|conduit|tuwunel|synapse|dendrite", RELOAD_NO,            \
 		"what it is, where it cannot be told from its answers")        \
 	X(ADMIN_USER, "homeserver.admin.user", TEXT, NULL, NULL, RELOAD_YES,   \
-		"whose account registers the service (Conduit, Tuwunel)")               \
+		"whose account registers the service (Conduit, Tuwunel)")      \
 	X(ADMIN_PASSWORD, "homeserver.admin.password", SECRET, NULL, NULL,     \
 		RELOAD_YES,                                                    \
 		"its password; made and kept in the file on an empty server")  \

@@ -129,11 +129,11 @@ static enum rc check_open(const struct register_options *o, struct err *e)
 		o->admin_user, d->env, d->env);
 }
 
-/* Of a dry run: the account would be made. There is none, or the password is
- * not its. */
-static enum rc say_account(const struct register_options *o, struct err *e)
+/* Of a dry run: what it finds who has no session yet. RC_OK: there is no such
+ * account. */
+static enum rc check_account(
+	const struct register_options *o, bool known, struct err *e)
 {
-	bool known = o->admin_password && secret_is_set(o->admin_password);
 	struct err why = { 0 };
 	enum rc rc = hs_username_free(o->plain, o->admin_user, &why);
 
@@ -143,19 +143,23 @@ static enum rc say_account(const struct register_options *o, struct err *e)
 		return refused_account(o, rc, &why, e);
 	if (!known && !o->admin_password_file)
 		return no_password(o, e);
-	if (rc != RC_OK)
-		return err_set(e, rc, "%s", why.text);
-	rc = check_open(o, e);
-	if (rc != RC_OK)
-		return rc;
-	register_say(o,
-		"would make the account %s, with %s: it is the administrator "
-		"if it is the first on the homeserver",
-		o->admin_user,
-		known ? "the password that is configured"
-		      : "a password for it in the file of "
-			"homeserver.admin.password");
-	return RC_OK;
+	return rc == RC_OK ? check_open(o, e) : err_set(e, rc, "%s", why.text);
+}
+
+static enum rc say_account(
+	const struct register_options *o, bool known, struct err *e)
+{
+	enum rc rc = check_account(o, known, e);
+
+	if (rc == RC_OK)
+		register_say(o,
+			"would make the account %s, with %s: it is the "
+			"administrator if it is the first on the homeserver",
+			o->admin_user,
+			known ? "the password that is configured"
+			      : "a password for it in the file of "
+				"homeserver.admin.password");
+	return rc;
 }
 
 /* The password is there: log in, or make the account that it is for. */
@@ -180,7 +184,7 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 			"running with %s_EMERGENCY_PASSWORD set to it?",
 			password_place(o), v->d->name, v->d->env);
 	if (o->dry_run)
-		return say_account(o, e);
+		return say_account(o, true, e);
 	rc = make_account(v, o->admin_password, &why);
 	if (rc == RC_EXISTS)
 		return wrong_password(o, e);
@@ -251,7 +255,7 @@ static enum rc enter(struct visit *v, struct err *e)
 	if (password && secret_is_set(password))
 		rc = enter_with_password(v, e);
 	else
-		rc = v->o->dry_run ? say_account(v->o, e)
+		rc = v->o->dry_run ? say_account(v->o, false, e)
 				   : enter_by_new_account(v, e);
 	if (rc == RC_OK && secret_is_set(&v->session.token))
 		rc = hs_use_token(v->o->plain, &v->session.token);

@@ -93,6 +93,17 @@ static enum rc look_for_answer(struct visit *v, struct command *c,
 	return RC_OK;
 }
 
+static enum rc no_answer(const struct visit *v, const struct command *c,
+	const char *other, struct err *e)
+{
+	return err_set(e, RC_TIMEOUT,
+		"%s's %s did not answer the command in %lld ms%s%.200s: look "
+		"into #admins:%s; a restart of %s wakes the bot up",
+		v->d->name, v->bot, (long long)c->answer_ms,
+		other ? ", it only said: " : "",
+		other ? quotable(v, other) : "", v->o->server_name, v->d->name);
+}
+
 static enum rc await_answer(struct visit *v, struct command *c, struct err *e)
 {
 	int64_t end = clock_mono_ms() + c->answer_ms, pause = 50;
@@ -108,14 +119,7 @@ static enum rc await_answer(struct visit *v, struct command *c, struct err *e)
 		if (rc == RC_OK && !found && !c->must)
 			rc = register_stopped(v->o, e);
 		if (rc == RC_OK && !found && last)
-			rc = err_set(e, RC_TIMEOUT,
-				"%s's %s did not answer the command in "
-				"%lld ms%s%.200s: look into #admins:%s; a "
-				"restart of %s wakes the bot up",
-				v->d->name, v->bot, (long long)c->answer_ms,
-				other ? ", it only said: " : "",
-				other ? quotable(v, other) : "",
-				v->o->server_name, v->d->name);
+			rc = no_answer(v, c, other, e);
 		arena_free(&a);
 		if (found || rc != RC_OK)
 			return rc;

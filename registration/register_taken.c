@@ -17,7 +17,7 @@
 /* So many agents are tried, from all over the fleet. */
 #define TRIED 32
 
-/* RC_EXCLUSIVE: another service's. */
+/* RC_EXCLUSIVE: in a service's namespace. */
 static enum rc try_agent(const struct register_options *o, const char *id,
 	const struct secret *password, struct err *e)
 {
@@ -36,44 +36,47 @@ static enum rc try_agent(const struct register_options *o, const char *id,
 	return rc;
 }
 
-/* *ours: it is in what is registered with our token, so nobody else's matter. */
-static enum rc is_ours(
-	const struct register_options *o, const char *id, bool *ours)
+/* *taken: in another service's. */
+static enum rc look_at(const struct register_options *o, const char *id,
+	const struct secret *password, bool *taken, struct err *e)
+{
+	enum rc rc = try_agent(o, id, password, e);
+
+	*taken = rc == RC_EXCLUSIVE;
+	/* Else there is no such account, one of another password, or one. */
+	return *taken || rc == RC_FORBIDDEN || rc == RC_EXISTS ? RC_OK : rc;
+}
+
+/* In what is registered with our token, so nobody else's matter. */
+static bool is_ours(const struct register_options *o, const char *id)
 {
 	struct hs_whoami who;
-	enum rc rc = hs_whoami(o->as, id, &who, NULL);
 
-	*ours = rc != RC_EXCLUSIVE;
-	return rc == RC_STOPPING ? rc : RC_OK;
+	return hs_whoami(o->as, id, &who, NULL) != RC_EXCLUSIVE;
 }
 
 static enum rc find_taken(const struct register_options *o, bool unknown,
-	const char **taken, struct err *e)
+	const char **ret, struct err *e)
 {
 	const size_t step = unknown ? o->n_probe / TRIED + 1 : 1;
 	size_t tried = 0;
+	bool taken = false;
 	struct secret password = { 0 };
 	enum rc rc = secret_random_hex(&password, 32);
 
-	*taken = NULL;
 	if (rc != RC_OK)
 		return err_set(e, rc, "no random password could be made");
-	for (size_t i = 0;
-		i < o->n_probe && rc == RC_OK && !*taken && tried < TRIED;
-		i += step) {
-		bool ours = false;
-
-		if (!unknown)
-			rc = is_ours(o, o->probe_users[i], &ours);
-		if (rc != RC_OK || ours)
+	for (size_t i = 0; i < o->n_probe && tried < TRIED; i += step) {
+		rc = register_stopped(o, e);
+		if (rc == RC_OK && !unknown && is_ours(o, o->probe_users[i]))
 			continue;
 		tried++;
-		rc = try_agent(o, o->probe_users[i], &password, e);
-		if (rc == RC_EXCLUSIVE)
-			*taken = o->probe_users[i];
-		/* No such account, one of another password, or one there. */
-		if (rc == RC_EXCLUSIVE || rc == RC_FORBIDDEN || rc == RC_EXISTS)
-			rc = RC_OK;
+		if (rc == RC_OK)
+			rc = look_at(
+				o, o->probe_users[i], &password, &taken, e);
+		*ret = taken ? o->probe_users[i] : NULL;
+		if (rc != RC_OK || taken)
+			break;
 	}
 	secret_fini(&password);
 	return rc;
