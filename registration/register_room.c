@@ -63,6 +63,26 @@ static const char *quotable(const struct visit *v, const char *text)
 		: text;
 }
 
+/* Its words, kept; with a token in them they do not stay in the room. */
+static bool take_answer(
+	struct visit *v, struct command *c, const struct hs_message *m)
+{
+	struct command redaction = { 0 };
+	struct err why = { 0 };
+
+	c->said = arena_strdup(&v->arena, m->body);
+	if (!c->secret || !register_has_token(v->o->reg, m->body))
+		return c->said;
+	if (make_txn(&redaction, &why) != RC_OK ||
+		hs_redact(v->o->plain, NULL, v->room, m->event_id,
+			redaction.txn, "it had tokens in it", &why) != RC_OK)
+		register_say(v->o,
+			"the answer %s in #admins:%s has tokens in it and "
+			"could not be redacted: redact it by hand (%s)",
+			m->event_id, v->o->server_name, why.text);
+	return c->said;
+}
+
 /* Looks at what is newer than our command; *other: the bot's newest words
  * that are no answer. */
 static enum rc look_for_answer(struct visit *v, struct command *c,
@@ -84,9 +104,7 @@ static enum rc look_for_answer(struct visit *v, struct command *c,
 			continue;
 		*found = c->is_answer(c, m->body, &rc, e);
 		if (*found)
-			c->said = arena_strdup(&v->arena, m->body);
-		if (*found)
-			return c->said ? rc : err_nomem(e);
+			return take_answer(v, c, m) ? rc : err_nomem(e);
 		if (!*other)
 			*other = m->body;
 	}

@@ -42,9 +42,9 @@ struct conduit {
 	int session;               /* number of open ones */
 	enum bot bot;
 	char command[4096];
-	bool sent, redacted;
-	int redact_status; /* 0: works */
-	int drop;          /* sends whose answer gets lost */
+	bool sent, redacted, unsaid; /* unsaid: the bot's answer */
+	int redact_status;           /* 0: works */
+	int drop;                    /* sends whose answer gets lost */
 	int writes, logins;
 };
 
@@ -308,6 +308,10 @@ static int admin_answer(
 		if (c->redact_status)
 			return refuse(out, c->redact_status, "M_UNKNOWN");
 		c->redacted = true;
+		return ok(out, "{\"event_id\":\"$r\"}");
+	}
+	if (strstr(q->target, "/rooms/!admins/redact/$8/")) {
+		c->unsaid = true;
 		return ok(out, "{\"event_id\":\"$r\"}");
 	}
 	if (strstr(q->target, "/logout")) {
@@ -626,6 +630,7 @@ static void the_bot_quotes_a_token(void **state)
 		"Conduit does not take the registration: \"(its words "
 		"have a token in them)\"");
 	assert_true(t.hs.redacted);
+	assert_true(t.hs.unsaid);
 }
 
 static void the_bot_is_silent(void **state)
