@@ -217,7 +217,8 @@ def test_wrong_password_of_the_owner(moving):
 
 def test_owner_who_has_no_power(moving):
     """All that is possible is done; what is missing is said, with who has it."""
-    moving.hs.human("helga", "helga's")
+    helga = moving.hs.human("helga", "helga's")
+    helga.join(moving.old.rooms[f"#all-employees:{SERVER}"])
     got = moving.muster.run("adopt", "--yes", "--owner", "helga", "--json",
                             input="helga's\n", expect=3)
     rooms = {r["alias"]: r for r in got.json["rooms"]}
@@ -410,6 +411,27 @@ def test_the_homeserver_goes_away(moving):
     moving.hs.clear_faults()
     moving.muster.run("adopt", "--yes", expect=0)
     moving.assert_moved()
+
+
+def test_an_old_program_that_goes_on(moving):
+    """What still has a session is none of ours, and somebody must stop it."""
+    moving.hs.fault("POST", "/logout/all", answer(200, {}))
+    got = moving.muster.run("adopt", "--yes", "--json", expect=3)
+    left, = (a for a in got.json["agents"] if not a["taken"])
+    assert "is its old program still logging in? Stop it" in left["text"]
+    moving.muster.run("adopt", "--yes", expect=0)
+    moving.assert_moved()
+
+
+def test_a_name_that_is_right_is_left(moving):
+    vera = moving.old.agents["vera.vp"]
+    vera.ok("PUT", f"{V3}/profile/{vera.user_id}/displayname",
+            {"displayname": "Vera Vp"})
+    moving.hs.clear_log()
+    moving.muster.run("adopt", "--yes", expect=0)
+    named = [r.path for r in moving.hs.writes()
+             if r.path.endswith("/displayname")]
+    assert len(named) == 2 and not any("vera.vp" in path for path in named)
 
 
 def test_one_that_is_refused_is_in_nobodys_way(moving):
