@@ -23,6 +23,21 @@ static enum hs_kind kind_of(const struct doctor *d)
 	return (enum hs_kind)atomic_load(&d->app->kind);
 }
 
+/* By hand, or before a change of the file, it was registered otherwise. What
+ * `muster register` has noted itself it does not do again. */
+const char *doctor_fix_registered(struct doctor *d)
+{
+	if (kind_of(d) == HS_CONDUIT || kind_of(d) == HS_TUWUNEL)
+		return "`muster register`; where it finds nothing to do, or "
+		       "the same is said again, end the service, then `muster "
+		       "unregister` and `muster register`";
+	return arena_printf(d->a,
+		"start the homeserver again, so that it reads %s as it is now; "
+		"`muster register` says where that belongs",
+		doctor_quote(d->a,
+			config_text(&d->app->config, SET_AS_REGISTRATION)));
+}
+
 /* --- its clock -------------------------------------------------------------------- */
 
 void check_clock(struct doctor *d)
@@ -85,10 +100,9 @@ static void find_unknown(struct doctor *d, const char *said)
 		arena_printf(d->a,
 			"the homeserver does not know our as_token (%s)", said),
 		"the service can do nothing there",
-		kind_of(d) == HS_CONDUIT
+		kind_of(d) == HS_CONDUIT || kind_of(d) == HS_TUWUNEL
 			? "`muster register`"
-			: "`muster register` says where the file belongs; then "
-			  "start the homeserver again");
+			: doctor_fix_registered(d));
 }
 
 static void find_other(struct doctor *d, const char *user_id)
@@ -111,7 +125,23 @@ static void find_other(struct doctor *d, const char *user_id)
 				user_id),
 			"another registration has the token, or this one was "
 			"registered with another sender",
-			"`muster register`");
+			doctor_fix_registered(d));
+}
+
+/* Its user does not exist: is it ours that does not? */
+static void find_no_user(struct doctor *d)
+{
+	const char *ours = d->app->sender_id;
+	struct hs_whoami who = { 0 };
+	enum rc rc = hs_whoami(d->as, ours, &who, NULL);
+	if (rc == RC_OK || rc == RC_EXCLUSIVE)
+		find_other(d, "somebody else, who does not exist");
+	else
+		doctor_find(d, ours,
+			"the service's own user does not exist yet",
+			"without it the homeserver refuses whatever the "
+			"service asks for",
+			"`muster register` makes it");
 }
 
 void check_sender(struct doctor *d)
@@ -130,19 +160,16 @@ void check_sender(struct doctor *d)
 		d->has |= HAS_TOKEN;
 	else if (rc == RC_UNAUTHORIZED)
 		find_unknown(d, arena_strdup(d->a, e.text));
+	else if (rc == RC_FORBIDDEN)
+		find_no_user(d);
 	else
 		doctor_find(d, d->app->sender_id,
-			rc == RC_FORBIDDEN
-				? "the service's own user does not exist yet"
-				: arena_printf(d->a,
-					  "whom the homeserver takes us for it "
-					  "does not say: %s",
-					  e.text),
-			"without it the homeserver refuses whatever the "
-			"service asks for",
-			rc == RC_FORBIDDEN ? "`muster register` makes it"
-					   : "see to the homeserver, and ask "
-					     "again");
+			arena_printf(d->a,
+				"whom the homeserver takes us for it does not "
+				"say: %s",
+				e.text),
+			"without its token the service can do nothing",
+			"see to the homeserver, and ask again");
 }
 
 /* --- the namespace -------------------------------------------------------------------- */
@@ -201,14 +228,14 @@ void check_covered(struct doctor *d)
 			"it is in the namespace of our registration, but not "
 			"in the one that the homeserver has",
 			"the service cannot act for it, and for others neither",
-			"`muster register`");
+			doctor_fix_registered(d));
 	if (outside && side_of(d, outside) == INSIDE)
 		doctor_find(d, outside,
 			"it is in the namespace that the homeserver has, and "
 			"not in that of our registration",
 			"the service can act as somebody who is none of its "
 			"agents, and so can who has its token",
-			"`muster register`");
+			doctor_fix_registered(d));
 }
 
 /* --- administrators ------------------------------------------------------------------- */

@@ -110,6 +110,8 @@ void check_root(struct doctor *d);
 void check_homeserver(struct doctor *d);
 void check_way_back(struct doctor *d);
 /* doctor_homeserver.c */
+/* What makes it have the registration that we have. */
+const char *doctor_fix_registered(struct doctor *d);
 void check_clock(struct doctor *d);
 void check_accounts(struct doctor *d);
 void check_sender(struct doctor *d);

@@ -178,10 +178,11 @@ static const char *fix_back(struct doctor *d, const char *url)
 		"we answer on this machine: on the homeserver's `curl -i %s` "
 		"has to answer 404 with M_UNRECOGNIZED; else correct "
 		"appservice.url, or the firewall; where its environment has a "
-		"proxy%s%s%s, set NO_PROXY=%s there; after a change `muster "
-		"register`",
+		"proxy%s%s%s, set NO_PROXY=%s there. Where it does answer, the "
+		"homeserver has another URL or hs_token of ours: %s",
 		doctor_quote(d->a, url), proxy ? " (as ours has, " : "",
-		proxy ? proxy : "", proxy ? ")" : "", host_of(d, url));
+		proxy ? proxy : "", proxy ? ")" : "", host_of(d, url),
+		doctor_fix_registered(d));
 }
 
 static const struct {
@@ -221,10 +222,11 @@ static void find_no_way_back(
 	else if (text_eq(errcode, "M_URL_NOT_SET"))
 		what = "the homeserver has a registration of ours without a "
 		       "URL",
-		fix = "`muster register`";
+		fix = doctor_fix_registered(d);
 	else if (text_eq(errcode, "M_FORBIDDEN"))
 		what = "the homeserver knows our token under another id",
-		fix = "go back to the old appservice.id, or `muster register`";
+		fix = "go back to the old appservice.id, or with it `muster "
+		      "unregister` first; then `muster register`";
 	else
 		return; /* it cannot ping, or not now: nothing is known */
 	doctor_find(d, doctor_at(d, SET_AS_URL),

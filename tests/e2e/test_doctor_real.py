@@ -66,6 +66,30 @@ def registered_as(muster, hs, **changes):
     muster.write("registration.yaml", text)
 
 
+def mend(muster, hs, fix):
+    """As it says; then nothing is wrong, and with a service if there was one.
+    """
+    serving = muster.running()
+    if hs.kind == "synapse":
+        assert fix.startswith("start the homeserver again") or (
+            "of ours: start the homeserver again" in fix)
+        hs.restart()
+    else:
+        assert "`muster register`" in fix
+        muster.run("register", timeout=120)
+    if findings(muster):
+        assert "end the service, then `muster unregister` and" in fix
+        if serving:
+            muster.stop()
+        muster.run("unregister", expect=0, timeout=120)
+        muster.run("register", expect=0, timeout=120)
+        if serving:
+            muster.start()
+            muster.wait_settled()
+    assert findings(muster) == []
+    assert muster.running() is serving
+
+
 def test_it_says_its_time(homeserver):
     homeserver.start()
     with urllib.request.urlopen(homeserver.url + "/_matrix/client/versions",
@@ -92,11 +116,14 @@ def test_namespaces(well):
     registered_as(muster, hs, namespaces=users(r"^@cleo\.ic:fleet\.test$"))
     subject, fix = the_finding(
         muster, "namespace", "not in the one that the homeserver has")
-    assert (subject, fix) == (full("anna.vp"), "`muster register`")
-    registered_as(muster, hs, namespaces=users(r"^@.*:fleet\.test$"))
-    subject, _ = the_finding(
+    assert subject == full("anna.vp")
+    mend(muster, hs, fix)
+    # But for the operator, who is to mend it.
+    registered_as(muster, hs, namespaces=users(r"^@[^o].*:fleet\.test$"))
+    subject, fix = the_finding(
         muster, "namespace", "not in that of our registration")
     assert subject == full(HUMAN)
+    mend(muster, hs, fix)
 
 
 def test_the_way_back(well):
@@ -104,6 +131,21 @@ def test_the_way_back(well):
     registered_as(muster, hs, url=f"http://127.0.0.1:{free_port()}")
     _, fix = the_finding(muster, "ping", "does not get through")
     assert "we answer on this machine" in fix
+    mend(muster, hs, fix)
+    registered_as(muster, hs, hs_token="e" * 64)
+    _, fix = the_finding(muster, "ping", (
+        "is turned away" if hs.kind == "synapse" else "or is refused there"))
+    mend(muster, hs, fix)
+    registered_as(muster, hs, url=None)
+    _, fix = the_finding(muster, "ping", "without a URL")
+    mend(muster, hs, fix)
+
+
+def test_another_sender(well):
+    muster, hs = well
+    registered_as(muster, hs, sender_localpart="somebody")
+    _, fix = the_finding(muster, "sender", "takes us for")
+    mend(muster, hs, fix)
 
 
 def test_a_homeserver_that_does_not_know_us(well):
@@ -111,6 +153,7 @@ def test_a_homeserver_that_does_not_know_us(well):
     registered_as(muster, hs, as_token="e" * 64)
     subject, fix = the_finding(muster, "sender", "does not know our as_token")
     assert subject == full("muster") and "`muster register`" in fix
+    mend(muster, hs, fix)
 
 
 def test_a_homeserver_that_is_away(well):
