@@ -71,25 +71,12 @@ static enum rc not_now(void *arg, const char *id, struct err *e)
 static enum rc listen(struct app *app, struct intake *intake,
 	struct http_server **ret, struct err *e)
 {
-	unsigned char digest[SHA256_LEN];
-	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n, digest);
 	*intake = (struct intake){ .store = app->store,
 		.changed = on_changed,
 		.need_user = not_now,
 		.has_alias = not_now,
 		.arg = app };
-	const struct http_server_options o = {
-		.listen = config_text(&app->config, SET_AS_LISTEN),
-		.routes = intake_routes,
-		.n_routes = intake_n_routes,
-		.token_digest = digest,
-		.base_path = app_base_path(app),
-		.no_legacy = !config_bool(&app->config, SET_AS_LEGACY_PATHS),
-		.no_query_token =
-			!config_bool(&app->config, SET_AS_QUERY_TOKEN),
-		.arg = intake,
-	};
-	enum rc rc = http_server_start(&o, ret, e);
+	enum rc rc = cli_listen(app, &app->reg.hs_token, intake, ret, e);
 	/* Whoever listens there: what it does not take comes again. */
 	return rc == RC_BUSY ? RC_OK : rc;
 }

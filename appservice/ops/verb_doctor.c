@@ -23,10 +23,9 @@ struct visit {
 	struct report report;
 	struct doctor_case c;
 	struct buf document;
-	struct err silence;
+	struct err silence, deafness;
 	struct intake intake;
 	struct http_server *server;
-	unsigned char digest[SHA256_LEN];
 };
 
 /* Whatever is wrong with it is among the findings. */
@@ -89,18 +88,17 @@ static void answer_pings(struct visit *v)
 	if (v->c.document || v->c.silence || !v->c.whole ||
 		registration_read(path, &reg, NULL, NULL) != RC_OK)
 		return;
-	sha256(secret_bytes(&reg.hs_token), reg.hs_token.n, v->digest);
+	enum rc rc = cli_listen(
+		&v->app, &reg.hs_token, &v->intake, &v->server, &v->deafness);
 	registration_free(&reg);
-	const struct http_server_options o = {
-		.listen = config_text(&v->app.config, SET_AS_LISTEN),
-		.routes = intake_routes,
-		.n_routes = intake_n_routes,
-		.token_digest = v->digest,
-		.base_path = app_base_path(&v->app),
-		.arg = &v->intake,
-	};
-	v->c.listening = http_server_start(&o, &v->server, NULL) == RC_OK;
-	v->c.occupied = v->c.listening ? NULL : OCCUPIED;
+	if (rc != RC_OK)
+		err_wrap(&v->deafness, rc,
+			"correct appservice.listen, with an address of this "
+			"machine");
+	v->c.listening = rc == RC_OK;
+	v->c.occupied = rc == RC_OK ? NULL
+		: rc == RC_BUSY     ? OCCUPIED
+				    : v->deafness.text;
 }
 
 static int tell(const struct cli *cli, const struct buf *out)

@@ -28,25 +28,6 @@ static void say(void *arg, const char *line)
 #define ENDING                                                                 \
 	"\nending, once no token is left in the admin room (again: at once)\n"
 
-static enum rc answer_pings(struct app *app, struct intake *intake,
-	struct http_server **ret, struct err *e)
-{
-	unsigned char digest[SHA256_LEN];
-	sha256(secret_bytes(&app->reg.hs_token), app->reg.hs_token.n, digest);
-	const struct http_server_options o = {
-		.listen = config_text(&app->config, SET_AS_LISTEN),
-		.routes = intake_routes,
-		.n_routes = intake_n_routes,
-		.token_digest = digest,
-		.base_path = app_base_path(app),
-		.no_legacy = !config_bool(&app->config, SET_AS_LEGACY_PATHS),
-		.no_query_token =
-			!config_bool(&app->config, SET_AS_QUERY_TOKEN),
-		.arg = intake,
-	};
-	return http_server_start(&o, ret, e);
-}
-
 static enum rc run(struct cli *cli, struct app *app, struct err *e)
 {
 	const char **ids = calloc(app->fleet.n_agents + 1, sizeof(*ids));
@@ -156,7 +137,7 @@ static enum rc run_answering(struct cli *cli, struct app *app, struct err *e)
 {
 	struct intake intake = { 0 };
 	struct http_server *server = NULL;
-	enum rc rc = answer_pings(app, &intake, &server, e);
+	enum rc rc = cli_listen(app, &app->reg.hs_token, &intake, &server, e);
 	if (rc == RC_BUSY) {
 		say(cli,
 			"appservice.listen is in use: a running `muster "

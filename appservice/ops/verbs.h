@@ -91,6 +91,13 @@ int verb_config(struct cli *cli);
 int verb_help(struct cli *cli);
 int verb_version(struct cli *cli);
 
+struct http_server;
+struct intake;
+/* Serves the Application Service API at appservice.listen, as the service does, to
+ * who has hs_token. RC_BUSY: somebody listens there. http_server_stop(). */
+MUST_CHECK enum rc cli_listen(const struct app *app,
+	const struct secret *hs_token, struct intake *intake,
+	struct http_server **ret, struct err *e);
 /* From now on a signal to end sets app_stop, and a second one app_abort; the first
  * says these words (kept, not copied) on stderr. */
 void cli_catch_signals(const char *words);

@@ -459,6 +459,18 @@ def test_something_else_has_our_port(stopped):
     assert findings(muster) == []
 
 
+def test_an_address_that_is_not_this_machine_s(stopped):
+    muster, hs = stopped
+    hs.fault("POST", r"/ping$", answer(
+        502, {"errcode": "M_CONNECTION_FAILED"}), times=None)
+    muster.write_config(appservice={"listen": f"192.0.2.7:{free_port()}"})
+    _, fix = the_finding(muster, "ping", "does not get through")
+    assert fix.startswith("correct appservice.listen, with an address of this "
+                          "machine: 192.0.2.7:")
+    assert fix.endswith(": cannot listen there: "
+                        "Cannot assign requested address")
+
+
 def test_who_listens_has_another_registration(stopped):
     muster, hs = stopped
     muster.start()
