@@ -240,14 +240,25 @@ def page_of_settings(text, t):
     return filled(text, {"reloadable": reloadable(t["settings"])})
 
 
+def agent_synopsis(options):
+    """Of `run` with a program; the other one says what goes with --once."""
+    lines = [".Nm muster-agent", ".Cm run"]
+    for o in options:
+        value = (f" Cm {' | '.join(choices(o))}" if choices(o) else
+                 f" {macros(o['value'])}" if o["value"] else "")
+        if o["name"] not in ("once", "help"):
+            lines.append(f".Op Fl -{o['name']}{value}")
+    return lines + [".Fl -", ".Ar program", ".Op Ar argument ..."]
+
+
 def page_of_agent(text, t):
-    """By hand, but for what is there at all."""
+    """By hand, but for the options of a line, and what is there at all."""
     for option in t["agent"]:
         if option["name"] != "help" and not re.search(
                 rf"^\.It .*Fl -{option['name']}\b", text, re.M):
             raise Stale(f"muster-agent --{option['name']} without a "
                         "paragraph")
-    return text
+    return filled(text, {"synopsis": agent_synopsis(t["agent"])})
 
 
 # -- completions

@@ -60,6 +60,7 @@ def test_they_are_as_the_tables_are():
 @pytest.mark.parametrize("path, old, new", [
     ("docs/man/muster.1", ".It Fl -why Ar text\nOf", ".It Fl -why\nOf"),
     ("docs/man/muster.1", ".It Cm revoke Ar user", ".It Cm revoke"),
+    ("docs/man/muster-agent.1", ".Op Fl -check Ar duration\n", ""),
     ("docs/man/muster.yaml.5", "Li 60s ; 3s to 10m", "Li 90s"),
     ("completions/_muster", "'serve:", "'sevre:")])
 def test_what_is_not_so_is_told_and_mended(copy, path, old, new):
