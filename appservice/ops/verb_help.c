@@ -15,6 +15,7 @@
 
 #define ARGS_COLUMN 17
 #define OPTION_COLUMN 18
+#define BEGINNING 3 /* letters that are enough to tell what was meant */
 #define WORD_MAX 40 /* as much is repeated of what was mistyped */
 
 const struct verb *verb_find(const char *name)
@@ -54,12 +55,22 @@ static void keep_nearer(
 	}
 }
 
+/* The first verb that begins like this; NULL. */
+static const char *verb_beginning(const char *name)
+{
+	for (size_t i = 0; i < n_verbs && strlen(name) >= BEGINNING; i++)
+		if (text_starts(verbs[i].name, name))
+			return verbs[i].name;
+	return NULL;
+}
+
 int verb_none(const char *name)
 {
 	const char *near = NULL;
 	int least = 3;
 	for (size_t i = 0; i < n_verbs; i++)
 		keep_nearer(name, verbs[i].name, &near, &least);
+	near = near ? near : verb_beginning(name);
 	if (near)
 		return cli_fail(EXIT_WRONG,
 			"there is no verb \"%s\": did you mean \"%s\"?", name,

@@ -522,6 +522,10 @@ def test_one_document_whatever_comes_of_it(tmp_path):
     (["statsu"], 'there is no verb "statsu": did you mean "status"?'),
     (["agent"], 'did you mean "agents"?'),
     (["Serve"], 'did you mean "serve"?'),
+    # or whose beginning was written
+    (["health"], 'did you mean "healthcheck"?'),
+    (["reg"], 'did you mean "registration"?'),
+    (["un"], "`muster help` lists them"),
     (["frobnicate"], "`muster help` lists them"),
     ([""], "`muster help` lists them"),
     (["help", "statsu"], 'did you mean "status"?'),
