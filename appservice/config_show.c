@@ -188,8 +188,10 @@ void config_write_template(const struct config_known *k, struct buf *out)
 		"# muster.yaml: relative paths are relative to this file; "
 		"every\n"
 		"# setting can be overridden by MUSTER_<SECTION>_<KEY>.\n"
-		"# Commented lines show the default; (at the start): not "
-		"while it runs.\n");
+		"# Commented lines show the default. A change of what is "
+		"marked "
+		"(at the start)\n# is taken up when the service is started "
+		"again, of all else while it runs.\n");
 	const char *last = NULL;
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting_info *info = &setting_infos[i];

@@ -133,6 +133,22 @@ static void check_json(const struct app *app, const struct report *r, bool ok)
 	buf_free(&out);
 }
 
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void check_said(const char *path, const struct fleet *f)
+{
+	size_t rooms = f->n_rooms - f->n_direct;
+	printf("%s is fine: %zu %s, %zu agent%s, %zu human%s of the fleet; "
+	       "%zu room%s and %zu direct room%s\n",
+		path, f->n_named, f->n_named == 1 ? "person" : "people",
+		f->n_agents, plural(f->n_agents), f->n_humans,
+		plural(f->n_humans), rooms, plural(rooms), f->n_direct,
+		plural(f->n_direct));
+}
+
 int verb_check(struct cli *cli)
 {
 	struct app app;
@@ -143,12 +159,7 @@ int verb_check(struct cli *cli)
 		check_json(&app, &report, status == EXIT_OK);
 	if (status == EXIT_OK && !cli->json) {
 		print_report(&report);
-		printf("%s is fine: %zu people, %zu agents, %zu human%s "
-		       "of the fleet; %zu rooms and %zu direct rooms\n",
-			cli->config_path, app.fleet.n_named, app.fleet.n_agents,
-			app.fleet.n_humans, app.fleet.n_humans == 1 ? "" : "s",
-			app.fleet.n_rooms - app.fleet.n_direct,
-			app.fleet.n_direct);
+		check_said(cli->config_path, &app.fleet);
 	}
 	report_free(&report);
 	app_free(&app);

@@ -68,7 +68,9 @@ def test_an_empty_folder(run, nobody, tmp_path):
         "agents": [{"id": "helper", "name": "Helper", "department": "Lab"}]}
     got = run("check")
     assert got.returncode == 0, got.stderr
-    assert " 1 agent" in got.stdout
+    assert got.stdout == (
+        "muster.yaml is fine: 1 person, 1 agent, 0 humans of the fleet; "
+        "1 room and 0 direct rooms\n")
 
 
 def test_it_is_never_written_over(run, nobody, tmp_path):
@@ -155,7 +157,7 @@ def test_commented_lines_are_the_defaults(run, nobody, tmp_path):
     text = path.read_text()
     lines = [line.replace("# ", "", 1) if line.lstrip().startswith("# ")
              and ":" in line.split("#")[1] else line
-             for line in text.splitlines()[3:]]
+             for line in text.splitlines()[4:]]
     before = run("check").stdout
     path.write_text("\n".join(lines) + "\n")
     config = yaml.safe_load(path.read_text())
