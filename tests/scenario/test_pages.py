@@ -4,6 +4,7 @@ tables are, and can be used."""
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,29 @@ def test_what_nobody_wrote_of_is_told(copy, path, gone):
 def test_a_page_has_no_mistake(page):
     got = run("mandoc", "-T", "lint", "-W", "warning", page)
     assert (got.returncode, got.stdout) == (0, "")
+
+
+def test_the_examples_of_the_configuration(tmp_path):
+    """Each can be checked: the one with files beside those of the example, and
+    beside the page's own."""
+    with open(os.path.join(TOP, "docs/man/muster.yaml.5"),
+              encoding="utf-8") as f:
+        shown = f.read().split(".Sh EXAMPLES")[1]
+    files, organisation, by_hand = re.findall(
+        r"^\.Bd [^\n]*\n(.*?)^\.Ed$", shown, re.S | re.M)
+    example = os.path.join(TOP, "examples/fleet")
+    for text, there, said in (
+            (files, ("org.json", "config.yaml"), "1001 people, 10 agents, "),
+            (files.replace("  config: config.yaml\n", ""), (),
+             "3 people, 2 agents, 1 human "),
+            (by_hand, (), "3 people, 2 agents, 1 human ")):
+        (tmp_path / "muster.yaml").write_text(text)
+        (tmp_path / "org.json").write_text(organisation)
+        for name in there:
+            shutil.copy(os.path.join(example, name), tmp_path)
+        got = run(binary(), "check", cwd=tmp_path)
+        assert got.returncode == 0 and f"is fine: {said}" in got.stdout, (
+            text, got)
 
 
 def test_all_verbs_and_settings_are_in_the_pages():
