@@ -220,14 +220,35 @@ static void say_fleet(const struct found *f)
 			k->admin);
 }
 
+/* As one word of a shell's. */
+static void say_word(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789._/-+:@%,=";
+	bool quote = word[strspn(word, plain)] != '\0';
+	fputs(quote ? "'" : "", stdout);
+	for (const char *at = word; *at; at++)
+		if (*at == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*at);
+	fputs(quote ? "'" : "", stdout);
+}
+
 static void say_next(const char *dir, const char *path)
 {
 	static const char *const next[] = { "check", "register", "serve" };
-	bool here = text_eq(dir, ".");
 	puts("next:");
-	for (size_t i = 0; i < ARRAY_LEN(next); i++)
-		printf("  muster %s%s%s%s\n", here ? "" : "-c ",
-			here ? "" : path, here ? "" : " ", next[i]);
+	for (size_t i = 0; i < ARRAY_LEN(next); i++) {
+		fputs("  muster ", stdout);
+		if (!text_eq(dir, ".")) {
+			fputs("-c ", stdout);
+			say_word(path);
+			putchar(' ');
+		}
+		puts(next[i]);
+	}
 }
 
 static int refuse_option(const struct cli *cli)

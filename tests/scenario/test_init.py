@@ -3,6 +3,7 @@ says."""
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 
@@ -100,6 +101,11 @@ def test_a_folder_that_is_not_there(run, nobody, tmp_path):
     assert commands == [
         f"muster -c new/folder/muster.yaml {verb}" for verb in NEXT]
     assert run(*commands[0].split()[1:]).returncode == 0
+    # They can be typed as they are said, whatever it is called.
+    for folder in ("a b", "it's $HOME;"):
+        got = run("init", folder, "--homeserver", nobody)
+        words = shlex.split(said(got.stdout)[1][0])
+        assert words == ["muster", "-c", f"{folder}/muster.yaml", "check"]
 
 
 def test_the_files_that_lie_there(run, nobody, tmp_path):
