@@ -291,6 +291,8 @@ def test_compose_is_what_its_parser_takes(tmp_path):
                 n for n in services if n in ("conduit", "secrets")]
     assert services["muster"]["healthcheck"]["test"] == [
         "CMD", "muster", "healthcheck"]
+    # Where its condition is not looked at, it fails until muster is ready.
+    assert services["welcome"]["restart"] == "on-failure"
     # One agent by default, and all with the profile.
     assert [n for n in agents() if "profiles" not in services[n]] == ["agent"]
 
