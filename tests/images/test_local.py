@@ -289,6 +289,8 @@ def test_compose_is_what_its_parser_takes(tmp_path):
     assert [n for n, s in services.items()
             if "conduit-config:" in str(s["volumes"])] == [
                 n for n in services if n in ("conduit", "secrets")]
+    # `secrets`, whose image has the folder, must be the first to have it.
+    assert services["conduit"]["attach"] is False
     assert services["muster"]["healthcheck"]["test"] == [
         "CMD", "muster", "healthcheck"]
     # Where its condition is not looked at, it fails until muster is ready.
