@@ -249,6 +249,17 @@ def test_an_end_takes_no_longer_than_it_may():
     assert int(deadline.removesuffix("s")) < token["startTimeout"]
 
 
+def test_images_of_tasks_are_made_without_running_them():
+    """They are for ARM64, and made on any machine. The volume of the token is
+    the user's whom the image runs as."""
+    with open(os.path.join(FOLDER, "Dockerfile"), encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    assert not [line for line in lines if line.startswith("RUN")]
+    token = lines[lines.index("FROM agent AS token") + 1:]
+    assert token[0].split()[0:3:2] == ["COPY", "--chown=1000:1000"]
+    assert (token[0].split()[-1], token[1]) == ("/token", "VOLUME /token")
+
+
 # -- access points, roles
 
 
