@@ -30,10 +30,11 @@ if ! [ "${1:-}" ] && ! buildah inspect --type image "$base" >/dev/null 2>&1; the
 	rm -rf "$root"
 fi
 
+# bytes IMAGE: of all its files; what buildah says itself is in whole megabytes
 bytes() {
-	buildah images --format '{{.Size}}' "$1" | awk '
-		{ unit["B"] = 1; unit["KB"] = 1e3; unit["MB"] = 1e6
-		unit["GB"] = 1e9; printf "%d", $1 * unit[$2] }'
+	seen=$(buildah from --pull-never "$1")
+	du -sb "$(buildah mount "$seen")" | cut -f1
+	buildah rm "$seen" >/dev/null
 }
 
 for target in muster muster-agent; do
