@@ -34,7 +34,7 @@ FILENAME == ARGV[1] {
 	value = substr($0, at + 1)
 	if (at < 2 || value == "" || value ~ /["\\[:cntrl:]]/)
 		fail(FILENAME ":" FNR ": expected NAME=VALUE, and no quotation " \
-			"mark or backslash in it")
+			"mark, backslash or carriage return in it")
 	values[substr($0, 1, at - 1)] = value
 	next
 }

@@ -65,7 +65,9 @@ def test_every_value_is_used():
     ("AP_CONDUIT=fsap-0a000000000000001", "AP_CONDUIT=", "NAME=VALUE"),
     ("SERVER_NAME=any", 'SERVER_NAME="any', "no quotation mark"),
     ("SERVER_NAME=any", "SERVER_NAME=any\\", "no quotation mark"),
-    ("SERVER_NAME=", "SERVER_NAME ", "NAME=VALUE")])
+    ("SERVER_NAME=", "SERVER_NAME ", "NAME=VALUE"),
+    ("SERVER_NAME=anycompany.corp", "SERVER_NAME=anycompany.corp\r",
+     "carriage return")])
 def test_a_value_that_is_wrong(tmp_path, old, new, said):
     with open(ecs.EXAMPLE, encoding="utf-8") as f:
         text = f.read()
@@ -272,8 +274,26 @@ def test_efs_takes_the_access_point(aws, name):
     client.create_access_point(
         **{**wanted, "FileSystemId": there, "ClientToken": name})
     assert wanted["PosixUser"] == {"Uid": 1000, "Gid": 1000}
-    path = wanted["RootDirectory"]["Path"]
-    assert 1 <= path.count("/") <= 4
+    assert ecs.may_be_a_path(wanted["RootDirectory"]["Path"])
+
+
+@pytest.mark.parametrize("department, fits", [
+    ("_", True), ("Field Service", True), ("Forschung-Süd", True),
+    ("R&D", False), ("Q?", False), (".hidden", False), ("D" * 90, False)])
+def test_which_departments_an_access_point_may_have(tmp_path, department,
+                                                    fits):
+    with open(ecs.EXAMPLE, encoding="utf-8") as f:
+        (tmp_path / "env").write_text(
+            f"{f.read()}AGENT_DEPARTMENT={department}\n", encoding="utf-8")
+    for name in ("agent-handoff", "agent-workspace"):
+        path = read(f"access-points/{name}.json", str(tmp_path / "env"))[
+            "RootDirectory"]["Path"]
+        assert f"/{department}/" in path
+        assert ecs.may_be_a_path(path) == fits
+    # What is refused, the page says.
+    with open(os.path.join(ecs.TOP, "docs", "ecs.md"), encoding="utf-8") as f:
+        page = f.read()
+    assert "`$ # < > ; | & ? { } ^ *`" in page
 
 
 def grants(name):

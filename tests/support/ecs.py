@@ -57,6 +57,15 @@ def shape_of(service, operation):
     return model.operation_model(operation).input_shape
 
 
+def may_be_a_path(text):
+    """Of an access point, by the words of EFS' model, which botocore leaves to
+    the service."""
+    words = botocore.session.get_session().get_service_model(
+        "efs").shape_for("Path").metadata
+    return (words["min"] <= len(text) <= words["max"]
+            and re.search(words["pattern"], text) is not None)
+
+
 def strange_words(shape, value, at=""):
     """Values that are none of those which the model lists; botocore leaves
     that to the service."""
