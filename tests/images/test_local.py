@@ -337,3 +337,13 @@ def test_an_end_takes_as_long_as_it_needs():
              for n, s in compose().items() if n != "element"}
     assert grace["conduit"] > 30
     assert all(g > 10 for g in grace.values())
+
+
+def test_pages_say_where_the_profile_stands():
+    """Before the verb; and `down` without it leaves nine agents running."""
+    for page in ("README.md", "docker-compose.yml", "examples/local/README.md"):
+        with open(os.path.join(TOP, page), encoding="utf-8") as f:
+            said = re.findall(r"(docker compose )?--profile fleet(?: (\w+))?",
+                              f.read())
+        assert said == [("docker compose ", "up"),
+                        ("docker compose ", "down")], page
