@@ -382,11 +382,11 @@ static enum rc tell_file(const struct register_options *o, bool out,
 	const char *where = out ? by_file[i].out : by_file[i].where;
 	register_say(o, "%s", where);
 	register_say(o, "  %s%s", by_file[i].item, shown);
+	register_say(o, "%s and run `muster %s` again", by_file[i].then, verb);
 	if (!out)
 		register_say(o,
-			"where its user is another than ours it may read the "
-			"file by a group (chgrp, chmod 640)");
-	register_say(o, "%s and run `muster %s` again", by_file[i].then, verb);
+			"(where its user is another than ours it may read the "
+			"file by a group: chgrp, chmod 640)");
 	if (dialect_of(o->kind) && !o->admin_user)
 		register_say(o,
 			"(or set homeserver.admin: what is registered in the "
