@@ -68,6 +68,9 @@ sources() {
 }
 
 apt_prepare() {
+	# Already for the program before this one; what it would look at now is
+	# the list that it is about to write.
+	[ "${APT_CONFIG:-}" != "$libs/apt/apt.conf" ] || return 0
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	mkdir -p "$libs/apt/lists/partial" "$libs/apt/cache/archives/partial"
 	sources >"$libs/apt/sources.list"

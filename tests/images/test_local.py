@@ -160,7 +160,9 @@ def local(request, tmp_path):
     if not conduit.binary():
         pytest.skip("no Conduit here: CONDUIT_BIN names none")
     arm64 = request.param == "arm64"
-    if arm64 and not (QEMU and os.path.exists(f"{ARM64}/muster-agent")):
+    if arm64 and not (QEMU and all(
+            os.path.exists(os.path.join(ARM64, n))
+            for n in ("muster", "muster-agent"))):
         pytest.skip("scripts/static.sh arm64 muster muster-agent was not run")
     local = Local(tmp_path, arm64)
     yield local
