@@ -2,6 +2,7 @@
  * What a plan depends on beside fleet and snapshot, and a plan made of it.
  */
 #include "appservice/reconcile/reconcile.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -30,6 +31,7 @@ struct plan_how reconcile_how(const struct app *app, size_t direct_most)
 		.sender_name = config_text(&app->config, SET_AS_SENDER_NAME),
 		.respect_ms = respect,
 		.lost_ms = looks < respect ? looks : respect,
+		.now_ms = clock_wall_ms(),
 		.direct = reconcile_direct_mode(app),
 		.direct_most = direct_most };
 }

@@ -93,6 +93,7 @@ struct plan_how {
 	 * so is anybody who twice within lost_ms is not where the homeserver
 	 * said they were. */
 	int64_t respect_ms, lost_ms;
+	int64_t now_ms; /* wall clock */
 	enum direct_mode direct;
 	size_t direct_most; /* so many direct rooms are made at most, */
 	size_t direct_from; /* beginning with this one of the fleet's */

@@ -199,6 +199,17 @@ static const char *why_state(enum room_state st)
 	}
 }
 
+/* The rest of what a room was made with may be in the next transaction. */
+#define STILL_ARRIVING_MS 5000
+
+/* By the homeserver's clock: where that is another, no room is new. */
+static bool is_new(const struct planner *p, const struct room_now *r)
+{
+	const struct store_member *me = room_member(r->row, p->how->sender_id);
+	const int64_t age = me ? p->how->now_ms - me->origin_ts : INT64_MAX;
+	return age > -STILL_ARRIVING_MS && age < STILL_ARRIVING_MS;
+}
+
 /* Only what is known: a room whose creation has not arrived is not judged. */
 static void plan_state(struct planner *p, const struct room_now *r)
 {
@@ -210,12 +221,15 @@ static void plan_state(struct planner *p, const struct room_now *r)
 		.arg = p };
 	if (!how.create)
 		return;
+	const bool arriving = is_new(p, r);
 	for (size_t i = 0; declared_state(i) != ROOM_STATES; i++) {
 		const enum room_state st = declared_state(i);
+		const char *is = room_state_content(r->row, st);
+		if (!is && arriving)
+			continue;
 		const int64_t needs = st == ROOM_STATE_POWER ? r->power.levels
 							     : r->power.state;
-		if (state_is_right(&how, r->room, st,
-			    room_state_content(r->row, st)) ||
+		if (state_is_right(&how, r->room, st, is) ||
 			!power_is_enough(&r->power, needs))
 			continue;
 		p->rank = state_is_early(st) ? RANK_EARLY_STATE : RANK_LATER;

@@ -37,6 +37,7 @@ static void begin(struct world *w)
 		.sender_name = "Muster",
 		.respect_ms = RESPECT_MS,
 		.lost_ms = LOST_MS,
+		.now_ms = LONG_AFTER_MS,
 		.direct = DIRECT_EAGER,
 		.direct_most = SIZE_MAX,
 	};

@@ -22,6 +22,7 @@
 /* Two removals within these are one too many: an hour, and ten minutes. */
 #define RESPECT_MS 3600000
 #define LOST_MS 600000
+#define LONG_AFTER_MS 1000000 /* since rooms were made, at 0 */
 
 /* Ada leads Bob; Cleo is alone; Hanna is human and Ada's manager. */
 #define HANNA "humans: [{id: '" H "', name: Hanna}]\n"

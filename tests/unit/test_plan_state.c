@@ -208,6 +208,39 @@ static void what_cannot_be_judged(void **state)
 	world_close(&w);
 }
 
+/* In a room that was just made, what is missing may be in the next transaction;
+ * what has come is judged. */
+static void what_is_still_arriving(void **state)
+{
+	(void)state;
+	struct world w;
+
+	open_core(&w, ROOMS_OF(ALL_SAID));
+	struct store_member *me = NULL;
+	struct store_room *core = world_room(&w, CORE);
+	for (size_t i = 0; i < core->n_members; i++)
+		if (text_eq(core->members[i].user_id, S))
+			me = &core->members[i];
+	assert_non_null(me);
+	me->origin_ts = 100000;
+	world_state(&w, CORE, ROOM_STATE_TOPIC, NULL);
+	w.how.now_ms = 100000;
+	world_assert(&w, "");
+	w.how.now_ms = 104999;
+	world_assert(&w, "");
+	/* Nor where the homeserver's clock is a little ahead. */
+	w.how.now_ms = 95001;
+	world_assert(&w, "");
+	w.how.now_ms = 105000;
+	world_assert(&w, "set_state m.room.topic in " CORE "\n");
+	w.how.now_ms = 95000;
+	world_assert(&w, "set_state m.room.topic in " CORE "\n");
+	w.how.now_ms = 100000;
+	world_state(&w, CORE, ROOM_STATE_TOPIC, "{}");
+	world_assert(&w, "set_state m.room.topic in " CORE "\n");
+	world_close(&w);
+}
+
 /* Who may come in and read is set before humans are asked in; names are when all
  * else is done. */
 static void which_state_is_early(void **state)
@@ -399,6 +432,7 @@ int main(void)
 		cmocka_unit_test(a_public_room),
 		cmocka_unit_test(restricted_to_a_room_that_is_not_made),
 		cmocka_unit_test(what_cannot_be_judged),
+		cmocka_unit_test(what_is_still_arriving),
 		cmocka_unit_test(which_state_is_early),
 		cmocka_unit_test(what_is_written),
 		cmocka_unit_test(what_leads_to_the_room),
