@@ -37,7 +37,7 @@ bool verb_takes(const struct verb *v, const struct verb_option *o)
 
 bool verb_has_document(const struct verb *v)
 {
-	return v->run != verb_init && v->run != verb_serve;
+	return v->run != verb_init;
 }
 
 /* --- what is near ------------------------------------------------------------- */

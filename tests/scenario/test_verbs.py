@@ -561,7 +561,6 @@ def test_one_document_whatever_comes_of_it(tmp_path):
     (["rotate", "--every"], "--every needs a value: T"),
     (["--json=yes", "status"], "--json takes no value"),
     (["init", "--json"], "init has no document: leave out --json"),
-    (["serve", "--json"], "serve has no document: leave out --json"),
     (["status", "--why", "x"], "--why is of `muster rotate`"),
     ([], "usage: muster")])
 def test_wrong_use(tmp_path, words, said):
@@ -590,8 +589,7 @@ def test_help_and_version(tmp_path):
         one = use(tmp_path, "help", verb)
         assert one.returncode == 0 and f" {verb}" in one.stdout
         assert one.stdout == use(tmp_path, verb, "x", "--help").stdout
-        assert ("--json" in one.stdout) is (
-            verb not in ("init", "serve"))
+        assert ("--json" in one.stdout) is (verb != "init")
     version = use(tmp_path, "version").stdout
     assert version == use(tmp_path, "--version").stdout
     assert version == "muster " + json.loads(
