@@ -109,6 +109,10 @@ MUST_CHECK enum rc app_make_registration(
 #define UNCOVERED_USERS 20
 const char *app_uncovered(const struct app *app, const struct registration *reg,
 	const char *users[UNCOVERED_USERS], size_t *n_users);
+/* One whom the registration leaves alone: a human of the fleet, where there is
+ * one of this server, else nobody's id; NULL: it has that too. */
+const char *app_stranger(
+	const struct app *app, const struct registration *reg, struct arena *a);
 /* A registration must not cover a human, nor the server's own bot; `path` is
  * for the words. */
 MUST_CHECK enum rc app_check_namespace(const struct app *app,

@@ -12,6 +12,8 @@
 
 #include "base/poison.h"
 
+#define STRANGER "muster-doctor-stranger" /* nobody's name */
+
 /* --- what it should be ------------------------------------------------------ */
 
 static struct registration_want want_of(const struct app *app)
@@ -159,6 +161,22 @@ const char *app_uncovered(const struct app *app, const struct registration *reg,
 	return first;
 }
 
+const char *app_stranger(
+	const struct app *app, const struct registration *reg, struct arena *a)
+{
+	const struct fleet *f = &app->fleet;
+	const char *id = NULL;
+	for (size_t i = 0; i < f->n_humans && !id; i++) {
+		struct str localpart, server;
+		if (id_split(f->humans[i]->user_id, '@', &localpart, &server) &&
+			str_eq(server, f->server_name))
+			id = f->humans[i]->user_id;
+	}
+	if (!id)
+		id = id_user(a, STRANGER, f->server_name);
+	return id && !registration_owns(reg, f->server_name, id) ? id : NULL;
+}
+
 /* Is it what the configuration and the fleet's files say? */
 static enum rc compare(
 	struct app *app, const char *path, bool *other, struct err *e)
@@ -275,25 +293,36 @@ static enum rc with_homeserver(struct app *app,
 	return rc;
 }
 
+static enum rc do_register(
+	struct app *app, const struct register_options *o, struct err *e)
+{
+	struct arena a = { 0 };
+	struct register_options more = *o;
+	more.probe_outside = app_stranger(app, o->reg, &a);
+	enum rc rc = with_homeserver(app, &more, registration_register, e);
+	arena_free(&a);
+	return rc;
+}
+
 enum rc app_register(struct app *app, const struct registration *reg,
 	const char *const *probe, size_t n_probe,
 	void (*say)(void *arg, const char *line), void *arg, struct err *e)
 {
-	struct register_options o = {
+	const struct register_options o = {
 		.reg = reg,
 		.probe_users = probe,
 		.n_probe = n_probe,
 		.say = say,
 		.arg = arg,
 	};
-	return with_homeserver(app, &o, registration_register, e);
+	return do_register(app, &o, e);
 }
 
 enum rc app_register_dry(struct app *app, const char *const *probe,
 	size_t n_probe, void (*say)(void *arg, const char *line), void *arg,
 	struct err *e)
 {
-	struct register_options o = {
+	const struct register_options o = {
 		.reg = &app->reg,
 		.probe_users = probe,
 		.n_probe = n_probe,
@@ -301,7 +330,7 @@ enum rc app_register_dry(struct app *app, const char *const *probe,
 		.say = say,
 		.arg = arg,
 	};
-	return with_homeserver(app, &o, registration_register, e);
+	return do_register(app, &o, e);
 }
 
 enum rc app_unregister(struct app *app, bool dry_run,

@@ -3,7 +3,6 @@
  * look whether it is so already, else do what the kind asks for, then prove
  * that both sides know each other.
  */
-#define _XOPEN_SOURCE 700 /* realpath() */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,27 +74,45 @@ static enum rc make_sender(const struct register_options *o, struct err *e)
 	return rc == RC_EXISTS ? RC_OK : rc;
 }
 
-/* whoami, with our own user made where that is what was missing. */
-static enum rc who_are_we(
-	const struct register_options *o, struct hs_whoami *ret, struct err *e)
+/* Who we are does not exist there, and it is not our own user: that is there,
+ * or not to be had by our token. */
+static bool is_other_sender(const struct register_options *o)
+{
+	struct hs_whoami who = { 0 };
+	char own[LIMIT_ID + 1];
+
+	own_id(o, own);
+	enum rc rc = hs_whoami(o->as, own, &who, NULL);
+	return o->kind == HS_CONDUIT && (rc == RC_OK || rc == RC_EXCLUSIVE);
+}
+
+/* whoami, with our own user made where that is what was missing. *other: who we
+ * are there does not exist, and is not our own user. */
+static enum rc who_are_we(const struct register_options *o,
+	struct hs_whoami *ret, bool *other, struct err *e)
 {
 	struct arena a = { 0 };
 	const char *room = NULL;
-	enum rc rc = hs_whoami(o->as, NULL, ret, e);
+	enum rc rc = hs_whoami(o->as, NULL, ret, e), named = RC_OK;
 
-	if (rc != RC_FORBIDDEN || o->dry_run)
+	if (rc != RC_FORBIDDEN)
 		return rc;
 	/* Not on a server of another name. */
-	rc = o->kind == HS_CONDUIT
-		? hs_admin_room(o->plain, o->server_name, &a, &room, e)
-		: RC_OK;
+	if (o->kind == HS_CONDUIT)
+		named = hs_admin_room(o->plain, o->server_name, &a, &room, e);
 	arena_free(&a);
-	if (rc != RC_OK)
+	if (named != RC_OK)
+		return named;
+	*other = is_other_sender(o);
+	if (*other || o->dry_run)
 		return rc;
 	register_say(o, "making @%s:%s, this service's own user",
 		o->reg->sender_localpart, o->server_name);
 	rc = make_sender(o, e);
-	return rc == RC_OK ? hs_whoami(o->as, NULL, ret, e) : rc;
+	if (rc == RC_OK)
+		rc = hs_whoami(o->as, NULL, ret, e);
+	*other = rc == RC_FORBIDDEN && o->kind == HS_CONDUIT;
+	return rc;
 }
 
 /* *ours: the token is that of our sender. Another server's name is a mistake
@@ -130,20 +147,40 @@ static enum rc check_name(const struct register_options *o,
 static enum rc probe(
 	const struct register_options *o, const char **missing, struct err *e)
 {
-	struct hs_whoami who;
+	enum ns_side side = NS_UNSAID;
 
 	*missing = NULL;
 	for (size_t i = 0; i < o->n_probe; i++) {
-		enum rc rc = hs_whoami(o->as, o->probe_users[i], &who, e);
+		enum rc rc = registration_side(
+			o->as, o->kind, o->probe_users[i], &side, e);
 
-		if (rc == RC_EXCLUSIVE) {
-			*missing = o->probe_users[i];
-			return RC_OK;
-		}
-		if (rc != RC_OK && rc != RC_FORBIDDEN)
+		if (rc != RC_OK)
 			return rc;
+		if (side != NS_OUTSIDE)
+			continue;
+		*missing = o->probe_users[i];
+		return RC_OK;
 	}
 	return RC_OK;
+}
+
+/* *wide: one whom our registration leaves alone is in the one that the
+ * homeserver has; else NULL. */
+static enum rc probe_outside(
+	const struct register_options *o, const char **wide, struct err *e)
+{
+	const char *id = o->probe_outside;
+	enum ns_side side = NS_UNSAID;
+	enum rc rc = RC_OK;
+
+	*wide = NULL;
+	if (!id || (!dialect_of(o->kind) && o->kind != HS_SYNAPSE) ||
+		registration_owns(o->reg, o->server_name, id) ||
+		registration_matches(o->reg, NS_USERS, id))
+		return RC_OK;
+	rc = registration_side(o->as, o->kind, id, &side, e);
+	*wide = rc == RC_OK && side == NS_INSIDE ? id : NULL;
+	return rc;
 }
 
 /* Conduit says M_CONNECTION_FAILED also when the answer was a refusal. */
@@ -238,7 +275,8 @@ static enum rc check_id(
 		sender, o->registration_path);
 }
 
-/* It has us as we are now, as far as it says, and whether it reaches us. */
+/* It has us as we are now, as far as it says, and whether it reaches us: with
+ * another URL or hs_token, which somebody gave it by hand, it does not. */
 static enum rc look_back(const struct register_options *o, enum noted noted,
 	enum standing *ret, struct err *e)
 {
@@ -249,8 +287,35 @@ static enum rc look_back(const struct register_options *o, enum noted noted,
 	*ret = !reached                                      ? STANDS_UNREACHED
 		: noted == NOTED_NONE && register_by_room(o) ? STANDS_UNNOTED
 							     : STANDS_PROVEN;
-	/* What is registered is what we would register again. */
-	return noted == NOTED_SAME ? rc : RC_OK;
+	return RC_OK;
+}
+
+/* *other: whom it lets us act as is not what our registration says; said. */
+static enum rc compare(const struct register_options *o,
+	const struct hs_whoami *who, bool *other, struct err *e)
+{
+	const char *missing = NULL, *wide = NULL;
+	bool ours = false;
+	enum rc rc = check_name(o, who, &ours, e);
+
+	if (rc == RC_OK)
+		rc = probe(o, &missing, e);
+	if (rc == RC_OK)
+		rc = probe_outside(o, &wide, e);
+	if (rc != RC_OK)
+		return rc;
+	*other = !ours || missing || wide;
+	if (!ours)
+		register_say(o, "registered, but the service's user is %s",
+			who->user_id);
+	if (ours && missing)
+		register_say(o, "registered, but without %s", missing);
+	if (ours && wide)
+		register_say(o,
+			"registered, but with %s in the namespace, who is not "
+			"in that of %s",
+			wide, o->registration_path);
+	return RC_OK;
 }
 
 /* It takes our token, as that of `who`. */
@@ -258,21 +323,15 @@ static enum rc look_closer(const struct register_options *o,
 	const struct hs_whoami *who, enum standing *ret, struct err *e)
 {
 	enum noted noted = NOTED_NONE;
-	const char *missing = NULL;
-	bool ours = false;
-	enum rc rc = check_name(o, who, &ours, e);
-	if (rc == RC_OK)
-		rc = probe(o, &missing, e);
+	bool other = false;
+	enum rc rc = compare(o, who, &other, e);
+
 	if (rc != RC_OK)
 		return rc;
 	*ret = STANDS_OTHERWISE;
-	if (!ours || missing)
-		register_say(o, "registered, but %s%s",
-			ours ? "without " : "the service's user is ",
-			ours ? missing : who->user_id);
-	else if (dialect_of(o->kind))
+	if (!other && dialect_of(o->kind))
 		noted = register_noted(o);
-	if (!ours || missing || noted == NOTED_OTHER)
+	if (other || noted == NOTED_OTHER)
 		return check_id(o, who->user_id, e);
 	return look_back(o, noted, ret, e);
 }
@@ -282,10 +341,19 @@ static enum rc look(
 	const struct register_options *o, enum standing *ret, struct err *e)
 {
 	struct hs_whoami who = { 0 };
-	enum rc rc = who_are_we(o, &who, e);
+	bool other = false;
+	enum rc rc = who_are_we(o, &who, &other, e);
 	*ret = STANDS_NOT;
 	if (rc == RC_UNAUTHORIZED)
 		return RC_OK;
+	if (rc == RC_FORBIDDEN && other) {
+		*ret = STANDS_OTHERWISE;
+		register_say(o,
+			"registered, but the service's user is another than "
+			"@%s:%s, and does not exist",
+			o->reg->sender_localpart, o->server_name);
+		return RC_OK;
+	}
 	if (rc == RC_FORBIDDEN && o->dry_run) {
 		*ret = STANDS_WITHOUT_USER;
 		return RC_OK;
@@ -333,80 +401,6 @@ static enum rc prove_reach(const struct register_options *o, struct err *e)
 	return rc == RC_OK ? ping(o, &reached, e) : rc;
 }
 
-/* --- the kinds ------------------------------------------------------------ */
-
-static const struct {
-	enum hs_kind kind;
-	const char *where; /* what to do with the path that follows */
-	const char *out;   /* the same, to take it back */
-	const char *item;  /* what stands before the path */
-	const char *then;
-} by_file[] = {
-	{ HS_SYNAPSE,
-		"Add this line to app_service_config_files in homeserver.yaml:",
-		"Take this line out of app_service_config_files in "
-		"homeserver.yaml:",
-		"- ", "then restart Synapse" },
-	{ HS_DENDRITE,
-		"Add this line to app_service_api.config_files in "
-		"dendrite.yaml:",
-		"Take this line out of app_service_api.config_files in "
-		"dendrite.yaml:",
-		"- ", "then restart Dendrite" },
-	{ HS_TUWUNEL,
-		"Put this file into the directory that appservice_dir names in "
-		"tuwunel.toml:",
-		"Take this file out of the directory that appservice_dir names "
-		"in tuwunel.toml:",
-		"", "then restart Tuwunel" },
-	{ HS_UNKNOWN,
-		"Give this file to the homeserver, where it takes "
-		"registrations of application services (its kind is not known; "
-		"homeserver.kind can say it):",
-		"Take this file out of where the homeserver has its "
-		"registrations of application services (its kind is not known; "
-		"homeserver.kind can say it):",
-		"", "then restart it" },
-};
-
-static enum rc tell_file(const struct register_options *o, bool out,
-	const char *verb, struct err *e)
-{
-	char *path = realpath(o->registration_path, NULL);
-	const char *shown = path ? path : o->registration_path;
-	size_t i = 0;
-	enum rc rc;
-
-	while (by_file[i].kind != o->kind && by_file[i].kind != HS_UNKNOWN)
-		i++;
-	const char *where = out ? by_file[i].out : by_file[i].where;
-	register_say(o, "%s", where);
-	register_say(o, "  %s%s", by_file[i].item, shown);
-	register_say(o, "%s and run `muster %s` again", by_file[i].then, verb);
-	if (!out)
-		register_say(o,
-			"(where its user is another than ours it may read the "
-			"file by a group: chgrp, chmod 640)");
-	if (dialect_of(o->kind) && !o->admin_user)
-		register_say(o,
-			"(or set homeserver.admin: what is registered in the "
-			"admin room needs no file and no restart)");
-	rc = err_set(e, RC_PENDING, "%s %s%s, %s and run `muster %s` again",
-		where, by_file[i].item, shown, by_file[i].then, verb);
-	free(path);
-	return rc;
-}
-
-enum rc register_by_file(const struct register_options *o, struct err *e)
-{
-	return tell_file(o, false, "register", e);
-}
-
-enum rc unregister_by_file(const struct register_options *o, struct err *e)
-{
-	return tell_file(o, true, "unregister", e);
-}
-
 /* --- all of it ------------------------------------------------------------ */
 
 enum rc register_dry(struct err *e)
@@ -423,7 +417,8 @@ static enum rc register_anew(const struct register_options *o,
 	if (rc != RC_OK)
 		return rc;
 	if (!register_by_room(o))
-		return register_by_file(o, e);
+		return standing == STANDS_NOT ? register_by_file(o, e)
+					      : register_by_restart(o, e);
 	if (o->dry_run)
 		return register_conduit_dry(o, e);
 	rc = register_conduit(
@@ -484,6 +479,28 @@ out:
 	return RC_OK;
 }
 
+/* It has us, but does not reach us. Registering anew may mend that, if there is
+ * a way to: RC_OK. */
+static enum rc unreached(
+	const struct register_options *o, const struct err *why, struct err *e)
+{
+	if (!register_by_room(o))
+		return err_set(e, why->rc,
+			"if %s has changed since the homeserver started: %s, "
+			"and run `muster register` again. Now %s",
+			o->registration_path, register_restart_words(o),
+			why->text);
+	if (!o->admin_user)
+		return err_set(e, why->rc,
+			"if it was registered with another URL or hs_token: "
+			"set homeserver.admin, and `muster register` registers "
+			"it again. Now %s",
+			why->text);
+	register_say(o, "registered, but with another URL or hs_token, or %s",
+		why->text);
+	return RC_OK;
+}
+
 enum rc registration_register(const struct register_options *o, struct err *e)
 {
 	enum standing standing = STANDS_NOT;
@@ -497,12 +514,12 @@ enum rc registration_register(const struct register_options *o, struct err *e)
 			"homeserver.url right? (%s)",
 			why.text);
 	rc = look(o, &standing, &why);
-	/* Registering anew may mend an old URL, if there is a way to. */
-	if (rc == RC_OK && standing == STANDS_UNREACHED &&
-		(!dialect_of(o->kind) || !o->admin_user))
-		rc = why.rc;
 	if (rc != RC_OK)
 		return err_set(e, rc, "%s", why.text);
+	if (standing == STANDS_UNREACHED)
+		rc = unreached(o, &why, e);
+	if (rc != RC_OK)
+		return rc;
 	if (standing == STANDS_PROVEN) {
 		register_say(o, "already registered: nothing to do");
 		return RC_OK;

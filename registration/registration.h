@@ -96,6 +96,13 @@ bool registration_owns(const struct registration *r, const char *server_name,
 
 /* --- registering with a homeserver ---------------------------------------- */
 
+/* Where a user is to the namespace that a homeserver has. */
+enum ns_side { NS_INSIDE, NS_OUTSIDE, NS_UNSAID };
+/* By whether it lets who has the token of `as` act as the user, who need not
+ * exist. No homeserver says what it has registered. */
+MUST_CHECK enum rc registration_side(struct hs *as, enum hs_kind kind,
+	const char *user_id, enum ns_side *ret, struct err *e);
+
 struct register_options {
 	struct hs *as;    /* with the as_token */
 	struct hs *plain; /* a second client, without a token */
@@ -113,6 +120,8 @@ struct register_options {
 	const atomic_bool *stop, *abort;
 	const char *const *probe_users; /* ids that must be in the namespace */
 	size_t n_probe;
+	const char *probe_outside; /* one that should not be; NULL: none known.
+				      Passed over where reg has it. */
 	bool dry_run; /* only says what would be done: RC_PENDING when it is
 			 anything */
 	/* Says what is being done, one line a step; never a secret. */

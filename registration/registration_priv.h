@@ -60,6 +60,13 @@ enum rc register_dry(struct err *e);
 MUST_CHECK enum rc register_by_file(
 	const struct register_options *o, struct err *e);
 
+/* It has read the file as it was before: says how it reads it again; always
+ * RC_PENDING. */
+MUST_CHECK enum rc register_by_restart(
+	const struct register_options *o, struct err *e);
+/* "restart Synapse" */
+const char *register_restart_words(const struct register_options *o);
+
 /* Says where to take it out; always RC_PENDING (or RC_NOMEM). */
 MUST_CHECK enum rc unregister_by_file(
 	const struct register_options *o, struct err *e);

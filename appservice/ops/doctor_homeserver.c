@@ -16,21 +16,17 @@
 #define CALL_MS 10000 /* nobody waits longer for one answer */
 #define ASK_MS 20000  /* nor for those about all agents */
 #define SKEW_MS 30000 /* Date has seconds, and the answer was on its way */
-#define STRANGER "muster-doctor-stranger"
 
 static enum hs_kind kind_of(const struct doctor *d)
 {
 	return (enum hs_kind)atomic_load(&d->app->kind);
 }
 
-/* By hand, or before a change of the file, it was registered otherwise. What
- * `muster register` has noted itself it does not do again. */
+/* By hand, or before a change of the file, it was registered otherwise. */
 const char *doctor_fix_registered(struct doctor *d)
 {
 	if (kind_of(d) == HS_CONDUIT || kind_of(d) == HS_TUWUNEL)
-		return "`muster register`; where it finds nothing to do, or "
-		       "the same is said again, end the service, then `muster "
-		       "unregister` and `muster register`";
+		return "`muster register`";
 	return arena_printf(d->a,
 		"start the homeserver again, so that it reads %s as it is now; "
 		"`muster register` says where that belongs",
@@ -99,10 +95,7 @@ static void find_unknown(struct doctor *d, const char *said)
 	doctor_find(d, d->app->sender_id,
 		arena_printf(d->a,
 			"the homeserver does not know our as_token (%s)", said),
-		"the service can do nothing there",
-		kind_of(d) == HS_CONDUIT || kind_of(d) == HS_TUWUNEL
-			? "`muster register`"
-			: doctor_fix_registered(d));
+		"the service can do nothing there", doctor_fix_registered(d));
 }
 
 static void find_other(struct doctor *d, const char *user_id)
@@ -174,62 +167,29 @@ void check_sender(struct doctor *d)
 
 /* --- the namespace -------------------------------------------------------------------- */
 
-enum side { INSIDE, OUTSIDE_OF_IT, NOT_SAID };
-
-/* Whether the homeserver lets us act as the user, who need not exist. */
-static enum side side_of(struct doctor *d, const char *user_id)
+static enum ns_side side_of(struct doctor *d, const char *user_id)
 {
-	struct hs_whoami who = { 0 };
-	struct err e = { 0 };
-	switch (hs_whoami(d->as, user_id, &who, &e)) {
-	case RC_OK:
-		return INSIDE;
-	case RC_EXCLUSIVE:
-		return OUTSIDE_OF_IT;
-	case RC_FORBIDDEN:
-		break;
-	default:
-		return NOT_SAID;
-	}
-	/* Of Synapse's two refusals this is the one. */
-	if (strstr(e.text, "masquerade"))
-		return OUTSIDE_OF_IT;
-	return kind_of(d) == HS_UNKNOWN || kind_of(d) == HS_DENDRITE ? NOT_SAID
-								     : INSIDE;
-}
-
-/* One whom the file leaves alone: a human of the fleet, where there is one. */
-static const char *stranger(struct doctor *d)
-{
-	const struct fleet *f = &d->app->fleet;
-	const char *id = NULL;
-	for (size_t i = 0; i < f->n_humans && !id; i++) {
-		struct str localpart, server;
-		if (id_split(f->humans[i]->user_id, '@', &localpart, &server) &&
-			str_eq(server, f->server_name))
-			id = f->humans[i]->user_id;
-	}
-	if (!id)
-		id = id_user(d->a, STRANGER, f->server_name);
-	return id && !registration_owns(&d->app->reg, f->server_name, id)
-		? id
-		: NULL;
+	enum ns_side side = NS_UNSAID;
+	return registration_side(d->as, kind_of(d), user_id, &side, NULL) ==
+			RC_OK
+		? side
+		: NS_UNSAID;
 }
 
 void check_covered(struct doctor *d)
 {
 	const struct fleet *f = &d->app->fleet;
 	const char *inside = f->n_agents > 0 ? f->agents[0]->user_id : NULL;
-	const char *outside = stranger(d);
+	const char *outside = app_stranger(d->app, &d->app->reg, d->a);
 	d->checked++;
 	if (inside && registration_matches(&d->app->reg, NS_USERS, inside) &&
-		side_of(d, inside) == OUTSIDE_OF_IT)
+		side_of(d, inside) == NS_OUTSIDE)
 		doctor_find(d, inside,
 			"it is in the namespace of our registration, but not "
 			"in the one that the homeserver has",
 			"the service cannot act for it, and for others neither",
 			doctor_fix_registered(d));
-	if (outside && side_of(d, outside) == INSIDE)
+	if (outside && side_of(d, outside) == NS_INSIDE)
 		doctor_find(d, outside,
 			"it is in the namespace that the homeserver has, and "
 			"not in that of our registration",

@@ -76,16 +76,7 @@ def mend(muster, hs, fix):
         hs.restart()
     else:
         assert "`muster register`" in fix
-        muster.run("register", timeout=120)
-    if findings(muster):
-        assert "end the service, then `muster unregister` and" in fix
-        if serving:
-            muster.stop()
-        muster.run("unregister", expect=0, timeout=120)
         muster.run("register", expect=0, timeout=120)
-        if serving:
-            muster.start()
-            muster.wait_settled()
     assert findings(muster) == []
     assert muster.running() is serving
 

@@ -10,7 +10,7 @@ from support import small
 from support.client import Client
 from support.process import wait_until
 from support.registering import (
-    Killer, another, assert_clean, commands, last)
+    Killer, another, assert_clean, commands, last, otherwise)
 
 
 @pytest.fixture
@@ -469,6 +469,26 @@ def test_it_says_what_differs(ready):
     got = muster.run("register", expect=0)
     assert "registered, but the hs_token has changed since" in got.out
     assert "nothing to do" in muster.run("register", expect=0).out
+
+
+@pytest.mark.parametrize("what", [
+    "hs_token", "url", "no url", "sender", "narrower", "wider"])
+def test_registered_otherwise_by_hand(ready, what):
+    """Since it was registered by us, and noted so: by what the homeserver
+    does it is found out."""
+    muster, hs = ready
+    muster.run("register", expect=0)
+    changes, said = otherwise(muster.registration)[what]
+    hs.register_appservice({**muster.registration, **changes})
+    got = muster.run("register", "--dry-run", expect=3)
+    assert said in got.out and "would register it" in got.out
+    got = muster.run("register", expect=0)
+    assert said in got.out
+    assert hs.appservices["muster"].registration == muster.registration
+    hs.clear_log()
+    assert "nothing to do" in muster.run("register", expect=0).out
+    assert hs.writes() == []
+    assert_clean(muster, hs)
 
 
 # -- new tokens

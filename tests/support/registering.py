@@ -19,6 +19,33 @@ def another(id, regex, **more):
                 {"exclusive": True, "regex": regex}]}, **more}
 
 
+def otherwise(registration):
+    """{what: (what somebody has changed by hand in what the homeserver has,
+    what `muster register` says then)}, of the small fleet."""
+    spaces = registration["namespaces"]
+
+    def users(regex):
+        return {"namespaces": {
+            **spaces, "users": [{"exclusive": True, "regex": regex}]}}
+    return {
+        "hs_token": ({"hs_token": "e" * 64},
+                     "registered, but with another URL or hs_token, or "),
+        "url": ({"url": "http://127.0.0.1:1"},
+                "registered, but with another URL or hs_token, or "),
+        "no url": ({"url": None}, "the homeserver has a registration without "
+                   "a URL"),
+        "sender": ({"sender_localpart": "somebody"},
+                   "registered, but the service's user is another than "
+                   "@muster:fleet.test, and does not exist"),
+        "narrower": (users(r"^@cleo\.ic:fleet\.test$"),
+                     "registered, but without @anna.vp:fleet.test"),
+        # But for the operator, who is to mend it.
+        "wider": (users(r"^@[^o].*:fleet\.test$"),
+                  "registered, but with @carla.ceo:fleet.test in the "
+                  "namespace, who is not in that of "),
+    }
+
+
 def commands(hs):
     """What was typed into the admin room and can still be read there."""
     return [e["content"]["body"] for e in hs.admin.room.events
