@@ -295,6 +295,19 @@ enum rc app_client_plain(struct app *app, struct hs **ret, struct err *e)
 	return client(app, NULL, ret, e);
 }
 
+enum rc app_reach(
+	const struct app *app, struct hs *hs, char server[64], struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = hs_versions(hs, server, &why);
+	if (rc == RC_OK || rc == RC_STOPPING || rc == RC_NOMEM)
+		return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
+	return err_set(e, rc,
+		"no homeserver answers at %s: start it, or correct "
+		"homeserver.url; `muster doctor` looks closer (%s)",
+		config_text(&app->config, SET_HS_URL), why.text);
+}
+
 enum rc app_detect(struct app *app, struct hs *hs, struct err *e)
 {
 	enum hs_kind kind = hs_kind_of(config_text(&app->config, SET_HS_KIND));

@@ -142,6 +142,10 @@ MUST_CHECK enum rc app_client(struct app *app, const struct secret *token,
 MUST_CHECK enum rc app_client_plain(
 	struct app *app, struct hs **ret, struct err *e);
 
+/* A homeserver answers there, or in words what to do about it. server: as for
+ * hs_versions(). */
+MUST_CHECK enum rc app_reach(
+	const struct app *app, struct hs *hs, char server[64], struct err *e);
 /* The configured kind, else what the homeserver says; remembered. */
 MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
 

@@ -254,6 +254,8 @@ static enum rc prepare(struct app *app, struct hs **as, struct hs **plain,
 	if (rc == RC_OK)
 		rc = config_secret(
 			&app->config, SET_REGISTRATION_TOKEN, token, e);
+	if (rc == RC_OK)
+		rc = app_reach(app, *plain, NULL, e);
 	if (rc == RC_OK && atomic_load(&app->kind) == HS_UNKNOWN)
 		rc = app_detect(app, *plain, e);
 	return rc;

@@ -131,6 +131,8 @@ static enum rc connect_to(struct adopt *ad, struct err *e)
 {
 	enum rc rc = app_client(ad->app, NULL, &ad->hs, e);
 	if (rc == RC_OK)
+		rc = app_reach(ad->app, ad->hs, NULL, e);
+	if (rc == RC_OK)
 		rc = app_detect(ad->app, ad->hs, e);
 	if (rc == RC_OK)
 		rc = is_registered(ad, e);

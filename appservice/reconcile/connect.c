@@ -75,24 +75,11 @@ static enum rc check_name_by_alias(
 	return rc;
 }
 
-static enum rc check_there(
-	struct app *app, struct hs *hs, char server[64], struct err *e)
-{
-	struct err why = { 0 };
-	enum rc rc = hs_versions(hs, server, &why);
-	if (rc == RC_NETWORK || rc == RC_TIMEOUT)
-		return err_set(e, rc,
-			"no homeserver answers at %s: is it running, and is "
-			"homeserver.url right? (%s)",
-			config_text(&app->config, SET_HS_URL), why.text);
-	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
-}
-
 enum rc connect_to(
 	struct app *app, struct hs *hs, char server[64], struct err *e)
 {
 	struct hs_whoami me = { 0 };
-	enum rc rc = check_there(app, hs, server, e);
+	enum rc rc = app_reach(app, hs, server, e);
 	if (rc == RC_OK)
 		rc = find_kind(app, hs, e);
 	if (rc != RC_OK)

@@ -470,6 +470,20 @@ def test_register_goes_wrong(conduit_fake, muster_on):
     assert f"port {hs.port}" in got.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("kind", ["auto", "conduit"])
+@pytest.mark.parametrize("words", [
+    ["register"], ["register", "--dry-run"], ["unregister"], ["adopt"],
+    ["adopt", "--dry-run"]])
+def test_no_homeserver_answers(conduit_fake, muster_on, words, kind):
+    muster = muster_on(conduit_fake, org=small.org())
+    muster.run("registration", expect=0)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    muster.write_config(homeserver={"url": nobody, "kind": kind})
+    got = muster.run(*words, expect=1)
+    assert (f"no homeserver answers at {nobody}: start it, or correct "
+            "homeserver.url; `muster doctor` looks closer (") in got.err
+
+
 def test_config(fresh_on_conduit):
     muster, _ = fresh_on_conduit
     muster.env = {"MUSTER_RECONCILE_INTERVAL": "7m",
