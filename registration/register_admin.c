@@ -91,6 +91,15 @@ static enum rc wrong_password(const struct register_options *o, struct err *e)
 		password_place(o));
 }
 
+/* Its account is there already, and so is its password, with Conduit. */
+static enum rc no_emergency_password(const struct visit *v, struct err *e)
+{
+	return err_set(e, RC_INVALID,
+		"the emergency password is not here: write the one that %s has "
+		"in %s_EMERGENCY_PASSWORD into %s",
+		v->d->name, v->d->env, password_place(v->o));
+}
+
 /* Neither the login nor the account: which of the two it is. */
 static enum rc refused_both(
 	const struct register_options *o, const struct err *why, struct err *e)
@@ -254,6 +263,8 @@ static enum rc enter(struct visit *v, struct err *e)
 	hs_use_device(v->o->plain, DEVICE);
 	if (password && secret_is_set(password))
 		rc = enter_with_password(v, e);
+	else if (visit_is_emergency(v))
+		rc = no_emergency_password(v, e);
 	else
 		rc = v->o->dry_run ? say_account(v->o, false, e)
 				   : enter_by_new_account(v, e);

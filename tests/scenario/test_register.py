@@ -332,6 +332,15 @@ def test_the_emergency_password(conduit_fake, muster_on):
         muster.write_config(appservice={"sender": "another"})
         got = muster.run("register", expect=1)
         assert "the emergency password in " in last(got)
+        # No account is made that has the name already.
+        os.unlink(muster.path("secrets/admin-password"))
+        hs.clear_log()
+        for words in (["register"], ["register", "--dry-run"], ["unregister"]):
+            got = muster.run(*words, expect=2)
+            assert ("write the one that Conduit has in "
+                    "CONDUIT_EMERGENCY_PASSWORD into ") in last(got)
+        assert hs.writes() == []
+        assert not os.path.exists(muster.path("secrets/admin-password"))
         hs.unregister_appservice("muster")
 
 
