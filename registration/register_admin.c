@@ -138,9 +138,9 @@ static enum rc check_open(const struct register_options *o, struct err *e)
 		o->admin_user, d->env, d->env);
 }
 
-/* Of a dry run: what it finds who has no session yet. RC_OK: there is no such
- * account. */
-static enum rc check_account(
+/* What it finds who has no session yet, and makes no account. RC_OK: there is
+ * none of this name. */
+static enum rc find_account(
 	const struct register_options *o, bool known, struct err *e)
 {
 	struct err why = { 0 };
@@ -152,14 +152,25 @@ static enum rc check_account(
 		return refused_account(o, rc, &why, e);
 	if (!known && !o->admin_password_file)
 		return no_password(o, e);
-	return rc == RC_OK ? check_open(o, e) : err_set(e, rc, "%s", why.text);
+	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 }
 
-static enum rc say_account(
-	const struct register_options *o, bool known, struct err *e)
+/* What is taken back has an administrator, who is not made for it. */
+static enum rc no_account(const struct visit *v, struct err *e)
 {
-	enum rc rc = check_account(o, known, e);
+	return err_set(e, RC_FORBIDDEN,
+		"there is no account %s on the homeserver, and none is made: "
+		"set homeserver.admin to an administrator. " NOBODY_KNOWS,
+		v->o->admin_user, v->d->name, v->d->env);
+}
 
+static enum rc say_account(const struct visit *v, bool known, struct err *e)
+{
+	const struct register_options *o = v->o;
+	enum rc rc = find_account(o, known, e);
+
+	if (rc == RC_OK)
+		rc = o->no_account ? no_account(v, e) : check_open(o, e);
 	if (rc == RC_OK)
 		register_say(o,
 			"would make the account %s, with %s: it is the "
@@ -192,8 +203,8 @@ static enum rc enter_with_password(struct visit *v, struct err *e)
 			"the emergency password in %s is not right: is %s "
 			"running with %s_EMERGENCY_PASSWORD set to it?",
 			password_place(o), v->d->name, v->d->env);
-	if (o->dry_run)
-		return say_account(o, true, e);
+	if (o->dry_run || o->no_account)
+		return say_account(v, true, e);
 	rc = make_account(v, o->admin_password, &why);
 	if (rc == RC_EXISTS)
 		return wrong_password(o, e);
@@ -266,8 +277,9 @@ static enum rc enter(struct visit *v, struct err *e)
 	else if (visit_is_emergency(v))
 		rc = no_emergency_password(v, e);
 	else
-		rc = v->o->dry_run ? say_account(v->o, false, e)
-				   : enter_by_new_account(v, e);
+		rc = v->o->dry_run || v->o->no_account
+			? say_account(v, false, e)
+			: enter_by_new_account(v, e);
 	if (rc == RC_OK && secret_is_set(&v->session.token))
 		rc = hs_use_token(v->o->plain, &v->session.token);
 	return rc;

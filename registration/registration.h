@@ -122,8 +122,9 @@ struct register_options {
 	size_t n_probe;
 	const char *probe_outside; /* one that should not be; NULL: none known.
 				      Passed over where reg has it. */
-	bool dry_run; /* only says what would be done: RC_PENDING when it is
+	bool dry_run;    /* only says what would be done: RC_PENDING when it is
 			 anything */
+	bool no_account; /* makes none for admin_user */
 	/* Says what is being done, one line a step; never a secret. */
 	void (*say)(void *arg, const char *line);
 	void *arg;
@@ -141,7 +142,8 @@ MUST_CHECK enum rc registration_register(
 /*
  * Takes it back, and proves that the homeserver does not take the token any
  * more. Does nothing where it is not known; accounts, rooms and the agents' own
- * tokens stay. Results as above; RC_INVALID: the token is another service's.
+ * tokens stay, and no account is made. Results as above; RC_INVALID: the token
+ * is another service's.
  */
 MUST_CHECK enum rc registration_unregister(
 	const struct register_options *o, struct err *e);

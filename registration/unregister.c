@@ -121,11 +121,14 @@ static enum rc prove(const struct register_options *o, struct err *e)
 	return RC_OK;
 }
 
-enum rc registration_unregister(const struct register_options *o, struct err *e)
+enum rc registration_unregister(
+	const struct register_options *options, struct err *e)
 {
+	struct register_options as_it_is = *options, *o = &as_it_is;
 	bool known = false;
 	enum rc rc = hs_versions(o->plain, NULL, e);
 
+	o->no_account = true;
 	if (rc != RC_OK)
 		return err_wrap(e, rc,
 			"no homeserver answers: is it running, and is "

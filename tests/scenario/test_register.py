@@ -122,6 +122,34 @@ def test_unregister(ready):
     assert set(hs.appservices) == {"muster"}
 
 
+def test_unregister_makes_no_account(ready):
+    """Of an administrator whose name is wrong, or who has no password yet."""
+    muster, hs = ready
+    muster.run("register", expect=0)
+    password, path = muster.read("secrets/admin-password"), muster.path(
+        "secrets/admin-password")
+    muster.write_config(homeserver={"admin": {
+        "user": "opperator", "password": {"file": "secrets/admin-password"}}})
+    users = set(hs.world.users)
+    for there in (True, False):
+        if not there:
+            os.unlink(path)
+        for words in (["unregister"], ["unregister", "--dry-run"]):
+            got = muster.run(*words, expect=1)
+            assert "there is no account opperator on the homeserver" in last(got)
+            assert "CONDUIT_EMERGENCY_PASSWORD" in last(got)
+        assert set(hs.world.users) == users and os.path.exists(path) == there
+    muster.write_config(homeserver={"admin": {
+        "user": "operator", "password": {"file": "secrets/admin-password"}}})
+    got = muster.run("unregister", expect=1)
+    assert "the account operator exists already: put its password" in last(got)
+    muster.write("secrets/admin-password", "another")
+    got = muster.run("unregister", expect=1)
+    assert "the password for operator in " in last(got)
+    muster.write("secrets/admin-password", password)
+    muster.run("unregister", expect=0)
+
+
 def test_unregister_what_is_not_ours(ready):
     """Another service of this id, with tokens of its own, and one of another
     id that has our token."""
