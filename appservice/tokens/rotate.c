@@ -195,6 +195,10 @@ static bool has_paused(struct rotation_round *r, const struct store_agent *row)
 	return yes;
 }
 
+#define UNANSWERED                                                             \
+	"it did not pause in time: it keeps its old token; where its program " \
+	"has ended, `muster rotate --now` gives it a new one"
+
 #define TOO_LATE                                                               \
 	"it paused, but the login came too late: it keeps its old token"
 
@@ -245,11 +249,7 @@ static enum rc mind_asked(
 	r->flying++;
 	const bool paused = has_paused(r, row);
 	if (left <= 0)
-		return give_up(r, row,
-			paused ? TOO_LATE
-			       : "it did not pause in time: it keeps its old "
-				 "token",
-			e);
+		return give_up(r, row, paused ? TOO_LATE : UNANSWERED, e);
 	return paused ? move(r, row, ROTATION_CLEAR, NULL, e) : RC_OK;
 }
 

@@ -510,7 +510,8 @@ def test_a_rotation_that_was_not_answered(served):
     line, = [x for x in said.splitlines() if x.startswith("rotation: ")]
     assert line.startswith(
         f"rotation: {full(AGENT)}: it did not pause in time: it keeps its old "
-        "token (")
+        "token; where its program has ended, `muster rotate --now` gives it a "
+        "new one (")
     assert line.endswith(": spring)")
     assert "muster serve" not in fix
     muster.run("rotate", full(AGENT), "--now", expect=0)

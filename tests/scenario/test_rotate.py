@@ -67,6 +67,7 @@ def test_an_agent_that_does_not_answer_keeps_its_token(running):
     before = muster.handoff(AGENT)
     done = muster.run("rotate", AGENT, expect=1)
     assert f"{full(AGENT)}: it did not pause in time" in done.out
+    assert "`muster rotate --now` gives it a new one" in done.out
     assert "\nrotations    1 unanswered\n" in muster.run("status").out
     assert "1 of 1 agents" in done.err
     assert muster.handoff(AGENT) == before and not logins(hs)
