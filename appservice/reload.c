@@ -30,7 +30,8 @@ struct reload {
 
 	/* The loop's own. */
 	bool due;
-	bool said; /* that the registration is behind, in these words */
+	bool said;    /* that the registration is behind, in these words */
+	bool by_file; /* the homeserver has it by a file: no command changes it */
 	int failures;
 	int64_t next_try_ms; /* monotonic */
 };
@@ -178,8 +179,9 @@ static enum rc register_again(struct app *app, struct err *e)
 
 static bool is_able(const struct app *app)
 {
-	return atomic_load(&app->kind) == HS_CONDUIT &&
-		config_text(&app->config, SET_ADMIN_USER);
+	return registration_has_room((enum hs_kind)atomic_load(&app->kind)) &&
+		config_text(&app->config, SET_ADMIN_USER) &&
+		!app->reload->by_file;
 }
 
 /* Only the loop writes it, so it may read it without the lock. */
@@ -215,6 +217,11 @@ void reload_registration(struct app *app)
 	enum rc rc = register_again(app, &e);
 	if (rc == RC_STOPPING)
 		return;
+	if (rc == RC_PENDING) {
+		r->by_file = true;
+		say_behind(app);
+		return;
+	}
 	if (rc == RC_OK) {
 		check_covered(app);
 		log_info("registered again, since the fleet has changed",

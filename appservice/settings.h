@@ -126,8 +126,7 @@ enum setting_reload { RELOAD_NO, RELOAD_YES };
 	X(INTERVAL, "reconcile.interval", DURATION, "5m", "1s..24h",           \
 		RELOAD_YES, "how often the rooms are looked at")               \
 	X(PASSWORD, "reconcile.password", WORD, "random", "random|none",       \
-		RELOAD_NO,                                                     \
-		"of a new account on Conduit: random and forgotten, or none")  \
+		RELOAD_NO, "of a new account: random and forgotten, or none")  \
 	X(RESPECT_WINDOW, "respect.window", DURATION, "24h", "1s..720h",       \
 		RELOAD_YES,                                                    \
 		"an agent that is removed twice within it is kept out")        \

@@ -30,6 +30,11 @@ const struct dialect *dialect_of(enum hs_kind kind)
 				     : NULL;
 }
 
+bool registration_has_room(enum hs_kind kind)
+{
+	return dialect_of(kind) != NULL;
+}
+
 bool register_by_room(const struct register_options *o)
 {
 	return o->kind == HS_CONDUIT || (dialect_of(o->kind) && o->admin_user);

@@ -64,7 +64,7 @@ static enum rc make_sender(const struct register_options *o, struct err *e)
 
 	/* An account without a password counts as a guest there. Nobody ever
 	 * knows this one. */
-	if (o->kind == HS_CONDUIT)
+	if (dialect_of(o->kind))
 		rc = secret_random_hex(&password, 32);
 	if (rc != RC_OK)
 		return err_set(e, rc, "no random password could be made");

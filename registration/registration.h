@@ -96,6 +96,9 @@ bool registration_owns(const struct registration *r, const char *server_name,
 
 /* --- registering with a homeserver ---------------------------------------- */
 
+/* It can be done by an administrator's account alone, in the admin room. */
+bool registration_has_room(enum hs_kind kind);
+
 /* Where a user is to the namespace that a homeserver has. */
 enum ns_side { NS_INSIDE, NS_OUTSIDE, NS_UNSAID };
 /* By whether it lets who has the token of `as` act as the user, who need not

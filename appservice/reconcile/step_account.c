@@ -83,6 +83,19 @@ static enum rc stay_blocked(struct work *w, int64_t generation, struct err *e)
 	return work_block(w, "its tokens were taken away: " TOKENS_GIVE_NEW, e);
 }
 
+/* muster adopt leaves alone whom nobody in the fleet has met, unless it is
+ * named. */
+static enum rc block_stranger(struct work *w, struct err *e)
+{
+	const struct person *p = w->step->person;
+	const char *why = arena_printf(&w->a,
+		"an account that is not ours has this name: stop the service "
+		"and run `muster adopt %s`, which takes it over, or give the "
+		"agent another id",
+		p ? p->localpart : w->step->subject);
+	return why ? work_block(w, why, e) : err_nomem(e);
+}
+
 /* The account exists: ours, then what it shows and has is taken over. */
 static enum rc take_over(struct work *w, struct err *e)
 {
@@ -96,11 +109,7 @@ static enum rc take_over(struct work *w, struct err *e)
 	if (buried > 0)
 		return stay_blocked(w, buried, e);
 	if (!ours)
-		return work_block(w,
-			"an account that is not ours has this name: stop the "
-			"service and run `muster adopt`, which takes it over, "
-			"or give the agent another id",
-			e);
+		return block_stranger(w, e);
 	const char *shown = NULL;
 	rc = hs_display_name(w->hs, w->step->subject, &w->a, &shown, e);
 	if (rc != RC_OK && rc != RC_NOT_FOUND)
@@ -113,12 +122,14 @@ static enum rc take_over(struct work *w, struct err *e)
 	return set_registered(w, true, shown, e);
 }
 
-/* On Conduit an account without a password counts as a guest. */
+/* On Conduit an account without a password counts as a guest, and as one that
+ * was deactivated; so on Tuwunel, which comes of it. */
 static enum rc forgettable_password(
 	const struct work *w, struct secret *password)
 {
 	const char *wanted = config_text(&w->app->config, SET_PASSWORD);
-	if (atomic_load(&w->app->kind) != HS_CONDUIT ||
+	const enum hs_kind kind = (enum hs_kind)atomic_load(&w->app->kind);
+	if ((kind != HS_CONDUIT && kind != HS_TUWUNEL) ||
 		!text_eq(wanted, "random"))
 		return RC_OK;
 	return secret_random_hex(password, 32);

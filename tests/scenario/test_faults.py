@@ -291,7 +291,7 @@ def test_one_name_is_taken_by_somebody(fakehs, muster_on):
     muster.start()
     small.wait_settled(muster, hs)
     why = assert_others_declared(muster, hs, "cleo.ic")
-    assert "another id" in why
+    assert "another id" in why and "`muster adopt cleo.ic`" in why
     assert somebody.whoami().status == 200  # nobody took the session
     assert hs.user("cleo.ic").displayname != "Cléo \u201cC\u201d Ic"
     assert muster.handoff("cleo.ic") is None

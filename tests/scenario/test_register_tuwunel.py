@@ -187,6 +187,49 @@ def test_registered_by_a_file(ready):
     assert "nothing to do" in muster.run("unregister", expect=0).out
 
 
+def newcomer(muster):
+    org = small.org()
+    org["people"].append(small.person(
+        "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
+    muster.write_org(org)
+
+
+def test_the_service_registers_again(ready):
+    """By itself, as on Conduit; and its accounts are no guests."""
+    muster, hs = ready
+    muster.run("register", expect=0)
+    muster.start()
+    muster.wait_settled()
+    hs.clear_log()
+    newcomer(muster)
+    muster.wait_handoff("dora.ic")
+    assert sent(hs) == [
+        "!admin appservices register", "!admin appservices unregister muster",
+        "!admin appservices register"]
+    assert hs.appservices["muster"].registration == muster.registration
+    made, = [r for r in hs.find("POST", r"/register$")
+             if r.body.get("username") == "dora.ic" and r.status == 200]
+    assert made.body["password"]
+    assert_clean(muster, hs)
+
+
+def test_the_service_cannot_change_a_file(ready):
+    muster, hs = ready
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
+    muster.run("register", expect=0)
+    before = muster.read("registration.yaml")
+    muster.start()
+    muster.wait_settled()
+    newcomer(muster)
+    muster.daemon.wait_for(
+        lambda: "the registration is behind the fleet's files: run `muster "
+        "registration`" in muster.daemon.output(), 40, "it says so")
+    assert hs.appservices["muster"].registration == muster.registration
+    assert muster.read("registration.yaml") == before
+    assert_clean(muster, hs)
+
+
 def test_without_an_administrator(ready):
     muster, hs = ready
     muster.config["homeserver"].pop("admin")
