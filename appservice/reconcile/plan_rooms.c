@@ -199,15 +199,26 @@ static const char *why_state(enum room_state st)
 	}
 }
 
-/* The rest of what a room was made with may be in the next transaction. */
+/* What a room was made with may come in two transactions, one soon after the
+ * other. */
 #define STILL_ARRIVING_MS 5000
 
-/* By the homeserver's clock: where that is another, no room is new. */
-static bool is_new(const struct planner *p, const struct room_now *r)
+/* We have just made it, by the homeserver's clock (where that is another, it was
+ * not just now), and no event is of what came after that. */
+static bool is_arriving(const struct planner *p, const struct room_now *r)
 {
-	const struct store_member *me = room_member(r->row, p->how->sender_id);
+	const char *sender = p->how->sender_id;
+	const struct store_member *me = room_member(r->row, sender);
 	const int64_t age = me ? p->how->now_ms - me->origin_ts : INT64_MAX;
-	return age > -STILL_ARRIVING_MS && age < STILL_ARRIVING_MS;
+	if (!text_eq(r->row->maker, sender) || age <= -STILL_ARRIVING_MS ||
+		age >= STILL_ARRIVING_MS)
+		return false;
+	for (size_t i = 0; i < r->row->n_members; i++) {
+		const struct store_member *m = &r->row->members[i];
+		if (m != me && !text_eq(m->source, "action"))
+			return false;
+	}
+	return true;
 }
 
 /* Only what is known: a room whose creation has not arrived is not judged. */
@@ -221,7 +232,7 @@ static void plan_state(struct planner *p, const struct room_now *r)
 		.arg = p };
 	if (!how.create)
 		return;
-	const bool arriving = is_new(p, r);
+	const bool arriving = is_arriving(p, r);
 	for (size_t i = 0; declared_state(i) != ROOM_STATES; i++) {
 		const enum room_state st = declared_state(i);
 		const char *is = room_state_content(r->row, st);

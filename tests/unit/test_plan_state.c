@@ -216,13 +216,13 @@ static void what_is_still_arriving(void **state)
 	struct world w;
 
 	open_core(&w, ROOMS_OF(ALL_SAID));
-	struct store_member *me = NULL;
 	struct store_room *core = world_room(&w, CORE);
-	for (size_t i = 0; i < core->n_members; i++)
-		if (text_eq(core->members[i].user_id, S))
-			me = &core->members[i];
-	assert_non_null(me);
-	me->origin_ts = 100000;
+	assert_string_equal(core->maker, S);
+	assert_string_not_equal(core->members[0].user_id, S);
+	for (size_t i = 0; i < core->n_members; i++) {
+		core->members[i].origin_ts = 100000;
+		core->members[i].source = "action";
+	}
 	world_state(&w, CORE, ROOM_STATE_TOPIC, NULL);
 	w.how.now_ms = 100000;
 	world_assert(&w, "");
@@ -236,6 +236,15 @@ static void what_is_still_arriving(void **state)
 	w.how.now_ms = 95000;
 	world_assert(&w, "set_state m.room.topic in " CORE "\n");
 	w.how.now_ms = 100000;
+	world_assert(&w, "");
+	core->maker = "@somebody:example.org";
+	world_assert(&w, "set_state m.room.topic in " CORE "\n");
+	core->maker = S;
+	world_assert(&w, "");
+	/* What came after all that. */
+	core->members[0].source = "event";
+	world_assert(&w, "set_state m.room.topic in " CORE "\n");
+	core->members[0].source = "action";
 	world_state(&w, CORE, ROOM_STATE_TOPIC, "{}");
 	world_assert(&w, "set_state m.room.topic in " CORE "\n");
 	world_close(&w);
