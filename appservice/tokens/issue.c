@@ -214,6 +214,20 @@ static enum rc may_log_in(
 	return rc == RC_OK ? not_too_late(w, row, e) : rc;
 }
 
+/* Synapse logs nobody in who was deactivated, and no asking again helps. */
+static void say_deactivated(struct work *w, struct err *e)
+{
+	const char *who = w->step->subject;
+	if (!text_eq(hs_failure(w->hs)->errcode, "M_USER_DEACTIVATED"))
+		return;
+	(void)!err_set(e, RC_FORBIDDEN,
+		"%s was deactivated on the homeserver: have an administrator "
+		"make it active again (Synapse: `PUT "
+		"/_synapse/admin/v2/users/%s` with {\"deactivated\": false}), "
+		"or give the agent another id",
+		who, who);
+}
+
 static enum rc ask_for_login(struct work *w, const struct store_agent *row,
 	int64_t generation, struct err *e)
 {
@@ -227,6 +241,8 @@ static enum rc ask_for_login(struct work *w, const struct store_agent *row,
 	rc = hs_login(w->hs, who, device_of(w->app), "muster", &session, e);
 	if (rc == RC_UNSUPPORTED)
 		tokens_no_logins(w->app->tokens, e);
+	if (rc == RC_FORBIDDEN)
+		say_deactivated(w, e);
 	if (rc == RC_OK && !text_eq(session.user_id, who))
 		rc = err_set(e, RC_REMOTE,
 			"the homeserver logged in %s instead of %s",

@@ -1,10 +1,14 @@
 """A fleet that was run with passwords is taken over: its accounts, its rooms and
 what was said in them, while the homeserver keeps its database."""
 
+import json
 import os
+import re
+import sqlite3
 
 import pytest
 
+from support import small
 from support.client import V3, Client, quote
 from support.fleet import KINDS, Fleet, real_homeserver
 from support.muster import Muster, person, small_org
@@ -339,3 +343,32 @@ def test_z_by_name_and_by_another_owner(moved):
     assert moved.room_id(SALES) == moved.sales
     moved.assert_tokens_good()
     moved.assert_direct_marked()
+
+
+@pytest.mark.parametrize("homeserver", ["synapse"], indirect=True)
+def test_an_account_that_was_deactivated(homeserver, muster_on, introduce):
+    """Synapse logs nobody in then; what helps is said, and does."""
+    hs = homeserver.start()
+    muster = muster_on(hs, org=small.org())
+    Client(hs.url).register("cleo.ic", "a human's password")
+    cleo = quote(small.full("cleo.ic"))
+    hs.admin.ok("POST", f"/_synapse/admin/v1/deactivate/{cleo}", {})
+    introduce(muster, hs)
+    hs.add_appservice(muster.registration_path)
+    muster.run("register", expect=0, timeout=120)
+    got = muster.run("adopt", "cleo.ic", "--yes", expect=3, timeout=120)
+    said = re.search(r"is ours now, but: .*was deactivated on the homeserver: "
+                     r"have an administrator make it active again \(Synapse: "
+                     r"`PUT (/\S+)` with (\{.*?\})\)", got.out)
+    assert said, got
+    assert json.loads(said[2]) == {"deactivated": False}
+    assert hs.admin.ok("GET", said[1])["deactivated"] is True
+    # Synapse 1.163 does it for nobody where its database is SQLite.
+    hs.stop()
+    with sqlite3.connect(os.path.join(hs.dir, "synapse.db")) as db:
+        db.execute("UPDATE users SET deactivated = 0 WHERE name = ?",
+                   (small.full("cleo.ic"),))
+    db.close()
+    hs.start()
+    muster.start()
+    muster.wait_handoff("cleo.ic")
