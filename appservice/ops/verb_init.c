@@ -20,6 +20,7 @@
 #include "base/poison.h"
 
 #define ASK_MS 2000
+#define ASKED 3 /* agents whose accounts are asked for */
 
 /* Where homeservers listen when nobody says otherwise: Conduit; the others. */
 static const char *const USUAL[] = { "http://127.0.0.1:6167",
@@ -34,6 +35,9 @@ struct found {
 	const char *in_files;  /* the server of the files' ids; NULL */
 	const char *human;     /* localpart of the CEO of the files; NULL */
 	const char *in_config; /* the homeserver that config.yaml names; NULL */
+	const char *agents[ASKED]; /* localparts of some in the files */
+	size_t n_agents;
+	bool in_use; /* one of them has an account already */
 };
 
 /* --- the homeserver ------------------------------------------------------------- */
@@ -94,6 +98,10 @@ static void take_id(struct found *f, const char *id, bool human)
 		take_server(f, server);
 	if (human)
 		take_human(f, localpart);
+	else if (f->n_agents < ASKED && id_localpart_ok(localpart) &&
+		(f->agents[f->n_agents] = arena_strndup(
+			 &f->arena, localpart.p, localpart.n)))
+		f->n_agents++;
 }
 
 /* Where its people say that its homeserver is. */
@@ -150,6 +158,22 @@ static void look_at_org(const char *dir, struct found *f)
 			text_eq(js_get_str(js_at(people, i), "level"), "CEO"));
 	json_free(doc);
 	buf_free(&text);
+}
+
+/* A fleet that lives there with passwords is moved over. Who is in a service's
+ * namespace is not said to have an account. */
+static void look_at_accounts(struct found *f)
+{
+	struct hs_options o = { .url = f->known.url, .timeout_ms = ASK_MS };
+	struct hs *hs = NULL;
+	if (!f->answers || !text_eq(f->known.server_name, f->in_files) ||
+		hs_new(&o, &hs, NULL) != RC_OK)
+		return;
+	hs_hurry(hs, ASK_MS);
+	for (size_t i = 0; i < f->n_agents && !f->in_use; i++)
+		f->in_use =
+			hs_username_free(hs, f->agents[i], NULL) == RC_EXISTS;
+	hs_free(hs);
 }
 
 /* --- what is made of it ------------------------------------------------------------- */
@@ -213,6 +237,9 @@ static void say_fleet(const struct found *f)
 			k->config ? ", as config.yaml is nothing without "
 				    "org.json"
 				  : "");
+	if (f->in_use)
+		puts("             agents of it have accounts already: adopt "
+		     "takes them over");
 	if (k->admin)
 		printf("admin        %s: on an empty homeserver the account is "
 		       "made, else put its\n"
@@ -236,11 +263,14 @@ static void say_word(const char *word)
 	fputs(quote ? "'" : "", stdout);
 }
 
-static void say_next(const char *dir, const char *path)
+static void say_next(const struct found *f, const char *dir, const char *path)
 {
-	static const char *const next[] = { "check", "register", "serve" };
+	static const char *const next[] = { "check", "register",
+		"adopt --dry-run", "serve" };
 	puts("next:");
 	for (size_t i = 0; i < ARRAY_LEN(next); i++) {
+		if (text_starts(next[i], "adopt") && !f->in_use)
+			continue;
 		fputs("  muster ", stdout);
 		if (!text_eq(dir, ".")) {
 			fputs("-c ", stdout);
@@ -292,13 +322,14 @@ static enum rc init(
 	look_at_org(dir, &f);
 	find_homeserver(cli, &f);
 	conclude(cli, &f);
+	look_at_accounts(&f);
 	enum rc rc = write_there(dir, path, &f, e);
 	if (rc == RC_OK) {
 		printf("%s was written\n", path);
 		say_homeserver(cli, &f);
 		say_name(cli, &f);
 		say_fleet(&f);
-		say_next(dir, path);
+		say_next(&f, dir, path);
 	}
 	arena_free(&f.arena);
 	return rc;

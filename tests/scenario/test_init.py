@@ -189,6 +189,20 @@ def test_what_the_homeserver_says(run, fakehs, tmp_path):
     assert got.returncode == 0, got.stderr
 
 
+def test_a_fleet_that_lives_there_already(run, fakehs, tmp_path):
+    """With passwords; a new one has nothing to take over."""
+    (tmp_path / "org.json").write_text(json.dumps(small.org()))
+    assert fakehs.human(small.HUMAN)
+    for made, verbs in (("bob", NEXT), ("ben.man", [
+            "check", "register", "adopt --dry-run", "serve"])):
+        fakehs.human(made)
+        got = run("init", "--homeserver", fakehs.url)
+        commands = said(got.stdout)[1]
+        assert commands == [f"muster {verb}" for verb in verbs], got
+        assert ("have accounts already" in got.stdout) is (verbs != NEXT)
+        os.unlink(tmp_path / "muster.yaml")
+
+
 def test_a_homeserver_that_says_its_name(run, fakehs, tmp_path):
     fakehs.federates = True
     org = json.dumps(small.org()).replace(small.SERVER, "other.example")
