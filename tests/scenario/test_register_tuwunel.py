@@ -10,7 +10,7 @@ from support import small
 from support.client import Client
 from support.process import wait_until
 from support.registering import (
-    Killer, another, assert_clean, commands, last, start)
+    Killer, another, assert_clean, commands, last, otherwise, start)
 
 
 @pytest.fixture
@@ -185,6 +185,20 @@ def test_registered_by_a_file(ready):
     assert "Take this file out of the directory" in got.out
     hs.unregister_appservice("muster")
     assert "nothing to do" in muster.run("unregister", expect=0).out
+
+
+@pytest.mark.parametrize("what", [
+    "hs_token", "url", "no url", "narrower", "wider"])
+def test_registered_otherwise_by_hand(ready, what):
+    muster, hs = ready
+    muster.run("register", expect=0)
+    changes, said = otherwise(muster.registration)[what]
+    hs.register_appservice({**muster.registration, **changes})
+    got = muster.run("register", expect=0)
+    assert said in got.out
+    assert hs.appservices["muster"].registration == muster.registration
+    assert "nothing to do" in muster.run("register", expect=0).out
+    assert_clean(muster, hs)
 
 
 def newcomer(muster):
