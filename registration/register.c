@@ -4,7 +4,6 @@
  * that both sides know each other.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -290,6 +289,18 @@ static enum rc look_back(const struct register_options *o, enum noted noted,
 	return RC_OK;
 }
 
+static void say_namespace(
+	const struct register_options *o, const char *missing, const char *wide)
+{
+	if (missing)
+		register_say(o, "registered, but without %s", missing);
+	if (wide)
+		register_say(o,
+			"registered, but with %s in the namespace, who is not "
+			"in that of %s",
+			wide, o->registration_path);
+}
+
 /* *other: whom it lets us act as is not what our registration says; said. */
 static enum rc compare(const struct register_options *o,
 	const struct hs_whoami *who, bool *other, struct err *e)
@@ -308,13 +319,8 @@ static enum rc compare(const struct register_options *o,
 	if (!ours)
 		register_say(o, "registered, but the service's user is %s",
 			who->user_id);
-	if (ours && missing)
-		register_say(o, "registered, but without %s", missing);
-	if (ours && wide)
-		register_say(o,
-			"registered, but with %s in the namespace, who is not "
-			"in that of %s",
-			wide, o->registration_path);
+	else
+		say_namespace(o, missing, wide);
 	return RC_OK;
 }
 
