@@ -502,8 +502,9 @@ static enum rc unreached(
 			"set homeserver.admin, and `muster register` registers "
 			"it again. Now %s",
 			why->text);
-	register_say(o, "registered, but with another URL or hs_token, or %s",
-		why->text);
+	const bool none = text_eq(hs_failure(o->as)->errcode, "M_URL_NOT_SET");
+	register_say(o, "registered, but %s%s",
+		none ? "" : "with another URL or hs_token, or ", why->text);
 	return RC_OK;
 }
 

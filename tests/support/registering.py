@@ -32,8 +32,8 @@ def otherwise(registration):
                      "registered, but with another URL or hs_token, or "),
         "url": ({"url": "http://127.0.0.1:1"},
                 "registered, but with another URL or hs_token, or "),
-        "no url": ({"url": None}, "the homeserver has a registration without "
-                   "a URL"),
+        "no url": ({"url": None}, "registered, but the homeserver has a "
+                   "registration without a URL"),
         "sender": ({"sender_localpart": "somebody"},
                    "registered, but the service's user is another than "
                    "@muster:fleet.test, and does not exist"),
