@@ -152,7 +152,8 @@ MUST_CHECK enum rc app_detect(struct app *app, struct hs *hs, struct err *e);
 /*
  * Registers `reg`, which has our tokens, with the homeserver, as
  * registration_register() says; `probe`: users who must be in its namespace.
- * Our listener is up.
+ * In the place of app->reg, another, it makes no account: who registered that is
+ * an administrator. Our listener is up.
  */
 MUST_CHECK enum rc app_register(struct app *app, const struct registration *reg,
 	const char *const *probe, size_t n_probe,

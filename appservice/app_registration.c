@@ -314,6 +314,7 @@ enum rc app_register(struct app *app, const struct registration *reg,
 		.reg = reg,
 		.probe_users = probe,
 		.n_probe = n_probe,
+		.no_account = reg != &app->reg,
 		.say = say,
 		.arg = arg,
 	};

@@ -155,7 +155,8 @@ static enum rc find_account(
 	return rc == RC_OK ? rc : err_set(e, rc, "%s", why.text);
 }
 
-/* What is taken back has an administrator, who is not made for it. */
+/* What is taken back, or registered anew by the service itself, has an
+ * administrator, who is not made for it. */
 static enum rc no_account(const struct visit *v, struct err *e)
 {
 	return err_set(e, RC_FORBIDDEN,

@@ -416,6 +416,20 @@ def test_conduit_refuses(before_cleo):
     muster.assert_no_secret_shown()
 
 
+def test_no_administrator_is_made(before_cleo):
+    """Of a name that is misspelt: somebody did register us."""
+    muster, hs = before_cleo
+    users = set(hs.world.users)
+    muster.write_config(homeserver={"admin": {"user": "opperator"}})
+    declare(muster, newcomer_to("Platform"))
+    row = wait_said(muster, "the registration is behind the fleet's files, "
+                    "and could not be made anew")
+    assert "there is no account opperator on the homeserver" in row["error"]
+    assert set(hs.world.users) == users
+    muster.write_config(homeserver={"admin": {"user": "operator"}})
+    muster.wait_handoff("cleo.ic")
+
+
 @pytest.mark.parametrize("kind", ["synapse", "conduit"])
 def test_by_hand_and_without_a_restart(
         kind, request, muster_on, introduce):
