@@ -55,6 +55,7 @@ static enum rc parts_write(const struct registration *r, struct jb *b)
 {
 	char digest[SHA256_HEX];
 
+	jb_str(b, "id", r->id);
 	jb_str(b, "url", r->url ? r->url : "");
 	jb_str(b, "sender_localpart", r->sender_localpart);
 	for (int kind = 0; kind < NS_KINDS; kind++) {
@@ -86,6 +87,7 @@ static void say_differs(const struct register_options *o, struct js noted)
 		register_say(o, "registering was begun and not finished");
 		return;
 	}
+	say_other(o, "id", js_get_str(noted, "id"), o->reg->id, &said);
 	say_other(o, "url", js_get_str(noted, "url"), url, &said);
 	say_other(o, "sender", js_get_str(noted, "sender_localpart"),
 		o->reg->sender_localpart, &said);
@@ -102,8 +104,8 @@ static void say_differs(const struct register_options *o, struct js noted)
 	}
 	if (!said)
 		register_say(o, "registered, but %s has changed since",
-			js_get_str(noted, "url") ? "the hs_token"
-						 : "the registration");
+			js_get_str(noted, "id") ? "the hs_token"
+						: "the registration");
 }
 
 /* Whatever goes wrong here is only not to know. */

@@ -470,6 +470,8 @@ def test_another_appservice_id(ready):
     muster.run("register", expect=0)
     muster.write_config(appservice={"id": "muster-two"})
     got = muster.run("register", expect=1)
+    assert "registered with the id muster, which is muster-two now" in got.out
+    assert "hs_token" not in got.out
     assert "whose user is @muster:fleet.test, has the as_token" in last(got)
     assert "run `muster unregister` with it first" in last(got)
     assert set(hs.appservices) == {"muster"}
