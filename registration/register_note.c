@@ -84,7 +84,9 @@ static void say_differs(const struct register_options *o, struct js noted)
 	bool said = false;
 
 	if (text_eq(js_get_str(noted, "sha256"), "")) {
-		register_say(o, "registering was begun and not finished");
+		register_say(o,
+			"registering it, or taking it back, was begun and not "
+			"finished");
 		return;
 	}
 	say_other(o, "id", js_get_str(noted, "id"), o->reg->id, &said);

@@ -182,6 +182,9 @@ def test_unregister_refused(ready, words, said):
     got = muster.run("unregister", expect=1)
     assert said in got.err.splitlines()[-1]
     assert len(hs.tokens_of("operator")) == 1
+    got = muster.run("register", "--dry-run", expect=3)
+    assert ("registering it, or taking it back, was begun and not finished"
+            ) in got.out
 
 
 def test_unregister_where_a_file_is_wanted(synapse_fake, muster_on):
