@@ -36,6 +36,21 @@ char *newtokens_path(const struct app *app)
 	return next;
 }
 
+enum rc newtokens_read(
+	const char *path, struct registration *ret, struct err *e)
+{
+	struct err why = { 0 };
+	enum rc rc = registration_read(path, ret, NULL, &why);
+
+	if (rc == RC_OK || rc == RC_NOT_FOUND)
+		return rc;
+	return err_set(e, rc,
+		"%s: the new tokens that wait there cannot be read: remove "
+		"that file, and run `muster registration --new-tokens` again "
+		"if they are wanted",
+		why.text);
+}
+
 /* --- who comes in ----------------------------------------------------------- */
 
 /* Is it in force? If not, where the files are, which the caller frees: the

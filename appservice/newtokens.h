@@ -40,6 +40,11 @@ bool newtokens_is_right(
 /* The path of the file beside; free it. NULL: out of memory. */
 MUST_CHECK char *newtokens_path(const struct app *app);
 
+/* Reads them from there. RC_NOT_FOUND: none wait; anything else failed, in words
+ * that say what to do about the file. */
+MUST_CHECK enum rc newtokens_read(
+	const char *path, struct registration *ret, struct err *e);
+
 /* The registration file is another than *seen, which it is from now on. */
 bool newtokens_changed(const struct app *app, struct stat *seen);
 

@@ -52,23 +52,16 @@ static enum rc run(struct cli *cli, struct app *app, struct err *e)
 static enum rc read_new_tokens(struct app *app, char **path, struct err *e)
 {
 	struct registration next = { 0 };
-	struct err why = { 0 };
 	char *beside = newtokens_path(app);
 	if (!beside)
 		return err_nomem(e);
-	enum rc rc = registration_read(beside, &next, NULL, &why);
+	enum rc rc = newtokens_read(beside, &next, e);
 	if (rc == RC_NOT_FOUND) {
 		free(beside);
 		return RC_OK;
 	}
 	if (rc == RC_OK)
 		rc = registration_keep_tokens(&app->reg, &next);
-	else
-		err_set(e, rc,
-			"%s: the new tokens that wait there cannot be read: "
-			"remove that file, and run `muster registration "
-			"--new-tokens` again if they are wanted",
-			why.text);
 	registration_free(&next);
 	*path = beside;
 	return rc;

@@ -278,6 +278,8 @@ static int new_tokens(struct app *app)
 	char *path = newtokens_path(app);
 	enum rc rc = path ? RC_OK : err_nomem(&e);
 	bool there = path && access(path, F_OK) == 0;
+	if (rc == RC_OK && there)
+		rc = newtokens_read(path, &next, &e);
 	if (rc == RC_OK && !there)
 		rc = app_make_registration(app, &next, &e);
 	if (rc == RC_OK && !there)
@@ -289,7 +291,10 @@ static int new_tokens(struct app *app)
 			there ? "were waiting already in" : "are in", path);
 	registration_free(&next);
 	free(path);
-	return rc == RC_OK ? EXIT_OK : cli_fail(EXIT_FAILED, "%s", e.text);
+	if (rc == RC_OK)
+		return EXIT_OK;
+	return cli_fail(
+		rc == RC_INVALID ? EXIT_WRONG : EXIT_FAILED, "%s", e.text);
 }
 
 int verb_registration(struct cli *cli)

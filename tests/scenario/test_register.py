@@ -668,6 +668,9 @@ def test_new_tokens_that_cannot_be_read(ready):
     got = muster.run("register", expect=2)
     assert "registration.yaml.next:2:1: " in last(got)
     assert "remove that file, and run `muster registration --new" in last(got)
+    got = muster.run("registration", "--new-tokens", expect=2)
+    assert "registration.yaml.next:2:1: " in last(got)
+    assert "remove that file, and run `muster registration --new" in last(got)
     assert hs.appservices["muster"].registration == old
     assert muster.registration["as_token"] == old["as_token"]
 
