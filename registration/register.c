@@ -425,8 +425,10 @@ static enum rc register_anew(const struct register_options *o,
 	if (!register_by_room(o))
 		return standing == STANDS_NOT ? register_by_file(o, e)
 					      : register_by_restart(o, e);
-	if (o->dry_run)
-		return register_conduit_dry(o, e);
+	if (o->dry_run) {
+		rc = register_taken_dry(o, standing == STANDS_NOT, e);
+		return rc == RC_OK ? register_conduit_dry(o, e) : rc;
+	}
 	rc = register_conduit(
 		o, CONDUIT_ANSWER_MS, standing == STANDS_NOT, entered, e);
 	if (rc == RC_OK)

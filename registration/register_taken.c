@@ -82,6 +82,30 @@ static enum rc find_taken(const struct register_options *o, bool unknown,
 	return rc;
 }
 
+/* Which one it is only an administrator is told, by a message. */
+enum rc register_taken_dry(
+	const struct register_options *o, bool unknown, struct err *e)
+{
+	const char *taken = NULL;
+	enum rc rc = find_taken(o, unknown, &taken, e);
+
+	if (rc != RC_OK || !taken)
+		return rc;
+	if (!unknown)
+		return err_set(e, RC_EXISTS,
+			"another service on the homeserver has %s in its "
+			"namespace: two of them would act for the same agents. "
+			"Without --dry-run nothing is registered either, and "
+			"it is said which one it is",
+			taken);
+	register_say(o,
+		"a service on the homeserver has %s in its namespace: \"%s\" "
+		"with another as_token would be replaced; for any other "
+		"nothing would be registered, and it would be named",
+		taken, o->reg->id);
+	return RC_OK;
+}
+
 #define LIST "Appservices ("
 
 static bool is_list(

@@ -147,6 +147,9 @@ MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
  * homeserver does not know our token, so none is ours yet. */
 MUST_CHECK enum rc visit_taken(
 	struct visit *v, int64_t answer_ms, bool unknown, struct err *e);
+/* The same as far as it can be known without a message; unknown: only says it. */
+MUST_CHECK enum rc register_taken_dry(
+	const struct register_options *o, bool unknown, struct err *e);
 
 /* Takes our id out. RC_UNSUPPORTED: it is there by a file. */
 MUST_CHECK enum rc visit_withdraw(

@@ -409,6 +409,9 @@ def test_too_many_for_a_message(ready, prefix, line):
 def test_another_service_has_an_agent_of_ours(ready):
     muster, hs = ready
     hs.register_appservice(another("old.fleet", "^@cleo.*:fleet.test$"))
+    got = muster.run("register", "--dry-run", expect=3)
+    assert ("a service on the homeserver has @cleo.ic:fleet.test in its "
+            'namespace: "muster" with another as_token would be') in got.out
     got = muster.run("register", expect=1)
     assert ("another service on the homeserver has @cleo.ic:fleet.test in its "
             "namespace, which is old.fleet: two of them") in last(got)
@@ -432,6 +435,9 @@ def test_another_service_has_a_newcomer(ready):
     org["people"].append(small.person(
         "dora.ic", "IC", None, "ben.man", small.DEPARTMENT))
     muster.write_org(org)
+    got = muster.run("register", "--dry-run", expect=1)
+    assert ("another service on the homeserver has @dora.ic:fleet.test in its "
+            "namespace: two of them") in last(got)
     got = muster.run("register", expect=1)
     assert ("another service on the homeserver has @dora.ic:fleet.test in its "
             "namespace, which is bridge: two of them") in last(got)
