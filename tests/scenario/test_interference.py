@@ -71,6 +71,12 @@ def said(muster, level, text):
         if line["level"] == level and text in json.dumps(line)]
 
 
+def wait_said(muster, level, text):
+    """The same, when there are any: a plan follows what was heard."""
+    return muster.daemon.wait_for(
+        lambda: said(muster, level, text), 20, f"{text!r} in the log")
+
+
 # -- agents who are put out
 
 
@@ -327,7 +333,7 @@ def test_who_is_never_put_out(elevenths):
     assert (left.user, left.path.rpartition("/")[2]) == (
         full("anna.vp"), "leave")
     assert everybody.membership(full("mighty")) == "join"
-    trouble, = said(muster, "error", full("mighty"))
+    trouble, = wait_said(muster, "error", full("mighty"))
     assert trouble["room"] == f"#{ALL}:{SERVER}"
     assert "strict" in trouble["why"] and "power" in trouble["why"]
     # With less of it, they go.
@@ -406,7 +412,7 @@ def test_power_is_taken_from_us_and_given_back(adopted):
     human.set_state(room.room_id, "m.room.name", {"name": "Mine"})
     human.kick(room.room_id, full("ben.man"))
     small.wait_settled(muster, hs)
-    trouble, = said(muster, "error", "power 0")
+    trouble, = wait_said(muster, "error", "power 0")
     assert trouble["room"] == f"#{TEAM}:{SERVER}"
     assert full(HUMAN) in trouble["why"] and full(SENDER) in trouble["why"]
     # Never fought.
