@@ -15,7 +15,6 @@
 #include "appservice/intake/intake.h"
 #include "appservice/ops/verbs.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -347,10 +346,6 @@ int verb_adopt(struct cli *cli)
 	struct app app;
 	int status = cli_load(cli, &app, FOR_SERVICE);
 	if (status == EXIT_OK) {
-		/* It says itself what it does; a line for each transaction
-		 * would bury that, where nobody has asked for it. */
-		if (!log_enabled(LOG_DEBUG))
-			log_at_most(LOG_ERROR);
 		/* No buffer keeps what is typed. */
 		setvbuf(stdin, NULL, _IONBF, 0);
 		cli_catch_signals("\nending after this one (again: at once)\n");

@@ -5,6 +5,7 @@
 #include "appservice/http_server.h"
 #include "appservice/intake/intake.h"
 #include "appservice/ops/verbs.h"
+#include "base/log.h"
 
 #include "base/poison.h"
 
@@ -12,6 +13,10 @@ enum rc cli_listen(const struct app *app, const struct secret *hs_token,
 	struct intake *intake, struct http_server **ret, struct err *e)
 {
 	unsigned char digest[SHA256_LEN];
+	/* A verb says itself what it does; a line for each transaction would
+	 * bury that, where nobody has asked for it. */
+	if (!log_enabled(LOG_DEBUG))
+		log_at_most(LOG_ERROR);
 	if (!sha256(secret_bytes(hs_token), hs_token->n, digest))
 		return err_nomem(e);
 	const struct http_server_options o = {

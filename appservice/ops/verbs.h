@@ -94,7 +94,8 @@ int verb_version(struct cli *cli);
 struct http_server;
 struct intake;
 /* Serves the Application Service API at appservice.listen, as the service does, to
- * who has hs_token. RC_BUSY: somebody listens there. http_server_stop(). */
+ * who has hs_token; logs no more than errors from then on. RC_BUSY: somebody
+ * listens there. http_server_stop(). */
 MUST_CHECK enum rc cli_listen(const struct app *app,
 	const struct secret *hs_token, struct intake *intake,
 	struct http_server **ret, struct err *e);

@@ -700,7 +700,8 @@ def test_unreachable_homeserver(conduit_fake, muster_on):
         if any(f"port {hs.port}" in why for why in now["why_not"])), None),
         20, "it says why it is not ready")
     assert now["ready"] is False
-    assert any(f"at {hs.url}: is it running" in why for why in now["why_not"])
+    assert any(f"no homeserver answers at {hs.url}: start it" in why
+               for why in now["why_not"])
     code, health = small.ask(muster, "/health/ready")
     assert code == 503 and not health["ready"]
     assert any(f"port {hs.port}" in why for why in health["why_not"])
