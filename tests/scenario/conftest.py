@@ -98,6 +98,8 @@ def running_six(fresh_on_conduit):
                               "name": f"Extra {n}", "level": "IC"})
     muster.write_org(org)
     muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
+    muster.run("registration", expect=0)
+    hs.add_appservice(muster.registration_path)
     muster.start()
     muster.wait_settled()
     hs.wait_quiet()

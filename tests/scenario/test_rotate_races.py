@@ -194,6 +194,7 @@ def test_what_is_said_of_all_is_true_of_each(running):
     assert small.agent(muster, AGENT)["rotate_every_ms"] == 2 * 3600000
     before = generations(muster)
     assert before == {AGENT: 3, OTHER: 2, "cleo.ic": 2}
+    muster.run("register", expect=0)  # the administrator is there from now on
     org = small.org()
     org["people"].append(small.person(
         "dan.ic", "IC", "Platform", OTHER, small.DEPARTMENT))
