@@ -84,21 +84,29 @@ static enum rc ask_greeting(struct hs *hs, enum hs_kind *ret, struct err *e)
 	return RC_OK;
 }
 
-/* Where a proxy keeps `/` for itself, Tuwunel still says its name here. */
-static enum rc ask_name(struct hs *hs, enum hs_kind *ret, struct err *e)
+/* A document that anybody is given; *doc NULL: any other answer. */
+static enum rc ask_anybody(
+	struct hs *hs, const char *path, struct json **doc, struct err *e)
 {
 	struct hs_call call = {
 		.method = "GET",
-		.path = "/_tuwunel/server_version",
+		.path = path,
 		.anonymous = true,
 	};
 	enum rc rc = hs_exchange(hs, &call, e);
-	if (rc != RC_OK)
-		return rc;
 
+	if (rc == RC_OK && hs_finish(hs, doc, NULL) != RC_OK)
+		*doc = NULL;
+	return rc;
+}
+
+/* Where a proxy keeps `/` for itself, Tuwunel still says its name here. */
+static enum rc ask_name(struct hs *hs, enum hs_kind *ret, struct err *e)
+{
 	struct json *doc = NULL;
-	if (hs_finish(hs, &doc, NULL) != RC_OK)
-		return RC_OK; /* any answer but that name is none */
+	enum rc rc = ask_anybody(hs, "/_tuwunel/server_version", &doc, e);
+	if (!doc)
+		return rc;
 	const char *name = js_get_str(json_root(doc), "name");
 	if (name != NULL && text_eq_nocase(name, "tuwunel"))
 		*ret = HS_TUWUNEL;
@@ -110,18 +118,10 @@ static enum rc ask_name(struct hs *hs, enum hs_kind *ret, struct err *e)
  * else, and neither does Synapse behind a proxy that says its own name. */
 static enum rc ask_version(struct hs *hs, enum hs_kind *ret, struct err *e)
 {
-	struct hs_call call = {
-		.method = "GET",
-		.path = "/_matrix/federation/v1/version",
-		.anonymous = true,
-	};
-	enum rc rc = hs_exchange(hs, &call, e);
-	if (rc != RC_OK)
-		return rc;
-
 	struct json *doc = NULL;
-	if (hs_finish(hs, &doc, NULL) != RC_OK)
-		return RC_OK; /* it does not talk to any */
+	enum rc rc = ask_anybody(hs, "/_matrix/federation/v1/version", &doc, e);
+	if (!doc)
+		return rc;
 	const char *name = js_get_str(js_get(json_root(doc), "server"), "name");
 	for (size_t i = 0; i < ARRAY_LEN(KINDS) && name; i++)
 		if (text_eq_nocase(name, KINDS[i]))

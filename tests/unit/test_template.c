@@ -45,7 +45,7 @@ static void filled_with(
 
 static void filled(const char *text, const char *want)
 {
-	filled_with(text, "syt_secret", false, want);
+	filled_with(text, "t0p_secret", false, want);
 }
 
 static void refused(const char *text, bool json, const char *words)
@@ -66,7 +66,7 @@ static void test_every_field(void **state)
 	filled("u={{user_id}}\nd={{device_id}}\nh={{homeserver}}\n"
 	       "t={{access_token}}\ng={{generation}}\ni={{issued_ms}}\n",
 		"u=@aaron.phillips:anycompany.corp\nd=MUSTER\n"
-		"h=http://conduit.anycompany.corp:6167\nt=syt_secret\n"
+		"h=http://conduit.anycompany.corp:6167\nt=t0p_secret\n"
 		"g=7\ni=1772000000000\n");
 }
 
@@ -74,8 +74,8 @@ static void test_where_it_stands(void **state)
 {
 	(void)state;
 	filled("", "");
-	filled("{{access_token}}", "syt_secret");
-	filled("{{ access_token }}{{\tdevice_id}}", "syt_secretMUSTER");
+	filled("{{access_token}}", "t0p_secret");
+	filled("{{ access_token }}{{\tdevice_id}}", "t0p_secretMUSTER");
 	filled("a{b}c}}d", "a{b}c}}d");
 	filled("{{{{access_token}}", "{{access_token}}");
 	filled("{{{{{{generation}}", "{{7");
@@ -145,7 +145,7 @@ static void test_json_that_is_none(void **state)
 	refused("", true, "1:1: found the end");
 	refused("{{access_token}}", true, "neither an object nor an array");
 	/* Where nothing says that it is JSON, it is a text. */
-	filled("{\"a\": {{access_token}}x}", "{\"a\": syt_secretx}");
+	filled("{\"a\": {{access_token}}x}", "{\"a\": t0p_secretx}");
 }
 
 static void test_json_by_name(void **state)
@@ -162,7 +162,7 @@ static void test_no_room(void **state)
 	struct template *t = NULL;
 	struct err e = { 0 };
 	struct buf out;
-	struct handoff h = given("syt_secret");
+	struct handoff h = given("t0p_secret");
 	(void)state;
 
 	buf_init(&out, 12);
