@@ -85,8 +85,8 @@ struct place config_place(const struct config *c, enum setting s);
  * RC_NOT_FOUND: its file does not exist, or its variable is not set (the text
  * names it); RC_INVALID: it is empty, has blanks around it, is JSON where a bare
  * value is expected (the text names its keys), or others can read or change its
- * file, or the configuration that it stands in. Newlines at its end are no part of it; *trimmed says whether there were
- * any.
+ * file, or the configuration that it stands in. Newlines at its end are no part
+ * of it; *trimmed says whether there were any.
  */
 MUST_CHECK enum rc config_secret(const struct config *c, enum setting s,
 	struct secret *ret, struct err *e);

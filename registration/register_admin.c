@@ -1,8 +1,8 @@
 /*
- * registration/register_admin.c: an administrator's session on Conduit or Tuwunel: by the
- * password, or with an account that is made, which on an empty server is the
- * administrator's. It is always of one device: a session that somebody was
- * killed in ends with the next.
+ * registration/register_admin.c: an administrator's session on Conduit or
+ * Tuwunel: by the password, or with an account that is made, which on an empty
+ * server is the administrator's. It is always of one device: a session that
+ * somebody was killed in ends with the next.
  */
 #include <stdlib.h>
 #include <string.h>
