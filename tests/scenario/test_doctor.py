@@ -597,11 +597,11 @@ def test_the_error_of_an_agent_that_has_a_token(served):
     muster.run("rotate", AGENT, "--now")
     muster.daemon.wait_for(
         lambda: small.agent(muster, AGENT)["error"], 20, "the error")
-    os.unlink(path)
-    os.rename(moved, path)
     said = muster.run("agents", expect=0).out
     assert "handed_off, error" in said
     assert "rotation: " in said
+    os.unlink(path)
+    os.rename(moved, path)
     muster.run("retry", full(AGENT), expect=0)
     muster.wait_handoff(AGENT, generation=before["generation"] + 1)
     small.wait_settled(muster, hs)
