@@ -35,6 +35,12 @@ static bool in_range(const struct setting_info *info, int64_t v)
 		str_duration(max, INT64_MAX, &hi) && v >= lo && v <= hi;
 }
 
+/* A path may follow, but no query, and no password stands before the host. */
+static bool is_of_base_url(unsigned char c)
+{
+	return c > ' ' && c <= 126 && !strchr("\"?#@", c);
+}
+
 static const char *check_url(const char *text)
 {
 	size_t scheme = text_starts(text, "https://") ? 8
@@ -46,8 +52,7 @@ static const char *check_url(const char *text)
 	if (*host == '\0' || *host == '/' || *host == ':')
 		return "has no host";
 	for (const char *p = text; *p; p++)
-		if ((unsigned char)*p <= ' ' || *p == '"' || *p == '?' ||
-			*p == '#' || *p == '@' || (unsigned char)*p > 126)
+		if (!is_of_base_url((unsigned char)*p))
 			return "has a character that a base URL may not have";
 	return NULL;
 }

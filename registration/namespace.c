@@ -241,6 +241,17 @@ bool registration_owns(const struct registration *r, const char *server_name,
 		any_matches(r, NS_USERS, user_id, true);
 }
 
+/* The last character of the class that begins at p. */
+static const char *end_of_class(const char *p)
+{
+	/* ^ and ] stand for themselves at its start */
+	p += p[1] == '^';
+	p += p[1] == ']';
+	while (p[1] && p[1] != ']')
+		p++;
+	return p + (p[1] == ']');
+}
+
 struct namespace_traits namespace_look(const char *regex)
 {
 	struct namespace_traits t = { .anchored = *regex == '^',
@@ -253,12 +264,7 @@ struct namespace_traits namespace_look(const char *regex)
 		if (*p == '\\' && p[1]) {
 			t.portable = t.portable && !is_alnum(*++p);
 		} else if (*p == '[') {
-			/* ^ and ] stand for themselves at its start */
-			p += p[1] == '^';
-			p += p[1] == ']';
-			while (p[1] && p[1] != ']')
-				p++;
-			p += p[1] == ']';
+			p = end_of_class(p);
 		} else if (*p == '(') {
 			depth++;
 			t.portable = t.portable && p[1] != '?';

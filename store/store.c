@@ -213,11 +213,10 @@ static enum rc be_alone(struct store *s, struct err *e)
 	return exec(s, SQL_ALONE, e);
 }
 
-static enum rc open_writable(
+/* The file, and nobody else has it. */
+static enum rc take(
 	struct store *s, const struct store_options *o, struct err *e)
 {
-	int version = 0;
-
 	enum rc rc = check_directory(s->name, e);
 	if (rc == RC_OK)
 		rc = place_take(s, o, e);
@@ -228,8 +227,15 @@ static enum rc open_writable(
 		rc = remember_place(s, e);
 	if (rc == RC_OK)
 		rc = open_database(s, SQLITE_OPEN_READWRITE, NULL, e);
-	if (rc == RC_OK && s->lease)
-		rc = be_alone(s, e);
+	return rc == RC_OK && s->lease ? be_alone(s, e) : rc;
+}
+
+static enum rc open_writable(
+	struct store *s, const struct store_options *o, struct err *e)
+{
+	int version = 0;
+
+	enum rc rc = take(s, o, e);
 	if (rc == RC_OK)
 		rc = migrate_identify(
 			s->db, s->path, newest_version(), &version, e);

@@ -82,6 +82,13 @@ int64_t doc_number(struct js row, const char *key)
 	return js_get_i64(row, key, &v) ? v : 0;
 }
 
+/* Neither a control character nor one that turns the direction of the text. */
+static bool is_plain(uint32_t cp)
+{
+	return cp >= 0x20 && (cp < 0x7f || cp > 0x9f) &&
+		(cp < 0x202a || cp > 0x202e) && (cp < 0x2066 || cp > 0x2069);
+}
+
 const char *doc_excerpt(struct arena *a, const char *text, size_t most)
 {
 	size_t n = text ? strlen(text) : 0, i = 0, characters = 0;
@@ -90,10 +97,7 @@ const char *doc_excerpt(struct arena *a, const char *text, size_t most)
 	while (i < n && characters++ < most) {
 		uint32_t cp = 0;
 		size_t length = utf8_next(text + i, n - i, &cp);
-		bool plain = length && cp >= 0x20 && (cp < 0x7f || cp > 0x9f) &&
-			(cp < 0x202a || cp > 0x202e) &&
-			(cp < 0x2066 || cp > 0x2069);
-		if (plain)
+		if (length && is_plain(cp))
 			buf_addn(&out, text + i, length);
 		else
 			buf_addc(&out, '?');

@@ -518,18 +518,26 @@ static void repaired(struct reconcile *r)
 			LI("ms", clock_wall_ms() - r->app->started_ms));
 }
 
-/* Until the next look, the next attempt, or something happens. */
+/* Until the next look, or the next attempt. */
+static int64_t rest_ms(const struct reconcile *r)
+{
+	int64_t ms = r->next_look_ms - clock_mono_ms();
+	const int64_t held = r->next_held_ms - clock_mono_ms();
+	const int64_t again = r->next_attempt_ms - clock_wall_ms();
+	if (r->held_pause_ms && held < ms)
+		ms = held;
+	if (r->next_attempt_ms && again < ms)
+		ms = again;
+	return ms;
+}
+
+/* Until then, or until something happens. */
 static void rest(struct reconcile *r)
 {
 	for (;;) {
 		if (mind_tokens(r))
 			return;
-		int64_t ms = r->next_look_ms - clock_mono_ms();
-		if (r->held_pause_ms && r->next_held_ms - clock_mono_ms() < ms)
-			ms = r->next_held_ms - clock_mono_ms();
-		int64_t again = r->next_attempt_ms - clock_wall_ms();
-		if (r->next_attempt_ms && again < ms)
-			ms = again;
+		const int64_t ms = rest_ms(r);
 		if (app_stopping() || ms <= 0 || reload_tick(r->app))
 			return;
 		const int64_t tick = r->rotating ? FAST_MS : TICK_MS;
