@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import threading
 
 import pytest
 
@@ -159,6 +160,7 @@ class Killer:
         self.hs, self.phase = hs, phase
         self.left = None
         self.process = None
+        self._known = threading.Event()  # which process that is
         hs.on_request(self._on_write)
 
     def _on_write(self, _index, phase, _method, _path):
@@ -167,15 +169,18 @@ class Killer:
         self.left -= 1
         if self.left < 0:
             self.left = None
+            self._known.wait(60)
             self.process.kill()
             if phase == "before":
                 self.hs.fault("*", "", reset_before())
 
     def run(self, moving, n):
         """False when it came to its end before."""
+        self._known.clear()
+        self.left = n
         moving.launch()
         self.process = moving.muster.daemon.process
-        self.left = n
+        self._known.set()
         code = moving.muster.daemon.wait_exit(60)
         self.left = None
         self.hs.clear_faults()

@@ -6,6 +6,7 @@ every system call by which a token's file comes to be."""
 import glob
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -26,6 +27,7 @@ class Crash:
         self.muster = muster
         self.at = None
         self.process = None
+        self._known = threading.Event()  # which process that is
         hs.on_request(self._on_write)
 
     def arm(self, index, phase):
@@ -34,12 +36,15 @@ class Crash:
     def _on_write(self, index, phase, _method, _path):
         if (index, phase) == self.at:
             self.at = None
+            self._known.wait(60)
             self.process.kill()
 
     def serve(self):
         """Until it was killed; False when it came to its end before."""
+        self._known.clear()
         self.muster.start(ready=False)
         self.process = self.muster.daemon.process
+        self._known.set()
         wait_until(lambda: self.process.poll() is not None or (
             self.at is not None and self._idle()), 30, "the kill")
         killed = self.at is None
