@@ -3,7 +3,6 @@ a human has the name now, others are on their way, the file is no file."""
 
 import json
 import os
-import signal
 
 import pytest
 
@@ -16,7 +15,6 @@ from support.small import HUMAN, SENDER, full
 
 ALL = "all-employees"
 TEAM = "platform-team"
-READ = '"the configuration was read again"'
 FOUND = "was found by its file"
 
 
@@ -26,14 +24,10 @@ def file_of(muster, localpart):
 
 def reload(muster, org, **settings):
     """Until the running service has read it."""
-    before = muster.daemon.output().count(READ)
     muster.write_org(org)
     if settings:
         muster.write_config(**settings)
-    muster.signal(signal.SIGHUP)
-    muster.daemon.wait_for(
-        lambda: muster.daemon.output().count(READ) > before, 40,
-        "it to be read")
+    muster.reload()
 
 
 def begin_anew(muster, hs, org):

@@ -508,13 +508,12 @@ def test_exchanged_while_others_look(without_one_on_conduit):
             for i in range(10):
                 declare(muster, [small.org, without_cleo][i % 2]())
                 muster.signal(signal.SIGHUP)
-                wait_said(muster, READ, times=i + 1)
+                wait_said(muster, READ, times=i + 1, why="SIGHUP")
         finally:
             stop.append(True)
         assert all(looker.result() > 0 for looker in lookers)
     declare(muster, small.org())
-    muster.signal(signal.SIGHUP)
-    wait_said(muster, READ, times=11)
+    muster.reload()
     small.wait_settled(muster, hs)
     assert small.agent(muster, "cleo.ic")["state"] == "handed_off"
     assert hs.room("platform-team").membership(small.full("cleo.ic")) == "join"

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -284,6 +285,17 @@ class Muster:
 
     def signal(self, number):
         self.daemon.signal(number)
+
+    def reload(self, bound=40):
+        """SIGHUP, and until the running service has read its files because of
+        it: it reads files of which it finds out by itself, too, and young ones
+        a second time."""
+        because = '"why":"SIGHUP"'
+        before = self.daemon.output().count(because)
+        self.signal(signal.SIGHUP)
+        self.daemon.wait_for(
+            lambda: self.daemon.output().count(because) > before, bound,
+            "it to be read")
 
     def tail(self, lines=40):
         return self.daemon.tail(lines)
