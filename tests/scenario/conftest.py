@@ -78,10 +78,20 @@ def _served(muster, hs):
 
 @pytest.fixture
 def running(fresh_on_conduit):
-    """(muster, homeserver): everything as declared; an agent may take 4 s."""
-    muster, hs = fresh_on_conduit
-    muster.write_config(reconcile={"interval": "1m"},
-                        handoff={"wait": "4s"})
+    """(muster, homeserver): everything as declared; an agent has a minute to
+    answer, for what may not become too late."""
+    return _rotates(*fresh_on_conduit, "1m")
+
+
+@pytest.fixture
+def hurried(fresh_on_conduit):
+    """The same, but an agent has 10 s, and its last 5 s are too late: where the
+    time is to run out."""
+    return _rotates(*fresh_on_conduit, "10s")
+
+
+def _rotates(muster, hs, wait):
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": wait})
     muster.start()
     small.wait_settled(muster, hs)
     hs.clear_log()
@@ -89,7 +99,8 @@ def running(fresh_on_conduit):
 
 
 @pytest.fixture
-def running_six(fresh_on_conduit):
+def hurried_six(fresh_on_conduit):
+    """`hurried`, with six agents."""
     muster, hs = fresh_on_conduit
     org = small.org()
     ben = next(p for p in org["people"] if "ben.man" in p["matrixId"])
@@ -97,7 +108,7 @@ def running_six(fresh_on_conduit):
         org["people"].append({**ben, "matrixId": small.full(f"extra.{n}"),
                               "name": f"Extra {n}", "level": "IC"})
     muster.write_org(org)
-    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "10s"})
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)
     muster.start()
