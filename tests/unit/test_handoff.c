@@ -611,7 +611,7 @@ static void what_is_no_file_is_refused_at_once(void **state)
 	char path[300];
 	snprintf(path, sizeof(path), "%s/" HANDOFF_FILE, p->path);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	alarm(10); /* a reader that waits for the writer ends the test */
+	alarm(60); /* a reader that waits for the writer ends the test */
 	assert_refused(p, RC_CORRUPT, "pipe");
 	alarm(0);
 	assert_int_equal(unlinkat(p->fd, HANDOFF_FILE, 0), 0);

@@ -540,7 +540,7 @@ static void it_changes_after_the_look(void **state)
 		sys.before = cases[i].before;
 		sys.name = HANDOFF_FILE;
 		sys.spot = s;
-		alarm(20);
+		alarm(60);
 		assert_rc(handoff_read(s->fd, &h, &e), cases[i].rc);
 		alarm(0);
 		if (cases[i].rc != RC_OK)
@@ -591,7 +591,7 @@ static void the_lock_changes_after_the_look(void **state)
 	assert_false(spot_exists(s->fd, "../../../outside"));
 	spot_remove(s->fd, SPOT_LOCK);
 	sys.before = lock_be_a_pipe;
-	alarm(20);
+	alarm(60);
 	assert_rc(handoff_write(s->fd, &h, -1, -1, &e), RC_IO);
 	alarm(0);
 	assert_non_null(strstr(e.text, "remove it"));
@@ -623,7 +623,7 @@ static void a_try_waits_for_no_pipe(void **state)
 	sys.spot = s;
 	sys.name = ".f.";
 	sys.before = arm;
-	alarm(20);
+	alarm(60);
 	assert_ok(file_try_at(s->fd, "f", 0600, -1, -1, &e), e);
 	alarm(0);
 	assert_null(sys.before);

@@ -214,7 +214,7 @@ static void each(
 			continue;
 		describe(&o, name, before);
 		t->plant(s, name);
-		alarm(20);
+		alarm(60);
 		visit(s, t, name);
 		alarm(0);
 		spot_remove(s->fd, name);

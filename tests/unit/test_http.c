@@ -215,7 +215,7 @@ static void a_silent_server_times_out(void **state)
 	int64_t start = clock_mono_ms();
 	assert_rc(http_do(f->http, &q, &f->answer, &f->e), RC_TIMEOUT);
 	int64_t took = clock_mono_ms() - start;
-	assert_true(took >= 100 && took < 5000);
+	assert_true(took >= 100 && took < 25000);
 }
 
 static void *raise_flag(void *arg)
@@ -233,7 +233,7 @@ static void the_stop_flag_ends_a_request(void **state)
 	pthread_create(&t, NULL, raise_flag, &f->stop);
 	int64_t start = clock_mono_ms();
 	assert_rc(get(f), RC_STOPPING);
-	assert_true(clock_mono_ms() - start < 2500);
+	assert_true(clock_mono_ms() - start < 25000);
 	pthread_join(t, NULL);
 
 	size_t before = script_requests(f->server);

@@ -270,7 +270,7 @@ static void test_answer_not_read(void **state)
 	struct http_server_options o = listener_options();
 
 	(void)state;
-	o.deadline_ms = 400;
+	o.deadline_ms = 3000; /* until then it can be seen that it is there */
 	struct http_server *s = listener_start(&o);
 	size_t before = descriptors();
 	int fd = client_connect(s);
