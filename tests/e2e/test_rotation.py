@@ -10,7 +10,7 @@ from support import small
 from support.fleet import brought_up
 from support.muster import FINDINGS
 from support.process import wait_until
-from support.rotating import AGENTS, LOGIN, Rotating, Running
+from support.rotating import AGENTS, LOGIN, WAIT, Rotating, Running
 
 FILE = ("--for", "file")  # and --reload none: the program looks by itself
 
@@ -65,8 +65,10 @@ def test_a_thousand_messages_around_a_rotation(fleet, run):
     old = [fleet.muster.handoff(one.localpart) for one in agents]
     with fleet.talking() as talk:
         talk.wait(300)
-        with fleet.slow_logins(talk, 100):
-            done = fleet.muster.run("rotate", "ada", "ben", expect=0)
+        # So few that the service waits for so long for its answer.
+        with fleet.slow_logins(talk, 25):
+            done = fleet.muster.run(
+                "rotate", "ada", "ben", expect=0, timeout=200)
         talk.wait(300)
         texts = talk.finish(1000)
     assert "2 agents have a new token" in done.out
@@ -84,7 +86,7 @@ def test_a_thousand_messages_around_a_rotation(fleet, run):
     # The one was ended for it, in order, while the human talked on.
     stop, start = again.life()[-2:]
     assert (stop.what, start.what) == ("stop", "start")
-    assert len(talk.between(stop.ms, start.ms)) >= 99
+    assert len(talk.between(stop.ms, start.ms)) >= 24
     assert [one.what for one in looks.life()][:1] == ["start"]
     assert "stop" not in [one.what for one in looks.life()]
 
@@ -119,7 +121,7 @@ def test_an_agent_that_does_not_answer_keeps_its_token(fleet, run):
         one.wait_heard(texts)
     finally:
         one.signal(signal.SIGCONT)
-        fleet.set(wait="20s")
+        fleet.set(wait=WAIT)
     assert "@ada:fleet.test: it did not pause in time" in said.out
     assert fleet.muster.handoff("ada") == before
     check(one)
@@ -143,9 +145,12 @@ def test_the_service_is_killed(fleet, run, moment):
                        > before, 30, "the file", every=0.001)}[moment]
         if moment == "written":
             login.release()
+        elif moment == "asked":
+            one.signal(signal.SIGSTOP)  # else it may be paused by then
         fleet.ask_rotation("ada")
         reached()
         fleet.muster.kill()
+        one.signal(signal.SIGCONT)
         login.release()
         talk.wait(10)
         fleet.muster.start()
@@ -186,7 +191,7 @@ def test_the_agent_is_killed(fleet, run, moment):
 def test_a_homeserver_that_hangs_at_the_login(fleet, run):
     """Longer than the agent waits: its program goes on with what it has, and
     gets the new token in the end."""
-    fleet.set(wait="3s")
+    fleet.set(wait="10s")
     one = run("ada", *FILE)
     before = one.row()["generation"]
     with fleet.talking() as talk:
@@ -200,7 +205,7 @@ def test_a_homeserver_that_hangs_at_the_login(fleet, run):
         fleet.wait_done("ada")
         talk.wait(10)
         texts = talk.finish()
-    fleet.set(wait="20s")
+    fleet.set(wait=WAIT)
     one.wait_heard(texts)
     check(one)
     assert one.row()["generation"] > before
@@ -209,7 +214,7 @@ def test_a_homeserver_that_hangs_at_the_login(fleet, run):
 def test_a_homeserver_that_is_away_at_the_login(fleet, run):
     """For longer than the agent waits: its program goes on with what it has,
     and is paused again before that is replaced."""
-    fleet.set(wait="3s")
+    fleet.set(wait="10s")
     one = run("ada")
     before = one.row()["generation"]
     with fleet.talking() as talk:
@@ -223,7 +228,7 @@ def test_a_homeserver_that_is_away_at_the_login(fleet, run):
             fleet.wait_done("ada")
         talk.wait(10)
         texts = talk.finish()
-    fleet.set(wait="20s")
+    fleet.set(wait=WAIT)
     one.wait_heard(texts)
     check(one)
     assert one.row()["generation"] > before

@@ -27,6 +27,7 @@ LISTENER = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                         "listener.py")
 LOGIN = "POST .*/login$"
 MOST = 5000  # messages that are sent when nobody ends it
+WAIT = "2m"  # where it is not what is tested
 
 
 class Held:
@@ -131,15 +132,16 @@ class Talk(threading.Thread):
     def wait(self, more):
         """Until so many more are sent."""
         until = len(self.sent) + more
-        wait_until(lambda: len(self.sent) >= until or self.error, 60,
+        wait_until(lambda: len(self.sent) >= until or self.error, 60 + more,
                    f"{more} more messages", every=0.01)
         assert self.error is None, self.error
 
     def finish(self, least=0):
         """No more, once there are so many."""
         self.most = max(least, len(self.sent) + 1)
-        self.join(180)
-        assert not self.is_alive() and self.error is None, self.error
+        wait_until(lambda: not self.is_alive(), 60 + self.most -
+                   len(self.sent), f"{self.most} messages")
+        assert self.error is None, self.error
         return self.texts()
 
 
@@ -249,7 +251,7 @@ class Rotating(Fleet):
         self.gate = Gate(hs.url, lambda: muster.registration["as_token"])
         muster.write_config(
             rooms=[{"alias": "talk", "members": {"everyone": True}}],
-            direct={"create": "off"}, handoff={"wait": "20s"},
+            direct={"create": "off"}, handoff={"wait": WAIT},
             homeserver={"url": self.gate.url, "public_url": hs.url})
         self.talks = 0
 
