@@ -241,6 +241,10 @@ class Changing(Fleet):
             (word, self._named(what), who) for word, what, who in
             filter(counts, self.asked.writes()))
 
+    def wait_done(self, want):
+        """Until it is this: what is done may be seen before it is answered."""
+        wait_until(lambda: self.done() == want, 20, f"{want} is done")
+
     def _named(self, what):
         if isinstance(what, str) and what.startswith("o-"):
             return f"#{what}:{SERVER}"  # createRoom has only the localpart

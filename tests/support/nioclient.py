@@ -8,6 +8,7 @@ import time
 import nio
 
 from support.client import Client
+from support.process import PATIENCE
 
 
 class NioError(AssertionError):
@@ -84,7 +85,7 @@ class NioClient:
 
     def wait(self, check, what, bound=15):
         """Syncs until check() is true."""
-        end = time.monotonic() + bound
+        end = time.monotonic() + bound * PATIENCE
         while True:
             self.sync(timeout=0.5)
             got = check()
