@@ -16,6 +16,7 @@ from support.agent import (BOUND, NOTING, PAUSE, RESUME, REVOKED, TOKEN, TOKEN2,
 RESTART = ("--for", "env")  # and so --reload restart
 COMMANDS = ("--for", "file", "--pause", PAUSE, "--resume", RESUME)
 LONG = 600000  # ms: what ends earlier was not the time
+SHORT = 9000   # ms: 4 s to pause in, and no need to wait for long
 
 
 def run_noting(world, *args, **more):
@@ -160,7 +161,7 @@ def test_it_is_taken_back(up, args, words):
 def test_nothing_comes_in_time(up):
     run = run_noting(up, *COMMANDS)
     asked = len(up.hs.asked)
-    up.request(wait_ms=1500)
+    up.request(wait_ms=SHORT)
     up.wait_log("pause", "resume")
     assert up.hs.asked[asked:] == [(up.hs.asked[0][0], TOKEN)]
     assert up.paused()
@@ -174,9 +175,9 @@ def test_token_that_is_dead_when_nothing_came(up):
     """Whoever has logged in is about to write; a program that went on with a
     dead token would lose what is sent meanwhile."""
     run = run_noting(up, *COMMANDS)
-    up.request(wait_ms=1500)
-    until(up.paused, "the answer")
     del up.hs.tokens[TOKEN]
+    up.request(wait_ms=SHORT)
+    until(up.paused, "the answer")
     run.says("is late, and the program stays paused: the homeserver does not "
              "know the token of generation 1")
     assert up.log()[2:] == ["pause"]
@@ -190,7 +191,7 @@ def test_token_that_is_dead_when_nothing_came(up):
 def test_homeserver_that_fails_when_nothing_came(up):
     run = run_noting(up, *COMMANDS)
     up.hs.tokens[TOKEN] = 502
-    up.request(wait_ms=1500)
+    up.request(wait_ms=SHORT)
     run.says("is late, and the program stays paused: homeserver")
     assert up.log()[2:] == ["pause"]
     up.hs.tokens[TOKEN] = (USER, "MUSTER")
@@ -200,9 +201,9 @@ def test_homeserver_that_fails_when_nothing_came(up):
 
 def test_token_is_revoked_in_the_pause(up):
     run = run_noting(up, *COMMANDS)
-    up.request(wait_ms=1500)
-    until(up.paused, "the answer")
     del up.hs.tokens[TOKEN]
+    up.request(wait_ms=SHORT)
+    until(up.paused, "the answer")
     up.hand_off(tombstone(up.hs.url))
     run.says(REVOKED)
     run.says("is late, and the program stays paused")
@@ -302,13 +303,18 @@ def test_fresh_request_until_the_deadline(up, args):
 
 
 def test_fresh_request_at_the_start_of_which_nothing_comes(up):
-    up.request(wait_ms=2000)
+    up.request(wait_ms=SHORT)
     run = run_noting(up, *COMMANDS)
     assert up.paused()
     end(up, run)
 
 
 # --- commands that fail -----------------------------------------------------
+
+
+# The pid of what it waits for is in the file sleep.
+HANG = ('; sleep 1000 & echo $! > "$T/sleep.new"; '
+        'mv "$T/sleep.new" "$T/sleep"; wait')
 
 
 def test_pause_that_fails(up):
@@ -327,10 +333,10 @@ def test_pause_that_fails(up):
 
 def test_pause_that_hangs(up):
     """It and what it has started are killed, and nothing is answered."""
-    pause = PAUSE + '; sleep 1000 & echo $! > "$T/sleep"; wait'
+    pause = PAUSE + HANG
     run = run_noting(up, "--for", "file", "--pause", pause, "--resume", RESUME)
-    up.request(wait_ms=1000)
-    run.says("did not end within 1 s and was killed")
+    up.request(wait_ms=SHORT)
+    run.says("did not end within 4 s and was killed")
     up.wait_log("pause", "resume")
     assert up.paused() is None
     sleep = int(up.read("sleep"))
@@ -419,10 +425,9 @@ def test_ended_in_the_pause(up, args, status):
 
 @pytest.mark.parametrize("which", ["pause", "resume"])
 def test_ended_in_a_command(up, which):
-    hang = '; sleep 1000 & echo $! > "$T/sleep"; wait'
     run = run_noting(
-        up, "--for", "file", "--pause", PAUSE + hang * (which == "pause"),
-        "--resume", RESUME + hang * (which == "resume"))
+        up, "--for", "file", "--pause", PAUSE + HANG * (which == "pause"),
+        "--resume", RESUME + HANG * (which == "resume"))
     up.request()
     if which == "resume":
         until(up.paused, "the answer")
