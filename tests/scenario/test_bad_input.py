@@ -655,8 +655,10 @@ def test_second_service_on_one_store(ready):
     """AS-163: two that share an address would have to share the ids that they
     have seen; one store has one service."""
     muster, hs = ready
+    muster.write_config(handoff={"check": "24h"})
     muster.start()
     small.wait_settled(muster, hs)
+    hs.wait_quiet()
     hs.clear_log()
     shutil.copy(muster.path("muster.yaml"), muster.path("second.yaml"))
     with open(muster.path("second.yaml"), encoding="utf-8") as f:
