@@ -589,8 +589,7 @@ def test_the_error_of_an_agent_that_has_a_token(served):
     """It could not have a new one, and has its old one."""
     muster, hs = served
     before = muster.handoff(AGENT)
-    moved = folder(muster) + ".moved"
-    os.rename(folder(muster), moved)
+    os.rename(folder(muster), muster.path("moved"))
     path = muster.path("runtime", "Field Ops", AGENT)
     with open(path, "w", encoding="utf-8"):
         pass
@@ -601,7 +600,6 @@ def test_the_error_of_an_agent_that_has_a_token(served):
     assert "handed_off, error" in said
     assert "rotation: " in said
     os.unlink(path)
-    os.rename(moved, path)
     muster.run("retry", full(AGENT), expect=0)
     muster.wait_handoff(AGENT, generation=before["generation"] + 1)
     small.wait_settled(muster, hs)
