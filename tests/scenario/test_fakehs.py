@@ -9,8 +9,8 @@ import pytest
 
 from support.appservice import AppService
 from support.client import V3, Client, Refused, answers, quote
-from support.fakehs import (answer, cut_off, delay, garbage, limited,
-                            reset_after, reset_before)
+from support.fakehs import (answer, cut_off, delay, garbage, hold,
+                            limited, reset_after, reset_before)
 from support.process import wait_until
 
 SERVER = "fleet.test"
@@ -75,12 +75,15 @@ def test_log_sees_what_overlaps(known):
     caller = program(hs, service)
     rooms = [caller.create_room(), caller.create_room()]
     hs.clear_log()
-    hs.latency = 0.2
+    go = threading.Event()
+    hs.fault("PUT", "/m.room.topic", hold(go), times=3)
     with_room = [threading.Thread(target=caller.set_state, args=(
         room, "m.room.topic", {"topic": str(n)}))
         for n, room in enumerate([rooms[0], rooms[0], rooms[1]])]
     for thread in with_room:
         thread.start()
+    wait_until(lambda: len(hs.log.in_flight) == 3, 5, "all three")
+    go.set()
     for thread in with_room:
         thread.join()
     assert hs.log.most_in_flight == 3
@@ -229,7 +232,7 @@ def test_stop_breaks_what_is_open(known):
     thread.start()
     wait_until(lambda: hs.log.in_flight, 5, "the request to be there")
     hs.stop()
-    thread.join(5)
+    thread.join(15)
     assert errors and not thread.is_alive()
 
 
