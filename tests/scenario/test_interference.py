@@ -160,7 +160,8 @@ def test_a_ban_is_held_until_it_is_taken_back(joined):
     assert removals(muster, room, "ben.man") == [(full(HUMAN), 1)]
     assert muster.run("plan", "--json", expect=0).json["steps"] == []
     assert small.status(muster)["held"] == 1
-    assert about(hs.requests, "ben.man") == []
+    assert [r for r in about(hs.requests, "ben.man")
+            if not r.path.endswith("/whoami")] == []
     human.unban(room.room_id, full("ben.man"))
     wait_back(room, "ben.man")
     small.wait_settled(muster, hs)
@@ -557,7 +558,9 @@ def assert_moved(muster, hs, old, new):
 @pytest.mark.parametrize("version", ["11", "12"])
 def test_a_room_is_upgraded_and_we_are_asked_in(elevenths, version):
     """AS-156."""
-    muster, hs, human = served(*elevenths)
+    muster, hs = elevenths
+    muster.write_config(reconcile={"interval": "24h"})  # no look in between
+    muster, hs, human = served(muster, hs)
     old = hs.room(ALL)
     hs.pause_delivery()
     new = hs.room(human.upgrade(old.room_id, version))
@@ -726,9 +729,10 @@ def test_a_room_is_out_of_reach_for_one_look(looking, status):
     room = hs.room(ALL)
     code = {403: "M_FORBIDDEN", 404: "M_NOT_FOUND"}[status]
     gone = answer(status, {"errcode": code, "error": "not now"})
-    members = hs.fault("GET", f"{room.room_id}/joined_members", gone)
+    # Where the alias leads is only asked when its members are not told.
     alias = hs.fault("GET", f"/directory/room/#{ALL}", answer(
         404, {"errcode": "M_NOT_FOUND", "error": "no such alias"}))
+    members = hs.fault("GET", f"{room.room_id}/joined_members", gone)
     muster.daemon.wait_for(lambda: said(
         muster, "warn", "it is looked for once more"), 20, "one look to miss")
     assert (members.hits, alias.hits) == (1, 1)
@@ -740,9 +744,9 @@ def test_a_room_is_out_of_reach_for_one_look(looking, status):
     assert muster.query("SELECT missing_ms FROM room WHERE key = ?",
                         f"#{ALL}:{SERVER}") == [(0,)]
     # Two that do not follow each other are no two.
-    hs.fault("GET", f"{room.room_id}/joined_members", gone)
     hs.fault("GET", f"/directory/room/#{ALL}", answer(
         404, {"errcode": "M_NOT_FOUND", "error": "no such alias"}))
+    hs.fault("GET", f"{room.room_id}/joined_members", gone)
     muster.daemon.wait_for(lambda: len(said(
         muster, "warn", "it is looked for once more")) == 2, 20,
         "another look to miss")
