@@ -14,10 +14,11 @@ alive() {
 	advice=$3
 	shift 3
 	mkdir -p "$(dirname "$log")"
+	# What is in the background hears no Ctrl-C. It is told of one that comes
+	# as soon as it runs, too.
+	trap 'kill "${!:-}" 2>/dev/null || true; exit 1' INT TERM HUP
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	# It hears no Ctrl-C, as it is in the background.
-	trap 'kill "$pid" 2>/dev/null || true; exit 1' INT TERM HUP
 	began=$(date +%s)
 	told=0
 	while kill -0 "$pid" 2>/dev/null; do
