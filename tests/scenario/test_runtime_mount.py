@@ -18,12 +18,14 @@ ELSEWHERE = "is on another file system than when the service began"
 
 @pytest.fixture
 def mount():
-    """mount(path): an empty file system there; unmounted in the end."""
+    """mount(path): an empty file system there, or (`share`) the one that is
+    mounted at that path; unmounted in the end."""
     mounted = []
 
-    def begin(path):
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none",
-                           path]).returncode != 0:
+    def begin(path, share=None):
+        what = ["--bind", share] if share else [
+            "-t", "tmpfs", "-o", "mode=755", "none"]
+        if subprocess.run(["mount", *what, path]).returncode != 0:
             pytest.skip("nothing may be mounted here")
         mounted.append(path)
 
@@ -73,11 +75,14 @@ def test_a_share_that_is_not_mounted_costs_nobody_a_token(often, mount):
 def test_a_share_that_is_mounted_again(often, mount, tmp_path):
     """Its device has another number, and the agents' files are on it."""
     muster, hs = often
-    copy = tmp_path / "copy"
-    shutil.copytree(muster.runtime, copy)
-    end = mount(muster.runtime)
+    share = str(tmp_path / "share")
+    os.mkdir(share)
+    mount(share)
+    shutil.copytree(muster.runtime, share, dirs_exist_ok=True)
+    end_of_empty = mount(muster.runtime)
     told(muster, ELSEWHERE)
-    shutil.copytree(copy, muster.runtime, dirs_exist_ok=True)
+    # All of it is there at one time, as it is when a share is mounted.
+    end = mount(muster.runtime, share)
     told(muster, "the runtime directory was mounted again")
     # What is gone from it now is gone.
     shutil.rmtree(muster.runtime_dir(AGENT))
@@ -86,6 +91,7 @@ def test_a_share_that_is_mounted_again(often, mount, tmp_path):
     # And the one from before is another.
     times = muster.daemon.output().count("mounted again")
     end()
+    end_of_empty()
     told(muster, "mounted again", times + 1)
 
 
