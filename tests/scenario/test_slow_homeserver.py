@@ -3,6 +3,7 @@ long, what goes on meanwhile, and what is said of it. (test_faults.py has what
 goes wrong once.)"""
 
 import email.utils
+import json
 import math
 import sqlite3
 import threading
@@ -37,9 +38,17 @@ def failed(muster):
     return [r for r in muster.json("journal") if r["state"] == "failed"]
 
 
-def wait_failed(muster, bound=20):
+def wait_failed(muster):
     return muster.daemon.wait_for(
-        lambda: failed(muster), bound, "something to have failed")
+        lambda: failed(muster), 20, "something to have failed")
+
+
+def said_failed(muster):
+    """The first step that failed, as the log says it; None."""
+    return next((row for row in map(json.loads, filter(
+        lambda line: line.startswith("{") and line.endswith("}"),
+        muster.daemon.output().splitlines()))
+        if row["msg"] == "a step failed"), None)
 
 
 def change(muster, sql, *values):
@@ -67,13 +76,20 @@ def words(text, status=500):
 def test_told_to_wait_until_a_time_of_day(fresh_on_conduit):
     """The third way to say it: a date, as proxies do."""
     muster, hs = fresh_on_conduit
-    until = []
+    until, heard = [], []
 
     def refuse(_request):
-        until.append(math.ceil(time.time()) + 1)
+        until.append(math.ceil(time.time()) + 4)
+        heard.append(time.monotonic() + 1.5)
         return 429, {"errcode": "M_LIMIT_EXCEEDED", "error": "later"}, {
             "Retry-After": email.utils.formatdate(until[0], usegmt=True)}
+
+    def keep(_index, phase, _method, _path):
+        """What is on its way by then is answered when that was heard."""
+        if phase == "before" and heard:
+            time.sleep(max(0, heard[0] - time.monotonic()))
     hs.fault("POST", r"/createRoom$", Action(process=False, answer=refuse))
+    hs.on_request(keep, reads=True)
     muster.start(ready=False)
     small.wait_settled(muster, hs)
     refused, = [r for r in hs.requests if r.status == 429]
@@ -81,9 +97,10 @@ def test_told_to_wait_until_a_time_of_day(fresh_on_conduit):
                  if (r.path, r.body) == (refused.path, refused.body))
     waited_until = again.started + time.time() - time.monotonic()
     assert waited_until >= until[0] - 0.05
-    # Nobody else has asked for anything either, but what was on its way.
-    assert [r for r in hs.requests if refused.ended + 0.2 < r.started
-            < again.started - 0.2] == []
+    # Nobody else has asked for anything either.
+    over = until[0] - time.time() + time.monotonic()
+    assert [r for r in hs.requests
+            if heard[0] < r.started < over - 0.05] == []
     small.assert_as_declared(hs, muster)
     assert small.status(muster)["journal"]["failed"] == 0
 
@@ -125,21 +142,23 @@ def test_a_room_fails_and_others_go_on(joined):
     with hs.lock:
         for sender, membership in ((SENDER, "invite"), (HUMAN, "join")):
             hs.world.set_member(team, full(sender), full(HUMAN), membership)
-    fault = hs.fault("POST", f"{room.room_id}/invite$", words(MOON),
-                     times=None)
+    hs.fault("POST", f"{room.room_id}/invite$", words(MOON), times=None)
     human.kick(room.room_id, full("cleo.ic"))
     pauses = {}
 
     def seen():
+        """On a machine that is busy one may be over before it is seen."""
         got = attempts(muster, "invite", "cleo.ic")
         if got:
             pauses[got[0]] = got[1]
-        return len(pauses) >= 4
+        return max(pauses, default=0) >= 4
     wait_until(seen, 30, "four attempts", every=0.02)
-    for n, whole in enumerate((1000, 2000, 4000, 8000), 1):
-        assert whole / 2 - 250 <= pauses[n] <= whole, pauses
-    assert fault.hits == 4
-    row, = failed(muster)
+    for n, pause in pauses.items():
+        assert pause <= 1000 * 2 ** (n - 1), pauses
+    tried = hs.find("POST", f"{room.room_id}/invite$")
+    for n, (one, next_one) in enumerate(zip(tried, tried[1:])):
+        assert next_one.started - one.ended >= 0.49 * 2 ** n, (n, tried)
+    row, = wait_failed(muster)
     assert (row["kind"], row["subject"], row["room"]) == (
         "invite", full("cleo.ic"), f"#{ALL}:{SERVER}")
     assert MOON in row["error"] and "500" in row["error"]
@@ -167,11 +186,12 @@ def test_the_pause_is_bounded(joined_on_conduit):
     assert change(muster, "UPDATE journal SET attempt = 1000, "
                   "next_attempt_ms = 0 WHERE state = 'failed'") == 1
     muster.start()
-    muster.daemon.wait_for(
-        lambda: attempts(muster, "invite", "cleo.ic") and attempts(
-            muster, "invite", "cleo.ic")[0] == 1001, 20, "the next attempt")
-    pause = attempts(muster, "invite", "cleo.ic")[1]
-    assert 150000 - 250 <= pause <= 300000
+
+    def tried():
+        got = attempts(muster, "invite", "cleo.ic")
+        return got and got[0] == 1001 and got
+    _, pause = muster.daemon.wait_for(tried, 20, "the next attempt")
+    assert 140000 <= pause <= 300000  # half of it at least
 
 
 def test_what_fails_in_the_middle_keeps_its_order(fresh_on_conduit):
@@ -221,7 +241,8 @@ def test_a_homeserver_that_hangs(joined_on_conduit):
         wait_until(lambda: hung.hits, 20, "it to hang")
         wait_back(team, "ben.man")
         assert hs.log.in_flight
-        row, = wait_failed(muster, 45)
+        # The journal has it until it is tried again, the log for ever.
+        row = wait_until(lambda: said_failed(muster), 45, "it to fail")
         assert (row["kind"], row["subject"]) == ("join", full("cleo.ic"))
         assert "no answer in time" in row["error"]
         wait_back(room, "cleo.ic")
