@@ -133,18 +133,21 @@ def reasons(muster, kind, localpart, alias):
 
 def room_of(hs, pair):
     """The rooms of the homeserver that are between these two alone."""
-    return [room for room in hs.world.rooms.values()
-            if not room.aliases and pair == {
-                key for (kind, key) in room.state if kind == "m.room.member"}]
+    with hs.lock:
+        return [room for room in hs.world.rooms.values()
+                if not room.aliases and pair == {
+                    key for (kind, key) in room.state
+                    if kind == "m.room.member"}]
 
 
 def memberships(hs):
     """{(room id, user id): membership}, but of the admin room."""
-    return {(room.room_id, key): event["content"]["membership"]
-            for room in hs.world.rooms.values()
-            if not (hs.admin and room is hs.admin.room)
-            for (kind, key), event in room.state.items()
-            if kind == "m.room.member"}
+    with hs.lock:
+        return {(room.room_id, key): event["content"]["membership"]
+                for room in hs.world.rooms.values()
+                if not (hs.admin and room is hs.admin.room)
+                for (kind, key), event in room.state.items()
+                if kind == "m.room.member"}
 
 
 def stored_memberships(muster):

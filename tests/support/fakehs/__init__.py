@@ -278,8 +278,9 @@ class FakeHS(Accounts, Rooms, Directory, Server):
     def tokens_of(self, localpart):
         """Every token that is good for this user now."""
         user_id = self.world.full_id(localpart)
-        return [t for t, (owner, _) in self.world.tokens.items()
-                if owner == user_id]
+        with self.lock:
+            return [t for t, (owner, _) in self.world.tokens.items()
+                    if owner == user_id]
 
     def end_tokens(self, localpart):
         """As an administrator, or the user's own logout, does."""
