@@ -227,6 +227,7 @@ def test_in_words(declared_on_conduit):
 def test_probes_write_nothing(declared_on_conduit):
     """While the service has shown by itself that it can."""
     muster, hs = declared_on_conduit
+    small.write_store(hs)
     hs.wait_quiet()
     assert small.ask(muster, "/health/ready")[0] == 200
     before = muster.query("SELECT * FROM note ORDER BY name")

@@ -106,6 +106,17 @@ def come_in(muster, hs):
     return muster, hs, human
 
 
+def write_store(hs):
+    """Something that the service has to keep. By itself it tries whether it
+    can, half a minute after it has last kept something."""
+    user = full("passer-by")
+    assert hs.push([{
+        "type": "m.room.member", "event_id": "$kept", "sender": user,
+        "room_id": f"!elsewhere:{SERVER}", "state_key": user,
+        "origin_server_ts": 1, "content": {"membership": "join"}}],
+        "to-be-kept").status == 200
+
+
 # -- looking
 
 
