@@ -3,6 +3,7 @@
  */
 #include "tests/unit/http_listener.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,7 +150,7 @@ int client_connect(const struct http_server *s)
 		.sin_port = htons((uint16_t)http_server_port(s)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
-	struct timeval limit = { .tv_sec = 10 };
+	struct timeval limit = { .tv_sec = 60 };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_true(fd >= 0);
@@ -170,12 +171,23 @@ bool client_say(int fd, const char *text)
 	return client_say_n(fd, text, strlen(text));
 }
 
+/* Whoever was stopped goes on. */
+static ssize_t recv_on(int fd, char *out, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = recv(fd, out, size, 0);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 size_t client_hear_all(int fd, char *out, size_t size)
 {
 	size_t n = 0;
 
 	for (;;) {
-		ssize_t got = recv(fd, out + n, size - 1 - n, 0);
+		ssize_t got = recv_on(fd, out + n, size - 1 - n);
 		if (got <= 0)
 			break;
 		n += (size_t)got;
@@ -190,7 +202,7 @@ void client_hear_until(int fd, const char *text, char *out, size_t size)
 
 	out[0] = '\0';
 	while (!strstr(out, text)) {
-		ssize_t got = recv(fd, out + n, size - 1 - n, 0);
+		ssize_t got = recv_on(fd, out + n, size - 1 - n);
 		if (got <= 0)
 			fail_msg("expected '%s', heard '%s'", text, out);
 		n += (size_t)got;

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/clock.h"
+#include <time.h>
 
 #include "base/poison.h"
 
@@ -319,15 +318,15 @@ static void test_done_rows_are_bounded(void **state)
 	assert_int_equal(rows[1000].id, steps[999].id);
 }
 
-/* The bound is far above what it takes (a quarter of a second), and far below
- * what one look through the journal per step would. */
+/* The bound is far above what it computes (for a quarter of a second), and far
+ * below what one look through the journal per step would. */
 static void test_fifty_thousand(void **state)
 {
 	struct store_fixture *f = *state;
 	enum { N = 50000 };
 
 	struct store_step *steps = many(f, N);
-	int64_t began = clock_mono_ms();
+	clock_t began = clock();
 	sync(f, steps, N, 1000);
 	assert_counts(f, N, 0);
 	int64_t first = steps[0].id, last = steps[N - 1].id;
@@ -337,7 +336,7 @@ static void test_fifty_thousand(void **state)
 	assert_int_equal(steps[N - 1].created_ms, 1000);
 	sync(f, steps, N / 2, 3000);
 	assert_counts(f, N / 2, 0);
-	assert_true(clock_mono_ms() - began < 20000);
+	assert_true((clock() - began) / CLOCKS_PER_SEC < 20);
 }
 
 static void break_off(struct store_fixture *f, int64_t id, int64_t now_ms)
