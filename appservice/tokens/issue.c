@@ -274,9 +274,20 @@ static enum rc read_old(
 	return handoff_is_none(rc) ? RC_OK : rc;
 }
 
-/* A new generation, after all that were ever seen here, for the good token of a
- * file or for that of a new login. An agent that waits for a certain one gets
+/* The number after all that were ever seen here, or asked for: an answer that
+ * comes late is one to nothing. An agent that waits for a certain one gets
  * that. */
+static int64_t next_after(
+	const struct store_agent *row, int64_t newest, int64_t named)
+{
+	const int64_t asked = row->rotation.asked;
+	if (is_rotation(row) && row->rotation.answering && asked > newest)
+		return asked;
+	const int64_t last = named > newest ? named : newest;
+	return (asked > last ? asked : last) + 1;
+}
+
+/* A new generation, for the good token of a file or for that of a new login. */
 static enum rc begin_generation(struct work *w, int dirfd,
 	const struct store_agent *row, int64_t newest,
 	const struct secret *good, struct err *e)
@@ -285,10 +296,7 @@ static enum rc begin_generation(struct work *w, int dirfd,
 	enum rc rc = handoff_newest(dirfd, newest, &named, e);
 	if (rc != RC_OK)
 		return err_wrap(e, rc, "the directory of its hand-off");
-	int64_t next = (named > newest ? named : newest) + 1;
-	if (is_rotation(row) && row->rotation.answering &&
-		row->rotation.asked > newest)
-		next = row->rotation.asked;
+	const int64_t next = next_after(row, newest, named);
 	return good ? record_login(w, row, next, good, false, e)
 		    : log_in(w, dirfd, row, next, e);
 }

@@ -81,6 +81,14 @@ def test_an_agent_that_does_not_answer_keeps_its_token(hurried):
     assert muster.wait_handoff(AGENT, generation=3)
 
 
+def test_the_number_that_was_not_answered_is_left_out_at_once_too(hurried):
+    muster, _ = hurried
+    acknowledge(muster, AGENT)
+    muster.run("rotate", AGENT, expect=1)
+    muster.run("rotate", AGENT, "--now", expect=0)
+    assert muster.handoff(AGENT)["generation"] == 3
+
+
 def test_no_login_before_the_file_can_be_written(hurried):
     """The old token is as good as before, and nothing else is said of it."""
     muster, hs = hurried
