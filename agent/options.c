@@ -62,7 +62,8 @@ static const struct {
 		"$WORKSPACE_PATH, else " OPENCLAW_WORKSPACE_PLACE ")" },
 	{ OPT_MERGE, "merge", "FILE",
 		"with --for openclaw: the fleet's openclaw.json" },
-	{ OPT_ONCE, "once", NULL, "deliver, acknowledge and exit; no PROGRAM" },
+	{ OPT_ONCE, "once", NULL,
+		"deliver, acknowledge and exit; PROGRAM is not started" },
 	{ OPT_DEADLINE, "deadline", "DURATION",
 		"how long to wait for the hand-off (default: 120s)" },
 	{ OPT_CHECK, "check", "DURATION",
@@ -354,7 +355,7 @@ static enum rc check_reload(const struct options *o, struct err *e)
 	const bool env = o->how == FOR_ENV, none = o->reload == RELOAD_NONE;
 	const struct rule rules[] = {
 		{ o->once && (o->pause || o->resume || o->reload_said),
-			"--once runs no program: leave out --pause, --resume "
+			"--once starts no program: leave out --pause, --resume "
 			"and --reload" },
 		{ is_empty(o->pause) || is_empty(o->resume),
 			"--pause and --resume need a command" },
@@ -415,10 +416,6 @@ static enum rc check_program(const struct options *o, struct err *e)
 		return err_set(e, RC_INVALID,
 			"where is the hand-off? say --runtime DIR, or set "
 			"RUNTIME_PATH");
-	if (o->once && o->program[0])
-		return err_set(e, RC_INVALID,
-			"--once runs no program: leave out %.100s",
-			o->program[0]);
 	if (!o->once && !o->program[0])
 		return err_set(e, RC_INVALID,
 			"which program? muster-agent run [options] -- PROGRAM "

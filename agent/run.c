@@ -117,6 +117,9 @@ static int run_once(const struct agent *a)
 	}
 	say("generation %" PRId64 " of %s delivered to %s", a->now.generation,
 		a->now.user_id, a->token_file);
+	if (a->o.program[0])
+		say("%s is not started: --once is for what starts it later",
+			a->o.program[0]);
 	return 0;
 }
 

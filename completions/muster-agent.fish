@@ -13,7 +13,7 @@ complete -c muster-agent -n '__fish_seen_subcommand_from run' -l pause -x -d 'wh
 complete -c muster-agent -n '__fish_seen_subcommand_from run' -l resume -x -d 'and what lets it go on'
 complete -c muster-agent -n '__fish_seen_subcommand_from run' -l workspace -x -a '(__fish_complete_directories)' -d 'with --for openclaw: the workspace (default: $WORKSPACE_PATH, else /workspace)'
 complete -c muster-agent -n '__fish_seen_subcommand_from run' -l merge -r -F -d 'with --for openclaw: the fleet\'s openclaw.json'
-complete -c muster-agent -n '__fish_seen_subcommand_from run' -l once -d 'deliver, acknowledge and exit; no PROGRAM'
+complete -c muster-agent -n '__fish_seen_subcommand_from run' -l once -d 'deliver, acknowledge and exit; PROGRAM is not started'
 complete -c muster-agent -n '__fish_seen_subcommand_from run' -l deadline -x -d 'how long to wait for the hand-off (default: 120s)'
 complete -c muster-agent -n '__fish_seen_subcommand_from run' -l check -x -d 'how often to ask whether the token still works (default: 60s)'
 complete -c muster-agent -n '__fish_seen_subcommand_from run' -l homeserver -x -d 'instead of the one that the hand-off names (default: $MATRIX_HOMESERVER)'
