@@ -214,6 +214,15 @@ static bool has_no_ping(const struct hs_failure *f)
 		text_eq(f->errcode, "M_UNRECOGNIZED");
 }
 
+static enum rc blindly(const struct register_options *o, struct err *e)
+{
+	return err_set(e, RC_REMOTE,
+		"the homeserver reaches something at %s (appservice.url), but "
+		"not us: whatever listens there answers anybody, with no token "
+		"too. Correct appservice.url, or end that program",
+		o->reg->url);
+}
+
 /* *reached false: e says in words why the homeserver does not reach us. What
  * is registered under another id is no matter of that. */
 static enum rc ping(
@@ -233,6 +242,9 @@ static enum rc ping(
 	rc = hs_ping(o->as, o->reg->id, secret_bytes(&txn), &took, &why);
 	secret_fini(&txn);
 	if (rc == RC_OK) {
+		*reached = !registration_answered_blindly(o->reg);
+		if (!*reached)
+			return blindly(o, e);
 		register_say(o, "the homeserver reaches us at %s in %lld ms",
 			o->reg->url, (long long)took);
 		return RC_OK;

@@ -96,6 +96,11 @@ bool registration_owns(const struct registration *r, const char *server_name,
 
 /* --- registering with a homeserver ---------------------------------------- */
 
+/* What listens at its URL takes a ping without any token, so it is no
+ * application service. False also where it cannot be asked from here. Takes 5 s
+ * at most. */
+bool registration_answered_blindly(const struct registration *r);
+
 /* It can be done by an administrator's account alone, in the admin room. */
 bool registration_has_room(enum hs_kind kind);
 

@@ -234,6 +234,21 @@ static void find_no_way_back(
 		"no message and no member's coming and going is heard of", fix);
 }
 
+/* The homeserver is content with it. */
+static void find_another(struct doctor *d, const char *url)
+{
+	doctor_find(d, doctor_at(d, SET_AS_URL),
+		arena_printf(d->a,
+			"the homeserver reaches something at %s, but not us: "
+			"it answers anybody, with no token too",
+			url),
+		"what the homeserver sends is taken by somebody else, and is "
+		"lost to us",
+		d->occupied ? arena_strdup(d->a, d->occupied)
+			    : "correct appservice.url, then `muster register`; "
+			      "or end that program");
+}
+
 void check_way_back(struct doctor *d)
 {
 	const char *url = d->app->reg.url;
@@ -244,4 +259,6 @@ void check_way_back(struct doctor *d)
 		return;
 	if (hs_ping(d->as, d->app->reg.id, "doctor", &took, &e) != RC_OK)
 		find_no_way_back(d, url, arena_strdup(d->a, e.text));
+	else if (registration_answered_blindly(&d->app->reg))
+		find_another(d, url);
 }

@@ -22,6 +22,7 @@ from support.fakehs import answer
 from support.muster import binary
 from support.process import (
     CAP_CHOWN, MODES_DO_NOT_MATTER, environment, free_port, give_up)
+from support.registering import yes_sayer
 from support.small import AGENTS, HUMAN, full
 from support.tls import TlsFront
 
@@ -458,6 +459,21 @@ def test_something_else_has_our_port(stopped):
     taken.shutdown()
     taken.server_close()
     assert findings(muster) == []
+
+
+def test_somebody_else_answers_anything(stopped):
+    """On our port, or wherever the homeserver was sent to."""
+    muster, hs = stopped
+    with yes_sayer(muster.port):
+        _, fix = the_finding(muster, "ping", "but not us")
+        assert "something else has appservice.listen" in fix
+    with yes_sayer() as url:
+        muster.write_config(appservice={"url": url})
+        muster.run("registration", expect=0)
+        registered_as(hs, url=url)
+        _, fix = the_finding(
+            muster, "ping", f"the homeserver reaches something at {url}")
+        assert fix.startswith("correct appservice.url, then")
 
 
 def test_an_address_that_is_not_this_machine_s(stopped):

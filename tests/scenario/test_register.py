@@ -10,7 +10,7 @@ from support import small
 from support.client import Client
 from support.process import wait_until
 from support.registering import (
-    Killer, another, assert_clean, commands, last, otherwise)
+    Killer, another, assert_clean, commands, last, otherwise, yes_sayer)
 
 
 @pytest.fixture
@@ -517,6 +517,22 @@ def test_it_says_what_differs(ready):
     got = muster.run("register", expect=0)
     assert "registered, but the hs_token has changed since" in got.out
     assert "nothing to do" in muster.run("register", expect=0).out
+
+
+def test_somebody_else_answers_the_ping(ready):
+    """The homeserver is content with it."""
+    muster, hs = ready
+    with yes_sayer() as url:
+        muster.write_config(appservice={"url": url})
+        got = muster.run("register", expect=1)
+        assert (f"the homeserver reaches something at {url} (appservice.url), "
+                "but not us") in last(got)
+        assert_clean(muster, hs)
+        # As it was registered.
+        got = muster.run("register", expect=1)
+        assert "but not us" in last(got)
+    muster.write_config(appservice={"url": f"http://127.0.0.1:{muster.port}"})
+    muster.run("register", expect=0)
 
 
 @pytest.mark.parametrize("what", [

@@ -1,9 +1,12 @@
 """What tests of `muster register` have in common: what lies in the admin room,
 other services, and killing it in the middle."""
 
+import contextlib
+import http.server
 import os
 import signal
 import subprocess
+import threading
 
 from support.muster import binary
 from support.process import environment
@@ -11,6 +14,25 @@ from support.process import environment
 
 def last(got):
     return got.err.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def yes_sayer(port=0):
+    """Something that answers 200 to whatever anybody asks; its URL."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as there:
+        threading.Thread(target=there.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{there.server_port}"
+        there.shutdown()
 
 
 def another(id, regex, **more):
