@@ -57,18 +57,27 @@ static bool is_key(const char *key)
 }
 
 struct keys {
-	struct buf text; /* "a", "b" */
-	char first[LONGEST_KEY + 1];
+	struct buf text;               /* "a", "b" */
+	const char *setting;           /* "homeserver.admin.password" */
+	char example[LONGEST_KEY + 1]; /* the first, or one that is called so */
 	size_t n;
 };
+
+/* "password" of homeserver.admin.password, "token" of registration_token. */
+static bool is_called_so(const char *setting, const char *key)
+{
+	const size_t n = strlen(setting), own = strlen(key);
+	return own < n && text_ends(setting, key) &&
+		strchr("._", setting[n - own - 1]);
+}
 
 static bool add_key(const char *key, struct js value, void *arg)
 {
 	struct keys *keys = arg;
 	if (js_type(value) != JS_STR || !is_key(key))
 		return true;
-	if (keys->n == 0)
-		memcpy(keys->first, key, strlen(key) + 1);
+	if (keys->n == 0 || is_called_so(keys->setting, key))
+		memcpy(keys->example, key, strlen(key) + 1);
 	if (keys->n < SHOWN_KEYS)
 		buf_addf(&keys->text, "%s\"%s\"", keys->n ? ", " : "", key);
 	else if (keys->n == SHOWN_KEYS)
@@ -78,9 +87,10 @@ static bool add_key(const char *key, struct js value, void *arg)
 }
 
 /* What Secrets Manager hands over whole, where one of its keys is meant. */
-static const char *say_object(struct arena *a, const char *p, size_t n)
+static const char *say_object(
+	struct arena *a, enum setting s, const char *p, size_t n)
 {
-	struct keys keys = { 0 };
+	struct keys keys = { .setting = setting_infos[s].path };
 	struct json *doc = NULL;
 	const char *said = "is a JSON object where the bare value is expected: "
 			   "name the key of the secret in the task's "
@@ -97,7 +107,7 @@ static const char *say_object(struct arena *a, const char *p, size_t n)
 			"`valueFrom` with %s: `ARN:%s::`",
 			keys.n > 1 ? "s" : "", buf_str(&keys.text),
 			keys.n > 1 ? "the one that is meant, as in" : "it",
-			keys.first);
+			keys.example);
 	buf_free(&keys.text);
 	return said;
 }
@@ -128,13 +138,14 @@ static const char *first_seen(const char *p)
 
 /* A bare value, not JSON; a password may have blanks inside. Says what is
  * wrong. */
-static const char *check_secret(struct arena *a, const char *p, size_t n)
+static const char *check_secret(
+	struct arena *a, enum setting s, const char *p, size_t n)
 {
 	const char *first = first_seen(p);
 	if (n == 0)
 		return "is empty: store the bare value there";
 	if (*first == '{')
-		return say_object(a, first, n - (size_t)(first - p));
+		return say_object(a, s, first, n - (size_t)(first - p));
 	if (*first == '"')
 		return "is a quoted JSON string where the bare value is "
 		       "expected: store it without the quotes, or as the value "
@@ -214,8 +225,9 @@ enum rc config_secret_trimmed(const struct config *c, enum setting s,
 	enum rc rc = secret_text(c, v, &from, &text, e);
 	if (rc == RC_OK)
 		*trimmed = trim(&text);
-	const char *bad =
-		rc == RC_OK ? check_secret(&a, buf_str(&text), text.n) : NULL;
+	const char *bad = rc == RC_OK
+		? check_secret(&a, s, buf_str(&text), text.n)
+		: NULL;
 	if (bad)
 		rc = err_set(e, RC_INVALID, "%s %s", from, bad);
 	if (rc == RC_OK)

@@ -300,11 +300,30 @@ def test_secrets_by_other_ways(conduit_fake, muster_on):
     assert "operators-password" not in told.out + told.err
 
 
+@pytest.mark.parametrize("keys, of_password, of_token", [
+    (["username", "password"], "password", "username"),
+    (["password", "word"], "password", "password"),
+    (["secret", "token", "registration_token"], "secret", "registration_token"),
+    (["homeserver.admin.password", "ssword"], *["homeserver.admin.password"] * 2),
+])
+def test_the_key_that_is_meant(
+        conduit_fake, muster_on, keys, of_password, of_token):
+    """Not the name beside the password, where it can be told."""
+    muster = muster_on(conduit_fake, org=small.org())
+    set_secrets(muster, {"env": "TOKEN_WORD"})
+    whole = json.dumps(dict.fromkeys(keys, "hidden-word"))
+    muster.env = {"ADMIN_WORD": whole, "TOKEN_WORD": whole}
+    got = muster.run("register", expect=2)
+    assert f"as in: `ARN:{of_password}::`" in got.err
+    assert re.findall("as in: `ARN:([^:]*)::`", got.err) == [
+        of_password, of_token]
+
+
 @pytest.mark.parametrize("value, said", [
     ('{"password": "hidden-word"}',
      'it has the key "password": end .* with it: `ARN:password::`$'),
     ('{"username": "hidden-user", "password": "hidden-word", "n": 1}',
-     'it has the keys "username", "password": .* as in: `ARN:username::`$'),
+     'it has the keys "username", "password": .* as in: `ARN:.+::`$'),
     ('{"hidden word": "x"}', r"`valueFrom` \(ARN:key::\)$"),
     ('{"a": {"hidden": 1}}', r"`valueFrom` \(ARN:key::\)$"),
     ('{"a":"1","b":"1","c":"1","d":"1","e":"1","f":"1"}',
