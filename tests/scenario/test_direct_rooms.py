@@ -2,7 +2,6 @@
 and those of before found again, once."""
 
 import os
-import time
 
 import pytest
 
@@ -144,7 +143,6 @@ def test_so_many_a_minute(conduit_fake, muster_on):
                        reconcile={"interval": "1s"})
     muster.run("registration", expect=0)
     hs.add_appservice(muster.registration_path)
-    begun = time.monotonic()
     muster.start()
 
     def made():
@@ -160,13 +158,18 @@ def test_so_many_a_minute(conduit_fake, muster_on):
     looked = len(hs.reads(r"/joined_rooms$"))
     wait_until(lambda: len(hs.reads(r"/joined_rooms$")) >= looked + 3, 20,
                "three more looks")
-    assert time.monotonic() - begun < 60 and len(made()) == 5
     direct = small.status(muster)["direct"]
+    begun = [r.started for r in made()]
+    assert all(b - a > 50 for a, b in zip(begun, begun[5:]))
     del direct["rate"]
-    # Each of six with the human, and every two.
+    # Each of six with the human, and every two. A machine that takes a minute
+    # for all of this has more than five, and is no faster than it may be.
+    made_now, left = direct.pop("made"), direct.pop("left_s")
     assert direct == {
-        "mode": "eager", "declared": 21, "wanted": 21, "made": 5, "later": 16,
-        "per_minute": 5, "left_s": 192}
+        "mode": "eager", "declared": 21, "wanted": 21,
+        "later": 21 - made_now, "per_minute": 5}
+    assert (made_now, left) == (5, 192) or (
+        len(begun) > 5 and left >= 12 * (21 - made_now))
 
 
 def test_the_homeserver_is_slower_than_that(conduit_fake, muster_on):
