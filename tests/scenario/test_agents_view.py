@@ -84,7 +84,10 @@ def test_a_token_that_is_not_in_its_file_yet(served):
     os.rmdir(path)
     muster.run("retry", AGENT, expect=0)
     assert muster.wait_handoff(AGENT, generation=2)
-    assert small.agent(muster, AGENT)["written_generation"] == 2
+    # The file is there before it is written down.
+    muster.daemon.wait_for(
+        lambda: small.agent(muster, AGENT)["written_generation"] == 2, 20,
+        "it to be known")
     assert re.fullmatch(
         r"\d\d:\d\dZ", columns(muster.run("agents", expect=0).out)[4])
 
