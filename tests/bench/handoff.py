@@ -259,11 +259,12 @@ class Agent:
         wait_until(self.acknowledged, 20, "the first acknowledgement")
 
     def wait_settled(self):
-        """A directory that was just changed is looked into for a while."""
+        """A directory that was just changed is looked into for a while: opened,
+        its file, and once more to list it."""
         seen = Notified([self.runtime], IN_OPEN)
         try:
-            wait_until(lambda: len(seen.events) >= 2 and all(
-                mask & IN_ISDIR for *_, mask in seen.events[-2:]), 20,
+            wait_until(lambda: len(seen.events) >= 3 and all(
+                mask & IN_ISDIR for *_, mask in seen.events[-3:]), 20,
                 "it looks at nothing but the directory")
         finally:
             seen.close()
