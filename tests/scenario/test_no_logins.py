@@ -57,11 +57,12 @@ def test_agents_wait(fresh_on_synapse, logins, most):
     assert asked(hs) == most
     assert attempts(muster) == sorted((full(a), 1) for a in AGENTS)
     assert {small.agent(muster, a)["state"] for a in AGENTS} == {"registered"}
+    muster.daemon.wait_for(
+        lambda: {kind for kind, _, _ in small.steps(muster)} == {
+            "login", "hand_off"}, 20, "all else is done")
     assert small.status(muster)["ready"]
     small.assert_policy_rooms(hs, muster)
     small.assert_direct_rooms(hs, muster)
-    assert {kind for kind, _, _ in small.steps(muster)} == {
-        "login", "hand_off"}
     # Who has mended that starts anew, and need not wait.
     hs.service_logins = "given"
     muster.stop()

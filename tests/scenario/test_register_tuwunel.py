@@ -3,6 +3,7 @@ words, and a registration is taken out before it comes back."""
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -125,14 +126,16 @@ def test_a_signal_while_it_is_out(ready):
     muster, hs = ready
     muster.run("register", expect=0)
     muster.write_config(appservice={"url": f"http://localhost:{muster.port}"})
-    taken = []
+    taken, begun = [], threading.Event()
 
     def told(_index, phase, _method, path):
         if phase == "after" and not hs.appservices and not taken:
             taken.append(path)
+            begun.wait(60)
             process.send_signal(signal.SIGTERM)
     hs.on_request(told)
     process = start(muster, "register")
+    begun.set()
     process.communicate(timeout=60)
     assert taken and set(hs.appservices) == {"muster"}
     assert_clean(muster, hs)

@@ -198,6 +198,7 @@ def test_answers_while_the_homeserver_does_not(declared_on_conduit):
     try:
         human.join(hs.room("all-employees").room_id)
         human.kick(hs.room("all-employees").room_id, full("ben.man"))
+        hs.wait_delivered()
         wait_until(lambda: hs.log.in_flight, 20, "a call of ours")
         assert taken(muster, "1", member()) == NEW
         assert ask(muster, "POST", f"{V1}/ping", {}).status == 200

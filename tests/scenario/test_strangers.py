@@ -14,7 +14,7 @@ from support.small import HUMAN, full
 
 
 def connect(muster):
-    return socket.create_connection(("127.0.0.1", muster.port), 10)
+    return socket.create_connection(("127.0.0.1", muster.port), 60)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_five_hundred_of_them(settled_on_conduit, room_for_crowds, text):
 
 
 def ask(muster, method, path, token=True):
-    connection = http.client.HTTPConnection("127.0.0.1", muster.port, 10)
+    connection = http.client.HTTPConnection("127.0.0.1", muster.port, timeout=60)
     headers = {"Authorization": "Bearer " + muster.registration["hs_token"]}
     connection.request(method, path, b"{}" if method != "GET" else None,
                        headers if token else {})

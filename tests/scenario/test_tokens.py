@@ -161,8 +161,9 @@ def test_a_file_that_others_can_read(stopped):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert muster.handoff(AGENT) == before
     assert hs.writes() == []
-    # Until its next token, and for ever.
-    assert small.agent(muster, AGENT)["exposed_ms"] > 0
+    # Until its next token, and for ever: written down when it was said.
+    muster.daemon.wait_for(
+        lambda: small.agent(muster, AGENT)["exposed_ms"], 20, "that it was")
     told = [f for f in muster.run("--json", "doctor", expect=3).json[
         "findings"] if f["subject"] == full(AGENT)]
     assert any("others could read" in f["what"] and "rotate" in f["fix"] and
