@@ -123,7 +123,7 @@ def test_register_is_interrupted_while_the_homeserver_is_silent(
         env=environment())
     wait_until(lambda: hs.find("GET", r"/whoami$"), 20, "it waits")
     register.send_signal(signal.SIGINT)
-    said = register.communicate(timeout=20)[0].decode()
+    said = register.communicate(timeout=60)[0].decode()
     assert register.returncode == 1
     assert "stopping" in said.splitlines()[-1]
     assert hs.writes() == []
@@ -149,7 +149,7 @@ def test_register_is_interrupted(conduit_fake, muster_on, number):
         env=environment())
     wait_until(lambda: waits_for_answer(hs), 20, "it waits")
     register.send_signal(number)
-    said = register.communicate(timeout=30)[0].decode()
+    said = register.communicate(timeout=60)[0].decode()
     assert register.returncode == 1
     assert said.splitlines()[-1].endswith("interrupted: run it again")
     command, = hs.find("PUT", r"/send/")

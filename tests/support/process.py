@@ -222,7 +222,7 @@ class Daemon:
         if self.process is None:
             return
         self.signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         self.process = None
 
     def output(self):
