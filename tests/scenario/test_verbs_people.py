@@ -1,6 +1,9 @@
 """The verbs that ask the service for something about people and rooms:
 retire, approve, retry, direct; and how what they are about is shown."""
 
+import sqlite3
+import time
+
 import pytest
 
 from support import small
@@ -332,27 +335,35 @@ def test_what_cannot_be_tried_again(declared_on_conduit, what, said):
     assert said in got.err and got.out == ""
 
 
-def failing(muster, hs, times=None):
-    """One agent's invitation into one room is refused."""
-    human = human_in(muster, hs)
+def failing(muster, hs):
+    """One agent's invitation into one room is refused, and has been so often
+    that it is tried again by itself in minutes only."""
+    human_in(muster, hs)
     room = hs.room(PLATFORM)
     fault = hs.fault("POST", r"/invite$", answer(500, {
-        "errcode": "M_UNKNOWN", "error": FORBIDDEN["error"]}), times=times)
+        "errcode": "M_UNKNOWN", "error": FORBIDDEN["error"]}), times=None)
     with hs.lock:
         hs.world.set_member(room, full("cleo.ic"), full("cleo.ic"), "leave")
     failed = muster.daemon.wait_for(lambda: next(
         (r for r in small.ask(muster, "/v1/journal")[1]
-         if r["state"] == "failed" and r["attempt"] >= 3), None), 60,
-        "a step that fails")
+         if r["state"] == "failed"), None), 60, "a step that fails")
     assert (failed["kind"], failed["subject"]) == ("invite", full("cleo.ic"))
-    return room, fault, failed, human
+    muster.stop()
+    db = sqlite3.connect(muster.path("muster.db"))
+    with db:
+        db.execute("UPDATE journal SET attempt = 1000, next_attempt_ms = ? "
+                   "WHERE state = 'failed'",
+                   (int(time.time() * 1000) + 1800000,))
+    db.close()
+    muster.start()
+    return room, fault, failed
 
 
 @pytest.mark.parametrize("what", ["step", "user", "room", "all"])
 def test_try_again(declared_on_conduit, what):
     """At once, not when its pause is over."""
     muster, hs = declared_on_conduit
-    room, fault, failed, _ = failing(muster, hs)
+    room, fault, failed = failing(muster, hs)
     words = {"step": [str(failed["id"])], "user": ["cleo.ic"],
              "room": ["#" + PLATFORM], "all": []}[what]
     got = muster.run("retry", *words, expect=1)
