@@ -243,8 +243,11 @@ def test_two_that_do_not_acknowledge_stop_the_rest(hurried_six):
     everyone = sorted(muster.agents())
     acknowledge(muster, *everyone)
     asked = begin(muster, "--all")
-    for a in everyone[:4]:  # a few at a time
-        request(muster, a)
+    few = everyone[:4]  # at a time
+    wait_until(lambda: all(
+        "rotate.2.json" in muster.handoff_names(a) for a in few), 20,
+        "four requests")
+    for a in few:
         muster.answer_as_agent(a, "paused", generation=2)
     muster.daemon.wait_for(
         lambda: rotation(muster, everyone[5]) == "stopped", 30, "it to stop")

@@ -337,7 +337,7 @@ def test_at_once_while_another_rotation_is_given_up(fresh_on_conduit, hangs):
     """It takes its place, however long that takes."""
     muster, hs = fresh_on_conduit
     flag, seen = hangs(muster, AGENT)
-    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "4s"})
+    muster.write_config(reconcile={"interval": "1m"}, handoff={"wait": "10s"})
     muster.start()
     small.wait_settled(muster, hs)
     acknowledge(muster, AGENT)
@@ -346,7 +346,7 @@ def test_at_once_while_another_rotation_is_given_up(fresh_on_conduit, hangs):
     request(muster)
     # When it looks again it is too late; and its disk is slow.
     muster.signal(signal.SIGSTOP)
-    wait_age(file_of(muster, name="rotate.2.json"), 2.1)
+    wait_age(file_of(muster, name="rotate.2.json"), 5.1)
     flag.touch()
     muster.signal(signal.SIGCONT)
     wait_until(seen.exists, 20, "it to hang")
