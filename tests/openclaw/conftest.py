@@ -45,7 +45,7 @@ class World:
             "humans": [f"@{HUMAN}:{SERVER}"],
             "agents": [{"id": AGENT, "name": "Helper"},
                        {"id": "other", "name": "Other"}]},
-            handoff={"wait": "1m"})
+            handoff={"wait": "5m"})
         self.model = ModelServer()
         self.claw = None
 
@@ -67,6 +67,11 @@ class World:
         self.asking = Asking(human, room, self.muster.full_id(AGENT))
         self.claw = OpenClaw(dir / "claw", self.muster, AGENT, self.model)
         return self
+
+    def set_wait(self, wait):
+        """How long an agent may take to pause, in the running service."""
+        self.muster.write_config(handoff={"wait": wait})
+        self.muster.restart()
 
     def agent(self):
         """What the service says of it."""
