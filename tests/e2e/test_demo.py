@@ -16,7 +16,8 @@ from support.client import Client
 from support.fakehs import FakeHS
 from support.fleet import KINDS
 from support.muster import FINDINGS, TOP
-from support.process import environment, free_port, wait_until
+from support.process import (
+    PATIENCE, environment, free_port, wait_until)
 from support.tls import TlsFront
 
 SERVER = "fleet.example"
@@ -65,7 +66,7 @@ class Demo:
     def end(self, bound=60):
         """Its exit status; with it everything that it started is gone."""
         try:
-            status = self.process.wait(bound)
+            status = self.process.wait(bound * PATIENCE)
             self.reader.join()
         except subprocess.TimeoutExpired:
             raise AssertionError(
