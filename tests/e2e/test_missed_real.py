@@ -95,8 +95,8 @@ def test_kicked_while_nothing_is_taken(fleet):
     wait_until(lambda: joins(fleet, key, "o-ian") == 2, 20, "he is back")
     assert not delivered(fleet, event_id)
     assert removals(fleet, key, "o-ian") == [(HUMAN, event_id)]
-    fleet.wait_done({("invite", key, full("o-ian")): 1,
-                     ("join", key, full("o-ian")): 1})
+    assert fleet.done() == {("invite", key, full("o-ian")): 1,
+                            ("join", key, full("o-ian")): 1}
     fleet.tap.refuse = False
     nudge_until(fleet, lambda: delivered(fleet, event_id))
     fleet.settle()
@@ -241,8 +241,8 @@ def test_one_leaves_a_direct_room(fleet):
     fleet.tap.refuse = False
     mona = fleet.service(full("o-mona"))
     nudge_until(fleet, lambda: mona.joined_members(room_id) == both)
-    fleet.wait_done({("invite", both, full("o-ian")): 1,
-                     ("join", both, full("o-ian")): 1})
+    assert fleet.done() == {
+        ("invite", both, full("o-ian")): 1, ("join", both, full("o-ian")): 1}
 
 
 def test_looks_cost_little(fleet):

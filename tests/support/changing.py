@@ -167,7 +167,15 @@ class Changing(Fleet):
                 self.wait_member(room["room_id"], HUMAN, "join")
         self.muster.wait_settled()
         self.wait_same_members()
+        self.wait_answered()
         self.learn()
+
+    def wait_answered(self):
+        """Until nothing is under way: what the homeserver has done may be seen
+        before it has answered."""
+        wait_until(lambda: not self.muster.query(
+            "SELECT 1 FROM journal WHERE state = 'running'"), 20,
+            "every step is answered")
 
     def learn(self):
         """The rooms by their ids; the names that they had first."""
@@ -229,6 +237,8 @@ class Changing(Fleet):
     def done(self, *may_be_refused):
         """What the service has written since asked.clear(), and nothing else
         was refused; but how it registers itself anew with Conduit."""
+        self.wait_answered()
+
         def counts(what):
             return what[-3:] not in (
                 ("register", None, "muster"),
@@ -240,10 +250,6 @@ class Changing(Fleet):
         return collections.Counter(
             (word, self._named(what), who) for word, what, who in
             filter(counts, self.asked.writes()))
-
-    def wait_done(self, want):
-        """Until it is this: what is done may be seen before it is answered."""
-        wait_until(lambda: self.done() == want, 20, f"{want} is done")
 
     def _named(self, what):
         if isinstance(what, str) and what.startswith("o-"):
