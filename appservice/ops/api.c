@@ -1,8 +1,10 @@
 /*
  * The routes of the admin socket and of the health listener.
  */
-#include "appservice/ops/api.h"
+#include <string.h>
+
 #include "appservice/intake/intake.h"
+#include "appservice/ops/api.h"
 #include "appservice/ops/asks.h"
 #include "appservice/ops/figures.h"
 #include "appservice/ops/views.h"
@@ -15,10 +17,13 @@
 
 #include "base/poison.h"
 
+#define VIEW_PATH "/v1/"
+
+/* Of the route of its name. */
 static void get_view(struct http_call *c)
 {
 	struct err e = { 0 };
-	const struct view *view = view_by_name(c->params[0]);
+	const struct view *view = view_by_name(c->route + strlen(VIEW_PATH));
 	if (!view) {
 		http_call_error(c, RC_NOT_FOUND, "no such document");
 		return;
@@ -112,6 +117,13 @@ out:
 	arena_free(&a);
 }
 
+/* Each by its name, so that what is only done or only looked at is known by its
+ * path: 405 and not 404. */
+#define VIEW(name)                                                             \
+	{                                                                      \
+		"GET", VIEW_PATH name, ROUTE_OPEN, LIMIT_SMALL_BODY, get_view  \
+	}
+
 #define HEALTH                                                                 \
 	{ "GET", "/health/live", ROUTE_OPEN, LIMIT_SMALL_BODY, get_live },     \
 	{                                                                      \
@@ -121,7 +133,14 @@ out:
 
 const struct route api_routes[] = {
 	{ "GET", "/v1/progress", ROUTE_OPEN, LIMIT_SMALL_BODY, get_progress },
-	{ "GET", "/v1/{view}", ROUTE_OPEN, LIMIT_SMALL_BODY, get_view },
+	VIEW("status"),
+	VIEW("agents"),
+	VIEW("rooms"),
+	VIEW("plan"),
+	VIEW("doctor"),
+	VIEW("journal"),
+	VIEW("quarantine"),
+	VIEW("audit"),
 	{ "POST", "/v1/quarantine/{id}/retry", ROUTE_OPEN, LIMIT_SMALL_BODY,
 		retry_quarantined },
 	{ "POST", "/v1/retire", ROUTE_OPEN, LIMIT_SMALL_BODY, ask_retire },

@@ -326,8 +326,12 @@ def test_the_admin_api_of_others(declared_on_conduit):
         assert code == 200
         if verb not in ("status", "audit"):
             assert doc == muster.json(verb)
-    assert small.ask(muster, "/v1/nothing")[0] == 404
-    assert small.ask(muster, "/nothing")[0] == 404
+        assert small.ask(muster, f"/v1/{verb}", "POST", {})[0] == 405
+    for deed in ("rotate", "revoke", "retire", "retry", "approve", "direct"):
+        assert small.ask(muster, f"/v1/{deed}")[0] == 405
+    for method in ("GET", "POST"):
+        assert small.ask(muster, "/v1/nothing", method)[0] == 404
+        assert small.ask(muster, "/nothing", method)[0] == 404
 
 
 def test_the_admin_api_counts_us(declared_on_conduit):
