@@ -64,6 +64,11 @@ int64_t declared_length(const struct heads *h)
 	return str_i64(digits, 0, INT64_MAX, &n) ? n : INT64_MAX;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static struct str bearer_token(const char *value)
 {
 	struct str none = { "", 0 };
@@ -81,6 +86,9 @@ static struct str bearer_token(const char *value)
 		rest.p++;
 		rest.n--;
 	}
+	/* White space behind a value is no part of it (RFC 9110 5.5). */
+	while (rest.n && is_blank(rest.p[rest.n - 1]))
+		rest.n--;
 	for (size_t i = 0; i < rest.n; i++)
 		if (rest.p[i] <= ' ' || rest.p[i] == 0x7f)
 			return none;

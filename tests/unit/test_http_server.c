@@ -193,6 +193,8 @@ static void test_auth(void **state)
 			"\"n\":0" },
 		{ PING("", "Authorization: Bearer  " TOKEN "\r\n"), 200,
 			"\"n\":0" },
+		{ PING("", "Authorization: Bearer " TOKEN " \t \r\n"), 200,
+			"\"n\":0" },
 		/* none, or none that can be read */
 		{ PING("", ""), 401, "M_MISSING_TOKEN" },
 		{ PING("?Access_Token=" TOKEN, ""), 401, "M_MISSING_TOKEN" },
