@@ -64,9 +64,8 @@ static bool check_source(struct load *ld)
 			src->server_name);
 		return false;
 	}
-	bool by_hand = !yaml_is_null(src->agents) &&
-		(src->agents->type != YAML_SEQ || src->agents->n);
-	if (!src->org_path && !by_hand) {
+	/* An empty list says it, too: there are none, perhaps none any more. */
+	if (!src->org_path && yaml_is_null(src->agents)) {
 		fault(ld, here,
 			"nothing says who the agents are: set fleet.org "
 			"(perhaps with fleet.config) or fleet.agents");

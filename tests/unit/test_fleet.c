@@ -392,8 +392,12 @@ static void test_nobody(void **state)
 		"fleet.org "
 		"(perhaps with fleet.config) or fleet.agents");
 	case_free(&c);
-	case_run(&c, NULL, NULL, "agents: []\nhumans: [\"@x:y.z\"]\n");
+	case_run(&c, NULL, NULL, "agents: ~\nhumans: [\"@x:y.z\"]\n");
 	assert_errors(&c, 1);
+	case_free(&c);
+	case_run(&c, NULL, NULL, "agents: []\nhumans: [\"@x:y.z\"]\n");
+	assert_loaded(&c, 0);
+	assert_int_equal(c.fleet.n_agents, 0);
 	case_free(&c);
 	case_run(&c, NULL, NULL, "agents: {id: x}\nhumans: ~\n");
 	assert_errors(&c, 1);
