@@ -1,8 +1,9 @@
 /*
  * Who writes to whom in a room they share: those whom a message mentions, as
  * clients say it (client-server API, "User and room mentions"; whom one replies
- * to is among them), and full user ids in its text. Where direct rooms are made
- * on demand, that is what asks for one.
+ * to is among them), full user ids in its text, and links to people in its
+ * formatted text, by which clients said it before. Where direct rooms are made on
+ * demand, that is what asks for one.
  */
 #include <string.h>
 
@@ -36,12 +37,13 @@ static void take(struct found *f, const char *id)
 		*place = arena_strdup(f->a, id);
 }
 
+static const char id_chars[] =
+	"@:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	"0123456789._=/+-";
+
 /* Every @…:… in a text, as far as it may be a user id. */
 static void take_from_text(struct found *f, const char *text)
 {
-	static const char id_chars[] =
-		"@:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"0123456789._=/+-";
 	char id[LIMIT_ID + 1];
 
 	for (const char *p = text ? strchr(text, '@') : NULL;
@@ -59,6 +61,47 @@ static void take_from_text(struct found *f, const char *text)
 	}
 }
 
+/* The value of a hexadecimal digit, else -1. */
+static int digit(char c)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) % 16 : -1;
+}
+
+/* What stands at p as a part of an id, percent-encoded or not, and how long it
+ * is there; 0: it is none. */
+static size_t linked_char(const char *p, char *ret)
+{
+	const int high = *p == '%' ? digit(p[1]) : -1;
+	const int low = high >= 0 ? digit(p[2]) : -1;
+
+	*ret = low >= 0 ? (char)(high * 16 + low) : *p;
+	if (!*ret || !strchr(id_chars, *ret))
+		return 0;
+	return low >= 0 ? 3 : 1;
+}
+
+/* Every link to a user ("Matrix URIs", matrix.to) in a formatted text. */
+static void take_from_links(struct found *f, const char *text)
+{
+	static const char link[] = "https://matrix.to/#/";
+	char id[LIMIT_ID + 2];
+
+	for (const char *p = text ? strstr(text, link) : NULL;
+		p && f->n < MENTIONS_MAX; p = strstr(p, link)) {
+		size_t n = 0, used = 0;
+		p += strlen(link);
+		while (n < sizeof(id) - 1 && (used = linked_char(p, &id[n]))) {
+			p += used;
+			n++;
+		}
+		id[n] = '\0';
+		take(f, id);
+	}
+}
+
 void mentions_read(
 	struct str content, struct arena *a, const char ***ret, size_t *n)
 {
@@ -66,8 +109,9 @@ void mentions_read(
 	struct json *doc = NULL;
 
 	*n = 0;
-	/* Most messages mention nobody. */
-	if (!memchr(content.p, '@', content.n) ||
+	/* Most messages mention nobody. A link may have %40. */
+	if ((!memchr(content.p, '@', content.n) &&
+		    !memchr(content.p, '%', content.n)) ||
 		json_parse(content.p, content.n, NULL, &doc, NULL) != RC_OK)
 		return;
 	struct js ids =
@@ -75,6 +119,7 @@ void mentions_read(
 	for (size_t i = 0; i < js_len(ids) && i < MENTIONS_MAX; i++)
 		take(&f, js_str(js_at(ids, i)));
 	take_from_text(&f, js_get_str(json_root(doc), "body"));
+	take_from_links(&f, js_get_str(json_root(doc), "formatted_body"));
 	json_free(doc);
 	*ret = f.ids;
 	*n = f.n;

@@ -31,6 +31,11 @@ static const char *mentioned(struct arena *a, const char *content)
 	return text;
 }
 
+#define LINKED(id)                                                             \
+	"{\"body\":\"B\",\"format\":\"org.matrix.custom.html\","               \
+	"\"formatted_body\":\"<a href=\\\"https://matrix.to/#/" id             \
+	"\\\">B</a>: hi\"}"
+
 static void test_mentions(void **state)
 {
 	static const struct {
@@ -61,6 +66,23 @@ static void test_mentions(void **state)
 		{ "{\"body\":\"@b:hs\\n@c:hs\\t@d:hs\\u00e4\"}",
 			"@b:hs @c:hs @d:hs " },
 		{ "{\"body\":\"@@b:hs x@c:hs@d:hs\"}", "@b:hs @c:hs @d:hs " },
+		/* Links to people, as clients write them who know no list; what
+		 * is not a link to one is none. */
+		{ LINKED("@b:hs"), "@b:hs " },
+		{ LINKED("%40b%3Ahs"), "@b:hs " },
+		{ LINKED("%40c.d%2fe%3ahs%3A8448?via=hs"), "@c.d/e:hs:8448 " },
+		{ LINKED("@b:hs") " ", "@b:hs " },
+		{ "{\"formatted_body\":\"<a "
+		  "href='https://matrix.to/#/%40b%3Ahs'>"
+		  "B</a><a href='https://matrix.to/#/@c:hs'>\"}",
+			"@b:hs @c:hs " },
+		{ LINKED("%23room%3Ahs"), "" },
+		{ LINKED("!r:hs/$e?via=@b:hs"), "" },
+		{ LINKED("%40b%3"), "" },
+		{ LINKED("%40%00b%3Ahs"), "" },
+		{ LINKED("%"), "" },
+		{ "{\"formatted_body\":\"@b:hs https://matrix.to/#/\"}", "" },
+		{ "{\"formatted_body\":[\"https://matrix.to/#/@b:hs\"]}", "" },
 		/* Not ids. */
 		{ "{\"body\":\"@b @b: @ @room a@b.example\"}", "" },
 		{ "{\"body\":\"@b hs:\",\"m.mentions\":{\"user_ids\":"
@@ -133,6 +155,13 @@ static void test_mentions_of_any_length(void **state)
 		assert_string_equal(
 			mentioned(&a,
 				arena_printf(&a, "{\"body\":\"%s\"}", long_id)),
+			want);
+		assert_string_equal(
+			mentioned(&a,
+				arena_printf(&a,
+					"{\"formatted_body\":\""
+					"https://matrix.to/#/%%40%s\"}",
+					long_id + 1)),
 			want);
 		assert_string_equal(
 			mentioned(&a,
