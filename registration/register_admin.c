@@ -292,8 +292,9 @@ static enum rc no_admin(const struct register_options *o, struct err *e)
 		"homeserver.admin is not set: only an administrator can "
 		"register a service with %s. Set homeserver.admin.user and "
 		"homeserver.admin.password (on a new server the account is "
-		"made)",
-		dialect_of(o->kind)->name);
+		"made). " NOBODY_KNOWS,
+		dialect_of(o->kind)->name, dialect_of(o->kind)->name,
+		dialect_of(o->kind)->env);
 }
 
 enum rc visit_begin(

@@ -609,6 +609,7 @@ static void no_administrator_configured(void **state)
 	(void)state;
 	t.o.admin_user = NULL;
 	fails(RC_INVALID, "homeserver.admin is not set");
+	fails(RC_INVALID, "start Conduit with CONDUIT_EMERGENCY_PASSWORD");
 	assert_int_equal(t.hs.writes, 0);
 }
 
