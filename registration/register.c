@@ -223,6 +223,14 @@ static enum rc blindly(const struct register_options *o, struct err *e)
 		o->reg->url);
 }
 
+/* What it says of a ping that failed; also where it waits for what listens
+ * there for longer than we wait for it. */
+static const char *ping_errcode(const struct register_options *o, enum rc rc)
+{
+	return rc == RC_TIMEOUT ? "M_CONNECTION_TIMEOUT"
+				: hs_failure(o->as)->errcode;
+}
+
 /* *reached false: e says in words why the homeserver does not reach us. What
  * is registered under another id is no matter of that. */
 static enum rc ping(
@@ -257,7 +265,7 @@ static enum rc ping(
 		return RC_OK;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(ping_words); i++) {
-		if (!text_eq(hs_failure(o->as)->errcode, ping_words[i].errcode))
+		if (!text_eq(ping_errcode(o, rc), ping_words[i].errcode))
 			continue;
 		*reached = text_eq(ping_words[i].errcode, "M_FORBIDDEN");
 		return err_set(e, rc, "%s %s %s. It said: %s",

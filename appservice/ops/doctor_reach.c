@@ -209,10 +209,12 @@ static const char *unreached(
 	return NULL;
 }
 
+/* It answers us, and a ping within CALL_MS not: it waits longer than that. */
 static void find_no_way_back(
-	struct doctor *d, const char *url, const char *said)
+	struct doctor *d, enum rc rc, const char *url, const char *said)
 {
-	const char *errcode = hs_failure(d->as)->errcode;
+	const char *errcode = rc == RC_TIMEOUT ? "M_CONNECTION_TIMEOUT"
+					       : hs_failure(d->as)->errcode;
 	const char *what = unreached(d, errcode, url);
 	const char *fix = NULL;
 	if (what)
@@ -230,7 +232,8 @@ static void find_no_way_back(
 	else
 		return; /* it cannot ping, or not now: nothing is known */
 	doctor_find(d, doctor_at(d, SET_AS_URL),
-		arena_printf(d->a, "%s (it said: %s)", what, said),
+		arena_printf(d->a, "%s (%s%s)", what,
+			rc == RC_TIMEOUT ? "" : "it said: ", said),
 		"no message and no member's coming and going is heard of", fix);
 }
 
@@ -257,8 +260,9 @@ void check_way_back(struct doctor *d)
 	d->checked++;
 	if (!url)
 		return;
-	if (hs_ping(d->as, d->app->reg.id, "doctor", &took, &e) != RC_OK)
-		find_no_way_back(d, url, arena_strdup(d->a, e.text));
+	enum rc rc = hs_ping(d->as, d->app->reg.id, "doctor", &took, &e);
+	if (rc != RC_OK)
+		find_no_way_back(d, rc, url, arena_strdup(d->a, e.text));
 	else if (registration_answered_blindly(&d->app->reg))
 		find_another(d, url);
 }

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from support import agent, small
-from support.fakehs import answer
+from support.fakehs import answer, hold
 from support.muster import binary
 from support.process import (
     CAP_CHOWN, MODES_DO_NOT_MATTER, environment, free_port, give_up)
@@ -445,6 +445,21 @@ def test_the_way_back_leads_nowhere(well):
     _, fix = the_finding(muster, "ping", "does not get through",
                          HTTP_PROXY="http://127.0.0.1:2")
     assert "(as ours has, HTTP_PROXY)" in fix
+
+
+def test_nobody_answers_on_the_way_back(stopped):
+    """A firewall swallows it: the homeserver waits for longer than we do for
+    its answer."""
+    muster, hs = stopped
+    ended = threading.Event()
+    hs.fault("POST", r"/ping$", hold(ended), times=None)
+    try:
+        _, fix = the_finding(
+            muster, "ping", "the homeserver gets no answer in time from "
+            f"http://127.0.0.1:{muster.port} ")
+        assert "we answer on this machine" in fix
+    finally:
+        ended.set()
 
 
 def test_something_else_has_our_port(stopped):

@@ -2,10 +2,13 @@
  * tests/unit/test_register.c: registering with a homeserver, against a server
  * that answers as Conduit does.
  */
+#include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -35,6 +38,7 @@ struct conduit {
 	char namespace[256]; /* of users, as registered */
 	char memo[1024];
 	const char *ping_errcode; /* NULL: works */
+	sem_t *ping_waits;        /* for this; NULL: for nothing */
 	int ping_status;
 	/* the administrator's side */
 	char password[128];        /* "": the account does not exist */
@@ -118,6 +122,17 @@ static int whoami(
 	return 200;
 }
 
+/* At most a minute, so that a test that fails comes to its end. */
+static void wait_for(sem_t *what)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 60;
+	while (sem_timedwait(what, &until) != 0 && errno == EINTR)
+		;
+}
+
 static int ping(
 	struct conduit *c, const struct httpstub_request *q, struct buf *out)
 {
@@ -125,6 +140,8 @@ static int ping(
 		return refuse(out, 401, "M_UNKNOWN_TOKEN");
 	if (!strstr(q->target, "/appservice/muster/ping"))
 		return refuse(out, 403, "M_FORBIDDEN");
+	if (c->ping_waits)
+		wait_for(c->ping_waits);
 	if (c->ping_errcode)
 		return refuse(out, c->ping_status, c->ping_errcode);
 	return ok(out, "{\"duration_ms\":3}");
@@ -840,6 +857,24 @@ static void ping_fails(void **state)
 	fails(RC_REMOTE, "a registration without a URL");
 }
 
+/* Conduit waits for 30 s: as long as we do. */
+static void ping_takes_its_time(void **state)
+{
+	sem_t end;
+
+	(void)state;
+	assert_int_equal(sem_init(&end, 0, 0), 0);
+	t.hs.ping_waits = &end;
+	hs_hurry(t.as, 2000);
+	fails(RC_TIMEOUT,
+		"the homeserver got no answer in time from "
+		"http://127.0.0.1:29400 (appservice.url)");
+	assert_int_equal(sem_post(&end), 0);
+	httpstub_stop(t.stub);
+	t.stub = NULL;
+	assert_int_equal(sem_destroy(&end), 0);
+}
+
 /* What is noted is what we have; but somebody may have registered another URL or
  * hs_token by hand since: it is said, and done once more. */
 static void ping_fails_later(void **state)
@@ -988,6 +1023,7 @@ int main(void)
 		TEST(it_would_match_the_bot),
 		TEST(too_long_for_a_message),
 		TEST(ping_fails),
+		TEST(ping_takes_its_time),
 		TEST(ping_fails_later),
 		TEST(there_and_back),
 		TEST(no_traffic_wanted),
