@@ -276,22 +276,33 @@ static enum rc ping(
 }
 
 /* What is registered with our token is another than we have: ours all the
- * same, or another service's, with which it would have the token in common? */
+ * same, or another service's, with which it would have the token in common?
+ * sender NULL: there is no such user. */
 static enum rc check_id(
 	const struct register_options *o, const char *sender, struct err *e)
 {
-	int64_t took = 0;
+	struct arena a = { 0 };
+	const char *id = NULL;
 
-	if (hs_ping(o->as, o->reg->id, "whose", &took, NULL) == RC_OK ||
-		!text_eq(hs_failure(o->as)->errcode, "M_FORBIDDEN"))
+	if (register_is_known_as(o, o->reg->id))
 		return RC_OK;
-	return err_set(e, RC_EXISTS,
-		"another service on the homeserver, whose user is %s, has the "
+	if (!sender)
+		id = register_known_as(o, CONDUIT_ANSWER_MS, &a);
+	enum rc rc = err_set(e, RC_EXISTS,
+		"another service on the homeserver, %s %s, has the "
 		"as_token of %s: no two may have the same. If it is this one "
 		"under an older appservice.id, go back to that id, or run "
 		"`muster unregister` with it first; else remove the file, so "
 		"that one with new tokens is made",
-		sender, o->registration_path);
+		sender       ? "whose user is"
+			: id ? "which is"
+			     : "whose user is yet to be made",
+		sender       ? sender
+			: id ? id
+			     : "there",
+		o->registration_path);
+	arena_free(&a);
+	return rc;
 }
 
 /* It has us as we are now, as far as it says, and whether it reaches us: with
@@ -378,7 +389,7 @@ static enum rc look(
 			"registered, but the service's user is another than "
 			"@%s:%s, and does not exist",
 			o->reg->sender_localpart, o->server_name);
-		return RC_OK;
+		return check_id(o, NULL, e);
 	}
 	if (rc == RC_FORBIDDEN && o->dry_run) {
 		*ret = STANDS_WITHOUT_USER;

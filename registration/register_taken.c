@@ -193,24 +193,73 @@ out:
 	return rc;
 }
 
-enum rc visit_taken(
-	struct visit *v, int64_t answer_ms, bool unknown, struct err *e)
+/* *list: ": a, b", in the visit's arena. */
+static enum rc ask_for_list(
+	struct visit *v, int64_t answer_ms, const char **list, struct err *e)
 {
 	struct command c = {
 		.is_answer = is_list, .o = v->o, .answer_ms = answer_ms
 	};
-	const char *taken = NULL;
-	enum rc rc = find_taken(v->o, unknown, &taken, e);
+	enum rc rc;
 
-	if (rc != RC_OK || !taken)
-		return rc;
 	buf_init(&c.text, LIMIT_SMALL_BODY);
 	dialect_command(&c.text, v->d, v->bot, v->d->list);
 	rc = buf_rc(&c.text) == RC_OK ? visit_command(v, &c, e) : err_nomem(e);
 	if (rc == RC_OK)
-		rc = say_whose(v, taken,
-			strstr(dialect_says(v->d, c.said, LIST), "): ") + 1,
-			unknown, e);
+		*list = strstr(dialect_says(v->d, c.said, LIST), "): ") + 1;
 	buf_free(&c.text);
 	return rc;
+}
+
+enum rc visit_taken(
+	struct visit *v, int64_t answer_ms, bool unknown, struct err *e)
+{
+	const char *taken = NULL, *list = NULL;
+	enum rc rc = find_taken(v->o, unknown, &taken, e);
+
+	if (rc != RC_OK || !taken)
+		return rc;
+	rc = ask_for_list(v, answer_ms, &list, e);
+	return rc == RC_OK ? say_whose(v, taken, list, unknown, e) : rc;
+}
+
+bool register_is_known_as(const struct register_options *o, const char *id)
+{
+	int64_t took = 0;
+
+	return hs_ping(o->as, id, "whose", &took, NULL) == RC_OK ||
+		!text_eq(hs_failure(o->as)->errcode, "M_FORBIDDEN");
+}
+
+static const char *find_known(struct visit *v, const char *list)
+{
+	for (const char *at = list; at; at = strstr(at, ", ")) {
+		const char *end = strstr(at + 2, ", ");
+		const char *id = NULL;
+
+		at += 2;
+		id = arena_strndup(
+			&v->arena, at, end ? (size_t)(end - at) : strlen(at));
+		if (!id || register_stopped(v->o, NULL) != RC_OK)
+			return NULL;
+		if (register_is_known_as(v->o, id))
+			return id;
+	}
+	return NULL;
+}
+
+const char *register_known_as(
+	const struct register_options *o, int64_t answer_ms, struct arena *a)
+{
+	struct visit v = { .o = o };
+	const char *list = NULL, *id = NULL;
+
+	if (o->dry_run || !o->admin_user || !dialect_of(o->kind))
+		return NULL;
+	if (visit_begin(&v, o, NULL) == RC_OK &&
+		ask_for_list(&v, answer_ms, &list, NULL) == RC_OK)
+		id = find_known(&v, list);
+	id = id ? arena_strdup(a, id) : NULL;
+	visit_end(&v);
+	return id;
 }

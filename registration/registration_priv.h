@@ -147,6 +147,14 @@ MUST_CHECK enum rc visit_tidy(struct visit *v, struct err *e);
  * homeserver does not know our token, so none is ours yet. */
 MUST_CHECK enum rc visit_taken(
 	struct visit *v, int64_t answer_ms, bool unknown, struct err *e);
+
+/* Our token is that of the registration with this id there, as far as it
+ * says. */
+bool register_is_known_as(const struct register_options *o, const char *id);
+/* With which one it is, asked in the admin room; NULL: it cannot be told, and is
+ * not in a dry run. */
+const char *register_known_as(
+	const struct register_options *o, int64_t answer_ms, struct arena *a);
 /* The same as far as it can be known without a message; unknown: only says it. */
 MUST_CHECK enum rc register_taken_dry(
 	const struct register_options *o, bool unknown, struct err *e);

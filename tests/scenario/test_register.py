@@ -474,6 +474,23 @@ def test_another_service_has_our_token(ready):
     muster.run("register", expect=0)
 
 
+def test_another_service_has_our_token_and_no_user(ready):
+    """Nobody there says who we are; the list of services does."""
+    muster, hs = ready
+    token = muster.registration["as_token"]
+    hs.register_appservice(another("alpha", "^@a-.*$"))
+    hs.register_appservice(another("zulu", "^@z-.*$", as_token=token))
+    got = muster.run("register", "--dry-run", expect=1)
+    assert "whose user is yet to be made there, has the as_token" in last(got)
+    got = muster.run("register", expect=1)
+    assert ("another service on the homeserver, which is zulu, has the "
+            "as_token of") in last(got)
+    assert set(hs.appservices) == {"alpha", "zulu"}
+    assert_clean(muster, hs)
+    os.unlink(muster.registration_path)
+    muster.run("register", expect=0)
+
+
 def test_another_appservice_id(ready):
     muster, hs = ready
     muster.run("register", expect=0)
