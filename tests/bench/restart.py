@@ -41,6 +41,7 @@ class Restart:
         self.hs = Homeserver(
             "scripted", self.folder, self.muster.registration_path)
         self.making.make(self.hs.hs, 600)
+        self.hs.hs.wait_quiet()  # it is told all that happened
         self.muster.stop()
         planning.run(self.program, self.muster.path("muster.yaml"),
                      "--fill", "direct", "--times", 1)
