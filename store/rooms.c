@@ -111,6 +111,21 @@ enum rc store_room_replaced(struct store *s, const char *key,
 	return rc ? rc : store_room_found(s, key, new_room_id, NULL, e);
 }
 
+enum rc store_room_given_up(struct store *s, const char *key, struct err *e)
+{
+	enum rc rc = store_write(s, SQL_ROOM_TO_OLD, ARGS(T(key), T("")), e);
+
+	return rc ? rc : store_room_lost(s, key, e);
+}
+
+enum rc store_old_room_is(
+	struct store *s, const char *room_id, bool *ret, struct err *e)
+{
+	int64_t n = 0;
+
+	return store_ask(s, SQL_OLD_ROOM_IS, ARGS(T(room_id)), ret, &n, e);
+}
+
 enum rc store_old_room_left(struct store *s, const char *room_id, struct err *e)
 {
 	return store_write(s, SQL_OLD_ROOM_NOT, ARGS(T(room_id)), e);

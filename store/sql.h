@@ -262,6 +262,7 @@
 	  "INSERT INTO old_room (room_id, key) SELECT room_id, key FROM room " \
 	  "WHERE key = ?1 AND room_id <> ?2 ON CONFLICT DO NOTHING")           \
 	X(OLD_ROOM_NOT, "DELETE FROM old_room WHERE room_id = ?1")             \
+	X(OLD_ROOM_IS, "SELECT 1 FROM old_room WHERE room_id = ?1")            \
 	X(OLD_ROOM_LIST, "SELECT room_id, key FROM old_room ORDER BY 1")       \
 	X(OLD_MEMBER_LIST,                                                     \
 	  "SELECT k.room_id, u.id, m.membership, m.source, m.origin_ts "       \

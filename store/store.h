@@ -417,6 +417,13 @@ MUST_CHECK enum rc store_room_unrule(
 /* Another room has taken its place: the old one is to be left. */
 MUST_CHECK enum rc store_room_replaced(struct store *s, const char *key,
 	const char *new_room_id, struct err *e);
+/* The room of a key is out of reach: as store_room_lost(), and the room is to be
+ * left by whoever of ours is in it. */
+MUST_CHECK enum rc store_room_given_up(
+	struct store *s, const char *key, struct err *e);
+/* Is it an old room, which is still to be left? */
+MUST_CHECK enum rc store_old_room_is(
+	struct store *s, const char *room_id, bool *ret, struct err *e);
 /* An old room has been left by all of ours. */
 MUST_CHECK enum rc store_old_room_left(
 	struct store *s, const char *room_id, struct err *e);

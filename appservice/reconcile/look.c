@@ -73,25 +73,64 @@ static enum rc set_lost(struct store *s, const struct store_room *room,
 	return store_room_lost(s, room->key, e);
 }
 
+static enum rc set_given_up(struct store *s, const struct store_room *room,
+	const char *text, struct err *e)
+{
+	(void)text;
+	return store_room_given_up(s, room->key, e);
+}
+
 static enum rc set_held(struct store *s, const struct store_room *room,
 	const char *text, struct err *e)
 {
 	return store_room_hold(s, room->key, text, clock_wall_ms(), e);
 }
 
-/* One look may be wrong; what two say is so. */
-static enum rc not_found(
-	struct looking *l, const struct store_room *room, struct err *e)
+/* One look may be wrong; what two say is so. `led_to`: its alias still leads to
+ * it. */
+static enum rc not_found(struct looking *l, const struct store_room *room,
+	bool led_to, struct err *e)
 {
 	if (room->missing_ms) {
 		log_warn("a room of ours is gone", LS("room", room->key),
 			LS("room_id", room->room_id));
-		return in_store(l->app, set_lost, room, NULL, e);
+		return in_store(l->app, led_to ? set_given_up : set_lost, room,
+			NULL, e);
 	}
 	log_warn("a room of ours was not found: it is looked for once more",
 		LS("room", room->key), LS("room_id", room->room_id));
 	l->soon = true;
 	return in_store(l->app, set_missing, room, NULL, e);
+}
+
+/* Nobody has the power to put us out of it: so nobody did, there is nobody whom
+ * another room would be against, and nobody who would ask us in again. */
+static bool we_left(const struct looking *l, const struct store_room *room)
+{
+	const struct store_state *create =
+		room->state ? &room->state[ROOM_STATE_CREATE] : NULL;
+	struct power power;
+	power_open(&power, l->app->sender_id, room->maker,
+		room_state_content(room, ROOM_STATE_CREATE),
+		create ? create->sender : NULL,
+		room_state_content(room, ROOM_STATE_POWER));
+	bool we = power.known && power_keeps_room(&power);
+	for (size_t i = 0; i < room->n_members && !power.above_all; i++)
+		we = we &&
+			power_of(&power, room->members[i].user_id) <=
+				power.mine;
+	power_close(&power);
+	return we;
+}
+
+static enum rc out_of_reach(struct looking *l, const struct store_room *room,
+	const char *why, struct err *e)
+{
+	if (we_left(l, room))
+		return not_found(l, room, true, e);
+	log_error("nothing can be done about a room", LS("room", room->key),
+		LS("why", why));
+	return in_store(l->app, set_held, room, why, e);
 }
 
 /*
@@ -106,15 +145,12 @@ static enum rc room_missing(
 	enum rc rc = hs_resolve_alias(l->hs, room->key, &l->a, &leads_to, e);
 	if (rc == RC_NOT_FOUND || (rc == RC_REMOTE && !room->missing_ms) ||
 		(rc == RC_OK && !text_eq(leads_to, room->room_id)))
-		return not_found(l, room, e);
+		return not_found(l, room, false, e);
 	if (rc == RC_OK)
 		rc = room_may_be_kept(l->app, l->hs, room->room_id, NULL,
 			room->key, &l->a, &why, e);
-	if (rc == RC_OK && why) {
-		log_error("nothing can be done about a room",
-			LS("room", room->key), LS("why", why));
-		return in_store(l->app, set_held, room, why, e);
-	}
+	if (rc == RC_OK && why)
+		return out_of_reach(l, room, why, e);
 	if (rc == RC_OK && room->missing_ms)
 		rc = in_store(l->app, set_found, room, NULL, e);
 	return rc;
@@ -374,7 +410,7 @@ static enum rc poll_direct(
 			break;
 	}
 	if (rc == RC_FORBIDDEN || rc == RC_NOT_FOUND)
-		return not_found(l, room, e);
+		return not_found(l, room, false, e);
 	return rc == RC_OK && !asked
 		? in_store(l->app, set_found, room, NULL, e)
 		: rc;

@@ -187,14 +187,23 @@ static bool is_to_leave(const struct planner *p, const char *user_id)
 		(row && is_ours(p->f, row) && agent_is_leaving(p->f, row));
 }
 
+/* The room that takes its place is still to be made. */
+static bool is_last_one(const struct planner *p, const struct store_room *old)
+{
+	return fleet_room(p->f, old->key) &&
+		!is_room(snapshot_room(p->now, old->key));
+}
+
 /* The agents first; when they are out, the service's own user: then it is
  * forgotten that there was such a room. */
 static void plan_out_of_old(struct planner *p, const struct store_room *row,
 	const struct leavers *l)
 {
 	const char *why = arena_printf(
-		p->a, "%s was upgraded: another room has its place", row->key);
+		p->a, "another room has the place of this one, %s", row->key);
 	size_t left = 0;
+	if (is_last_one(p, row))
+		return;
 	p->lane = p->plan->lanes++;
 	for (size_t i = 0; i < row->n_members; i++) {
 		const char *id = row->members[i].user_id;

@@ -178,18 +178,24 @@ static enum rc make(struct work *w, struct err *e)
 	return work_end(w, rc, e);
 }
 
-/* The alias leads to a room of ours that has another one by now: it is what
- * that one was called before. *free: it leads nowhere any more. */
+/* The alias leads to a room of ours that has another one by now, since it is what
+ * that one was called before, or to one that was given up. *free: it leads nowhere
+ * any more. */
 static enum rc take_alias_off(
 	struct work *w, const char *room_id, bool *free, struct err *e)
 {
 	struct store_room other = { 0 };
+	bool old = false;
 	*free = false;
-	if (store_room_by_id(w->app->store, room_id, &w->a, &other, NULL) !=
-			RC_OK ||
-		text_eq(other.key, w->step->room->key))
+	enum rc rc = store_old_room_is(w->app->store, room_id, &old, e);
+	if (rc != RC_OK)
+		return rc;
+	if (!old &&
+		(store_room_by_id(w->app->store, room_id, &w->a, &other,
+			 NULL) != RC_OK ||
+			text_eq(other.key, w->step->room->key)))
 		return RC_OK;
-	enum rc rc = hs_delete_alias(w->hs, w->step->room->key, e);
+	rc = hs_delete_alias(w->hs, w->step->room->key, e);
 	*free = rc == RC_OK || rc == RC_NOT_FOUND;
 	return *free ? RC_OK : rc;
 }

@@ -765,3 +765,32 @@ def test_a_room_refuses_to_be_looked_at(looking):
     small.wait_settled(muster, hs)
     assert hs.writes() == []
     assert hs.room(ALL) is room
+
+
+def test_the_service_has_left_a_room(looking):
+    """By somebody who has its token. It may not come back, and nobody put it
+    out: another room is made, by two looks, and the agents leave this one."""
+    muster, hs, _ = looking
+    old = hs.room(TEAM)
+    between = []
+
+    def seen(_index, phase, _method, path):
+        if phase == "before" and path.endswith("/createRoom"):
+            between.append(looks(hs))
+    hs.on_request(seen)
+    with hs.lock:
+        hs.clear_log()
+    Client(hs.url, muster.registration["as_token"],
+           acting_as=full(SENDER)).leave(old.room_id)
+    wait_until(lambda: hs.room(TEAM) is not old and hs.room(TEAM), 40,
+               "another room to be made")
+    new = hs.room(TEAM)
+    for agent in ("ben.man", "cleo.ic"):
+        wait_back(new, agent, 30)
+        wait_until(lambda who=full(agent): old.membership(who) == "leave", 20,
+                   "the old room to be left")
+    small.wait_settled(muster, hs)
+    assert len(between) == 1 and between[0] >= 2
+    assert new.content("m.room.name") == old.content("m.room.name")
+    assert muster.query("SELECT * FROM old_room") == []
+    assert muster.run("plan", expect=0)

@@ -438,8 +438,8 @@ static void a_room_was_replaced(void **state)
 	const struct step *st = world_step(&w, STEP_LEAVE, A, NULL);
 	assert_string_equal(st->room_id, "!old:example.org");
 	assert_string_equal(st->actor, A);
-	assert_string_equal(st->reason,
-		LEADERS " was upgraded: another room has its place");
+	assert_string_equal(
+		st->reason, "another room has the place of this one, " LEADERS);
 	/* The service's own user when all of ours are out. */
 	room_set_member(&w, r, A, "leave");
 	world_assert(&w, "leave " B " in !old:example.org\n");
@@ -462,11 +462,14 @@ static void a_room_was_replaced(void **state)
 	/* Who was let go counts among those who leave. */
 	world_assert(&w, "revoke " D "\nleave " D " in !old:example.org\n");
 	assert_int_equal(w.plan.removals, 1);
-	/* Its rooms are made before anybody leaves an old one. */
-	world_room(&w, LEADERS)->room_id = NULL;
+	/* Rooms are made before anybody leaves an old one; nobody leaves it
+	 * before there is the one that takes its place. */
+	world_room(&w, OPTICS)->room_id = NULL;
 	world_assert_order(&w);
 	assert_string_equal(
 		w.plan.steps[w.plan.n - 1].where, "!old:example.org");
+	world_room(&w, LEADERS)->room_id = NULL;
+	world_assert_of(&w, "!old:example.org", "");
 	world_close(&w);
 }
 

@@ -441,6 +441,30 @@ static void test_a_room_is_replaced(void **state)
 		RC_NOT_FOUND);
 }
 
+static void test_a_room_is_given_up(void **state)
+{
+	struct store_fixture *f = *state;
+	bool old = true;
+
+	declare_and_find(f);
+	assert_int_equal(store_old_room_is(f->s, R1, &old, &f->e), RC_OK);
+	assert_false(old);
+	WRITE(f, store_room_given_up(f->s, GLASS, &f->e));
+	assert_null(get_room(f, GLASS).room_id);
+	struct store_snapshot all = snapshot(f);
+	assert_int_equal(all.n_old, 1);
+	assert_string_equal(all.old[0].room_id, R1);
+	assert_string_equal(all.old[0].key, GLASS);
+	assert_int_equal(store_old_room_is(f->s, R1, &old, &f->e), RC_OK);
+	assert_true(old);
+	assert_int_equal(store_old_room_is(f->s, R2, &old, &f->e), RC_OK);
+	assert_false(old);
+	/* Nothing more to give up. */
+	WRITE(f, store_room_given_up(f->s, GLASS, &f->e));
+	assert_int_equal(snapshot(f).n_old, 1);
+	WRITE_RC(f, store_room_given_up(f->s, "#no:such", &f->e), RC_NOT_FOUND);
+}
+
 static void test_a_pair_is_wanted(void **state)
 {
 	struct store_fixture *f = *state;
@@ -788,6 +812,7 @@ int main(void)
 		STORE_TEST(test_an_operator_forgives),
 		STORE_TEST(test_a_room_is_renamed),
 		STORE_TEST(test_a_room_is_replaced),
+		STORE_TEST(test_a_room_is_given_up),
 		STORE_TEST(test_a_pair_is_wanted),
 		STORE_TEST(test_a_room_is_looked_for),
 		STORE_TEST(test_rooms_to_look_at),
