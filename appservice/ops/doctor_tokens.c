@@ -35,6 +35,7 @@ static void find_blocked(struct doctor *d, const struct patient *p)
 static bool is_told_elsewhere(const struct patient *p)
 {
 	return p->row.revoke_ms || patient_is_without(p) ||
+		tokens_is_unseen(&p->row) ||
 		(patient_has_file(p) &&
 			p->row.rotation.state >= ROTATION_UNANSWERED);
 }

@@ -85,10 +85,13 @@ const char *tokens_wrong_with(const struct handoff *h,
 
 /*
  * Compares each handed-off file with what the store knows of it: an agent
- * whose file is gone, broken or another gets a new login, one whose file cannot
- * be read a warning. Local reads only.
+ * whose file is gone, broken or another gets a new login; of one whose file
+ * cannot be read that is said (its error), until it can. Local reads only.
  */
 MUST_CHECK enum rc tokens_check_files(struct app *app, struct err *e);
+/* How the error of such an agent begins, and whether it is that. */
+#define TOKENS_UNSEEN "its hand-off cannot be looked at: "
+bool tokens_is_unseen(const struct store_agent *row);
 
 #define TOKENS_LOST_MAX 1000
 

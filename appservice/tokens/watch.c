@@ -31,6 +31,11 @@ enum rc tokens_open_dir(
 #define SOON_MS 5000
 #define IN_TURN 64
 
+bool tokens_is_unseen(const struct store_agent *row)
+{
+	return row->error && text_starts(row->error, TOKENS_UNSEEN);
+}
+
 const char *tokens_wrong_with(const struct handoff *h,
 	const struct store_agent *row, const char *url, const char *device)
 {
@@ -130,29 +135,67 @@ static enum rc tidy(
 	return record_exposed(app, row->user_id, e);
 }
 
-static enum rc check_file(struct app *app, const struct person *p,
-	const struct store_agent *row, struct err *e)
+/* What is said of an agent whose file cannot be looked at, or is not said any
+ * more (NULL). */
+static enum rc record_unseen(struct app *app, const struct store_agent *row,
+	const char *text, struct err *e)
+{
+	enum rc rc = store_begin_light(app->store, e);
+	if (rc == RC_OK)
+		rc = store_agent_error(app->store, row->user_id, text, e);
+	if (rc == RC_OK)
+		rc = store_commit(app->store, e);
+	store_rollback(app->store);
+	return rc;
+}
+
+/* What is not known may be good, and a login might end it: nothing follows but
+ * that it is told, until it can be looked at again. */
+static enum rc tell_unseen(struct app *app, const struct store_agent *row,
+	const char *why, struct err *e)
+{
+	const bool said = tokens_is_unseen(row);
+	struct err text = { 0 };
+	if (!why)
+		return said ? record_unseen(app, row, NULL, e) : RC_OK;
+	log_warn("an agent's hand-off cannot be looked at",
+		LS("agent", row->user_id), LS("why", why));
+	/* Another reason why it has no new token is not hidden. */
+	if (row->error && !said)
+		return RC_OK;
+	(void)err_set(&text, RC_IO, TOKENS_UNSEEN "%s", why);
+	return said && text_eq(row->error, text.text)
+		? RC_OK
+		: record_unseen(app, row, text.text, e);
+}
+
+static enum rc look_at_file(struct app *app, const struct store_agent *row,
+	struct handoff *h, struct err *why, enum rc *told, struct err *e)
+{
+	int fd = -1;
+	enum rc rc = tokens_open_dir(app, row->user_id, &fd, why);
+	if (rc == RC_OK)
+		rc = handoff_read(fd, h, why);
+	if (rc == RC_OK)
+		*told = tidy(app, row, fd, e);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static enum rc check_file(
+	struct app *app, const struct store_agent *row, struct err *e)
 {
 	struct handoff h = { 0 };
 	struct err why = { 0 };
-	int fd = -1;
 	enum rc told = RC_OK;
-	enum rc rc = tokens_open_dir(app, p->user_id, &fd, &why);
-	if (rc == RC_OK)
-		rc = handoff_read(fd, &h, &why);
-	if (rc == RC_OK)
-		told = tidy(app, row, fd, e);
-	if (fd >= 0)
-		close(fd);
-	if (told != RC_OK) {
+	enum rc rc = look_at_file(app, row, &h, &why, &told, e);
+	const bool unseen = rc != RC_OK && !handoff_is_none(rc);
+	if (told == RC_OK)
+		told = tell_unseen(app, row, unseen ? why.text : NULL, e);
+	if (told != RC_OK || unseen) {
 		handoff_fini(&h);
 		return told;
-	}
-	/* What is not known may be good, and a login might end it. */
-	if (rc != RC_OK && !handoff_is_none(rc)) {
-		log_warn("an agent's hand-off cannot be looked at",
-			LS("agent", p->user_id), LS("why", why.text));
-		return RC_OK;
 	}
 	const char *wrong = rc == RC_OK
 		? tokens_wrong_with(&h, row,
@@ -161,7 +204,7 @@ static enum rc check_file(struct app *app, const struct person *p,
 		: rc == RC_NOT_FOUND ? "its file is gone"
 				     : why.text;
 	handoff_fini(&h);
-	return wrong ? tokens_needs_login(app, p->user_id, wrong, e) : RC_OK;
+	return wrong ? tokens_needs_login(app, row->user_id, wrong, e) : RC_OK;
 }
 
 static bool has_file(const struct store_agent *row)
@@ -209,7 +252,7 @@ static enum rc check_agent(
 	const struct person *p = fleet_person(&app->fleet, row->user_id);
 	if (tokens_has_no_tombstone(row))
 		return tokens_bury_again(app, row, e);
-	return p && row->declared && has_file(row) ? check_file(app, p, row, e)
+	return p && row->declared && has_file(row) ? check_file(app, row, e)
 						   : RC_OK;
 }
 

@@ -95,6 +95,30 @@ def test_a_share_that_is_mounted_again(often, mount, tmp_path):
     told(muster, "mounted again", times + 1)
 
 
+def test_a_directory_that_cannot_be_looked_at_is_said_with_the_agent(
+        often, tmp_path):
+    muster, hs = often
+    before = muster.handoff(AGENT)
+    path = os.path.dirname(muster.runtime_dir(AGENT))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    os.rename(path, path + ".moved")
+    os.symlink(elsewhere, path)
+    wait_until(lambda: "is a symbolic link" in (
+        small.agent(muster, AGENT)["error"] or ""), 20, "it is said")
+    assert small.agent(muster, AGENT)["state"] == "handed_off"
+    # It is one finding, not two.
+    found = [f for f in muster.json("doctor")["findings"]
+             if full(AGENT) == f["subject"]]
+    assert [f["check"] for f in found] == ["directory"], found
+    os.unlink(path)
+    os.rename(path + ".moved", path)
+    wait_until(lambda: small.agent(muster, AGENT)["error"] is None, 20,
+               "nothing is said of it any more")
+    assert muster.handoff(AGENT) == before and not logins(hs)
+    assert os.listdir(elsewhere) == []
+
+
 def test_a_tombstone_that_could_not_be_put_is_put_later(often):
     muster, hs = often
     path = os.path.join(muster.runtime_dir(AGENT), "matrix.json")
