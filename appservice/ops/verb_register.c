@@ -144,7 +144,7 @@ static enum rc run_answering(struct cli *cli, struct app *app, struct err *e)
 	return rc;
 }
 
-int verb_register(struct cli *cli)
+static int do_register(struct cli *cli)
 {
 	struct app app;
 	struct err e = { 0 }, why = { 0 };
@@ -167,6 +167,14 @@ int verb_register(struct cli *cli)
 	if (cli->json)
 		printf("{\"registered\":%s}\n", rc == RC_OK ? "true" : "false");
 	app_free(&app);
+	return status;
+}
+
+int verb_register(struct cli *cli)
+{
+	const int turn = cli_turn_begin(cli);
+	int status = do_register(cli);
+	cli_turn_end(turn);
 	return status;
 }
 
@@ -224,7 +232,7 @@ static enum rc take_back_new_tokens(
 	return rc;
 }
 
-int verb_unregister(struct cli *cli)
+static int do_unregister(struct cli *cli)
 {
 	struct app app;
 	struct err e = { 0 };
@@ -250,5 +258,13 @@ int verb_unregister(struct cli *cli)
 	if (cli->json)
 		printf("{\"registered\":%s}\n", rc == RC_OK ? "false" : "null");
 	app_free(&app);
+	return status;
+}
+
+int verb_unregister(struct cli *cli)
+{
+	const int turn = cli_turn_begin(cli);
+	int status = do_unregister(cli);
+	cli_turn_end(turn);
 	return status;
 }

@@ -301,6 +301,7 @@ int verb_registration(struct cli *cli)
 {
 	struct app app;
 	bool changed = false;
+	const int turn = cli_turn_begin(cli);
 	int status = cli_load(cli, &app, FOR_FILES);
 	if (status == EXIT_OK)
 		status = cli_registration(&app, &changed);
@@ -310,6 +311,7 @@ int verb_registration(struct cli *cli)
 	if (status == EXIT_OK)
 		registration_said(&app, cli->json, changed);
 	app_free(&app);
+	cli_turn_end(turn);
 	return status;
 }
 

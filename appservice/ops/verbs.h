@@ -124,6 +124,14 @@ void cli_silence(const struct app *app, struct err *e);
 /* A document of the running service, else from the files and the store;
  * EXIT_OK, or the status to end with (said already). */
 int cli_document(struct cli *cli, const char *name, struct buf *out);
+/*
+ * Waits for other processes that write this configuration's registration, and
+ * keeps them waiting until cli_turn_end(): before the configuration is read, as
+ * they may write what it names. Where nothing can be locked, or in a dry run, it
+ * waits for nobody.
+ */
+int cli_turn_begin(const struct cli *cli);
+void cli_turn_end(int turn);
 /* What `registration` does; also the first part of `register`. *changed: the
  * file was written. */
 int cli_registration(struct app *app, bool *changed);

@@ -2,13 +2,16 @@
 is in, and wherever it is killed."""
 
 import os
+import subprocess
 import threading
 
 import pytest
 
 from support import small
 from support.client import Client
-from support.process import wait_until
+from support.fakehs import hold
+from support.muster import binary
+from support.process import environment, wait_until
 from support.registering import (
     Killer, another, assert_clean, commands, last, otherwise, yes_sayer)
 
@@ -68,6 +71,38 @@ def test_killed_on_an_empty_server(conduit_fake, muster_on):
         hs.wipe()
         os.unlink(muster.path("secrets/admin-password"))
     assert index >= 7
+
+
+def test_two_at_once(conduit_fake, muster_on):
+    """Where there is nothing yet: the second one waits, and finds it done."""
+    hs, muster = conduit_fake, muster_on(conduit_fake, org=small.org())
+    os.unlink(muster.path("secrets/admin-password"))
+    go_on = threading.Event()
+    hs.fault("POST", r"/register$", hold(go_on))
+    ran = []
+    first = threading.Thread(target=lambda: ran.append(muster.run("register")))
+    first.start()
+    try:
+        wait_until(lambda: os.path.exists(muster.registration_path), 30,
+                   "the first one is at work")
+        with subprocess.Popen(
+                [binary(), "-c", muster.path("muster.yaml"), "register"],
+                cwd=muster.dir, env=environment(), text=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE) as second:
+            assert "another `muster register` is at" in second.stderr.readline()
+            go_on.set()
+            out, err = second.communicate()
+            assert second.returncode == 0, err
+            assert "already registered: nothing to do" in out
+    finally:
+        go_on.set()
+        first.join()
+    assert ran[0].code == 0, ran
+    assert hs.appservices["muster"].registration["as_token"] == (
+        muster.registration["as_token"])
+    assert commands(hs) == []
+    assert hs.tokens_of("operator") == []
 
 
 def test_what_somebody_typed_by_hand(ready):
