@@ -42,8 +42,10 @@ def fresh_ones(fresh_on_conduit):
 
 @pytest.fixture
 def served(fresh_ones):
-    """Everything as declared."""
+    """Everything as declared, and nobody mends by himself what a test
+    breaks."""
     muster, hs = fresh_ones
+    muster.age()
     muster.start()
     small.wait_settled(muster, hs)
     return muster, hs

@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import time
 
 import yaml
 
@@ -24,6 +25,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(
 FINDINGS = re.compile(
     r"ERROR: (?:Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer"
     r"|runtime error: ")
+
+# Seconds in which a file may change and look the same.
+SETTLES = 2.1
 
 
 def binary(name="muster"):
@@ -166,6 +170,15 @@ class Muster:
         self.config = merged(self.config, settings)
         self.write("muster.yaml", yaml.safe_dump(
             self.config, sort_keys=False, allow_unicode=True))
+
+    def age(self):
+        """Until a service that is started does not read its files again, as
+        it does when they may have been written twice in one tick: that is a
+        look at the agents' files, too."""
+        newest = max(os.stat(path).st_ctime for path in [
+            self.registration_path, *map(self.path, os.listdir(self.dir))])
+        wait_until(lambda: time.time() > newest + SETTLES, 5,
+                   "its files to be older")
 
     def without(self, *localparts):
         """The organisation without these people."""
