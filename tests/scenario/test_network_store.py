@@ -6,13 +6,12 @@ import http.client
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 from support import small
-from support.fakehs import delay, hold
+from support.fakehs import delay
 from support.process import free_port, wait_until
 from support.small import AGENTS, full
 from support.tap import Tap
@@ -230,8 +229,7 @@ def test_it_stands_still_with_a_step_half_done(two):
     """The answer to a login comes to one who may write no token any more."""
     first, second, hs = two
     take_over_soon(first, second)
-    go_on = threading.Event()
-    hs.fault("POST", "/login$", hold(go_on), times=len(AGENTS))
+    hs.fault("POST", "/login$", delay(3), times=len(AGENTS))
     start_first(first, hs)
     second.start(ready=False)
     wait_until(lambda: len(hs.find("POST", "/login$")) == len(AGENTS), 30,
@@ -240,8 +238,6 @@ def test_it_stands_still_with_a_step_half_done(two):
     wait_until(lambda: all(s.idle() for s in hs.appservices.values()), 30,
                "the homeserver has told it everything")
     first.signal(signal.SIGSTOP)
-    go_on.set()
-    wait_until(lambda: not hs.log.in_flight, 30, "the answers are there")
     wait_taken_over(second, hs)
     tokens = {a: first.handoff(a) for a in AGENTS}
     hs.clear_log()
