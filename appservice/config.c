@@ -342,6 +342,12 @@ void config_check_ca_file(const struct config *c, struct report *r)
 	buf_free(&text);
 }
 
+static void take_the_rest(struct loader *l)
+{
+	config_take_environment(l);
+	take_defaults(l);
+}
+
 static enum rc load(struct loader *l, struct err *e)
 {
 	size_t before = l->r->errors;
@@ -349,10 +355,11 @@ static enum rc load(struct loader *l, struct err *e)
 	if (rc != RC_OK) {
 		if (rc != RC_NOMEM)
 			report_parsed(l->r, l->c->path, e->text);
+		if (rc == RC_INVALID)
+			take_the_rest(l);
 		return rc;
 	}
-	config_take_environment(l);
-	take_defaults(l);
+	take_the_rest(l);
 	check_whole(l);
 	l->c->readable = true;
 	if (!arena_ok(&l->c->arena))
@@ -381,7 +388,7 @@ enum rc config_load(const char *path, struct config *ret, struct report *report,
 	enum rc rc = load(&l, &why);
 	if (rc != RC_OK)
 		err_set(e, rc, "%s", why.text);
-	if (rc == RC_OK || (rc == RC_INVALID && c.readable))
+	if (rc == RC_OK || rc == RC_INVALID)
 		*ret = c;
 	else
 		config_free(&c);

@@ -55,7 +55,8 @@ extern const struct setting_info setting_infos[SETTING_COUNT];
  * report; RC_NOMEM; what file_read() says. Each of them is a finding as well.
  *
  * Where single settings are wrong the others are in *ret all the same, and it
- * is `readable`: for whoever needs only one of them. Free it in any case.
+ * is `readable`: for whoever needs only one of them. Where the file is no YAML
+ * there is in it what the environment and the defaults say. Free it in any case.
  */
 MUST_CHECK enum rc config_load(const char *path, struct config *ret,
 	struct report *report, struct err *e);

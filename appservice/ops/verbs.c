@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appservice/newtokens.h"
@@ -77,17 +78,29 @@ int cli_load(struct cli *cli, struct app *app, enum app_use use)
 	return status;
 }
 
-int cli_load_settings(
-	struct cli *cli, struct app *app, const enum setting *needed, size_t n)
+/* Where nothing is known of the file but that it is no YAML, the environment and
+ * the default say where the service listens: it may well run, with what it has
+ * read before. */
+static bool listens(const struct config *c)
+{
+	const char *path = config_text(c, SET_OPS_SOCKET);
+	struct stat st;
+	return path && stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static int load_some(struct cli *cli, struct app *app,
+	const enum setting *needed, size_t n,
+	bool (*enough)(const struct config *))
 {
 	struct report report;
 	struct err e = { 0 };
+	const struct config *c = &app->config;
 	report_init(&report);
 	app_init(app);
 	enum rc rc = config_load(cli->config_path, &app->config, &report, &e);
-	bool all = app->config.readable;
+	bool all = c->readable || (enough && enough(c));
 	for (size_t i = 0; i < n && all; i++)
-		all = !app->config.v[needed[i]].wrong;
+		all = !c->v[needed[i]].wrong;
 	if (all)
 		rc = RC_OK;
 	int status = rc == RC_OK ? EXIT_OK : refuse(rc, &report, &e);
@@ -95,10 +108,16 @@ int cli_load_settings(
 	return status;
 }
 
+int cli_load_settings(
+	struct cli *cli, struct app *app, const enum setting *needed, size_t n)
+{
+	return load_some(cli, app, needed, n, NULL);
+}
+
 int cli_load_socket(struct cli *cli, struct app *app)
 {
 	static const enum setting needed[] = { SET_OPS_SOCKET };
-	return cli_load_settings(cli, app, needed, ARRAY_LEN(needed));
+	return load_some(cli, app, needed, ARRAY_LEN(needed), listens);
 }
 
 /* --- check ------------------------------------------------------------------ */

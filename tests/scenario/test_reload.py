@@ -232,6 +232,29 @@ def test_a_half_written_file_changes_nothing(without_one):
     assert "wrong" not in muster.run("status", expect=0).out
 
 
+def test_a_running_service_is_asked_whatever_the_file_is(without_one):
+    """It has what it read before: a file that is no YAML, as an editor that
+    died leaves it, makes nobody end a container. It listens where environment
+    and default say."""
+    muster, _ = without_one
+    path = muster.path("muster.yaml")
+    with open(path, encoding="utf-8") as f:
+        good = f.read()
+    muster.write("muster.yaml", good + "log: {level: \n")
+    wait_said(muster, WRONG, findings=1)
+    assert json.loads(muster.run("healthcheck", "--json", expect=0).out) == {
+        "ready": True, "why_not": []}
+    assert muster.json("status")["configuration"]["error"].startswith(path)
+    assert len(muster.json("agents")) == 2
+    muster.run("retry", expect=0)
+    assert f"{path}:" in muster.run("check", expect=2).err
+    muster.stop()
+    for verb in ("status", "healthcheck", "retry"):
+        assert f"{path}:" in muster.run(verb, expect=2).err
+    muster.write("muster.yaml", good)
+    muster.run("healthcheck", expect=1)
+
+
 def test_all_findings_are_said(without_one_on_conduit):
     muster, hs = without_one_on_conduit
     configure(
