@@ -195,10 +195,26 @@ def test_a_running_service_is_asked_whatever_its_files_say(
     ("- ops", r"muster\.yaml:1:1: .*must be a map of settings")])
 def test_where_the_service_is_asked_cannot_be_read(
         declared_on_conduit, text, said):
+    """One that runs where it is looked for without a word of the file:
+    test_reload.py."""
     muster, _ = declared_on_conduit
+    muster.stop()
     muster.write("muster.yaml", text + "\n")
     for verb in ("status", "healthcheck"):
         assert re.search(said, muster.run(verb, expect=2).err)
+
+
+def test_the_service_listens_elsewhere_and_that_cannot_be_read(
+        conduit_fake, muster_on):
+    """Only the file has said where: nobody is guessed to be there."""
+    muster = muster_on(conduit_fake, ops={"socket": "elsewhere.sock"})
+    muster.run("registration", expect=0)
+    conduit_fake.add_appservice(muster.registration_path)
+    muster.start()
+    muster.run("healthcheck", expect=0)
+    muster.write("muster.yaml", "ops: [\n")
+    for verb in ("status", "healthcheck"):
+        assert re.search(r"muster\.yaml:2:1: ", muster.run(verb, expect=2).err)
 
 
 def test_in_words(declared_on_conduit):
