@@ -78,7 +78,8 @@ static enum rc need_user(void *arg, const char *user_id, struct err *e)
 		    : err_set(e, RC_NOT_FOUND, "no such agent");
 }
 
-/* Only a room of the policy that exists, as far as is known. */
+/* Only a room of the policy that exists, as far as is known. It is looked into
+ * why the homeserver does not know that. */
 static enum rc has_alias(void *arg, const char *alias, struct err *e)
 {
 	struct app *app = arg;
@@ -87,6 +88,7 @@ static enum rc has_alias(void *arg, const char *alias, struct err *e)
 	enum rc rc = store_room_get(app->store, alias, &a, &row, e);
 	bool there =
 		row.declared && row.room_id && !row.direct && !row.missing_ms;
+	there = there && reconcile_alias_asked(app->reconcile, alias);
 	if (rc == RC_OK && !there)
 		rc = err_set(e, RC_NOT_FOUND, "no such room");
 	arena_free(&a);

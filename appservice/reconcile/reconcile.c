@@ -615,7 +615,12 @@ static void round_trip(struct reconcile *r)
 	reload_registration(r->app);
 	ping_try(r);
 	bool again = false;
-	if (!look(r) || !look_at_held(r) || !act(r, &again))
+	if (!look(r) || !look_at_held(r))
+		return;
+	const size_t asked = aliases_look(r);
+	const bool acted = act(r, &again);
+	aliases_done(r, asked);
+	if (!acted)
 		return;
 	if (again && ++r->rounds < ROUNDS_MAX)
 		return;

@@ -34,6 +34,10 @@ void reconcile_stop(struct reconcile *r, int grace_ms);
 void reconcile_wake(struct reconcile *r);
 /* Something that the homeserver said was lost: look at all rooms soon. */
 void reconcile_doubt(struct reconcile *r);
+/* The homeserver asks for the alias of a room of ours, which it does not know
+ * then: it is looked for soon, and set again. False: it is known to lead nowhere
+ * now. Any thread. */
+bool reconcile_alias_asked(struct reconcile *r, const char *alias);
 /* The homeserver reached us; by a ping, of which `txn` is the id (NULL: it has
  * none). */
 void reconcile_reached(struct reconcile *r);

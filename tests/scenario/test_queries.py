@@ -385,7 +385,9 @@ def test_rooms(fakehs, muster_on):
                      fakehs.room("all-employees").room_id):
             got = ask(muster, path + urllib.parse.quote(none, safe=""))
             assert errcode(got) == NONE, none
-    assert fakehs.requests == []
+    # It is looked where they lead, and nothing has to be done.
+    small.wait_settled(muster, fakehs)
+    assert fakehs.writes() == []
     muster.stop()
     # A room that is declared no more is none that we vouch for; one that is
     # declared and not made yet does not exist.
@@ -401,6 +403,29 @@ def test_rooms(fakehs, muster_on):
         assert errcode(
             ask(muster, f"/rooms/%23{none}%3Afleet.test")) == NONE
     fakehs.start()
+
+
+def test_an_alias_is_gone(fresh):
+    """Somebody took it off the room (an administrator may): the homeserver asks
+    for it when somebody wants to go there, and by then it is missed."""
+    muster, hs = fresh
+    muster.start()
+    small.wait_settled(muster, hs)
+    human = hs.human("hanna")
+    room, alias = hs.room("platform-team"), "#platform-team:fleet.test"
+    with hs.lock:
+        hs.clear_log()
+        room.aliases.remove(hs.world.aliases.pop(alias) and alias)
+    wait_until(lambda: human.resolve(alias), 30, "it leads somewhere again")
+    assert human.resolve(alias) == room.room_id
+    small.wait_settled(muster, hs)
+    assert [(w.method, urllib.parse.unquote(w.path)) for w in hs.writes()] == [
+        ("PUT", f"{V3}/directory/room/{alias}")]
+    assert "the alias of a room leads nowhere" in muster.tail(60)
+    # Not again for who only asks.
+    assert ask(muster, NOW + "/rooms/" + urllib.parse.quote(alias))[0] == 200
+    small.wait_settled(muster, hs)
+    assert len(hs.writes()) == 1
 
 
 # -- ping
