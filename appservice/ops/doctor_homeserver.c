@@ -15,6 +15,7 @@
 
 #define CALL_MS 10000 /* nobody waits longer for one answer */
 #define ASK_MS 20000  /* nor for those about all agents */
+#define TRIED 32      /* so many agents, from all over the fleet */
 #define SKEW_MS 30000 /* Date has seconds, and the answer was on its way */
 
 static enum hs_kind kind_of(const struct doctor *d)
@@ -176,18 +177,33 @@ static enum ns_side side_of(struct doctor *d, const char *user_id)
 		: NS_UNSAID;
 }
 
-void check_covered(struct doctor *d)
+/* One of our registration whom the homeserver has not; NULL: none was found. */
+static const char *left_out(struct doctor *d)
 {
 	const struct fleet *f = &d->app->fleet;
-	const char *inside = f->n_agents > 0 ? f->agents[0]->user_id : NULL;
+	enum ns_side side = NS_INSIDE;
+	for (size_t i = 0; i < f->n_agents && side == NS_INSIDE;
+		i += f->n_agents / TRIED + 1) {
+		const char *id = f->agents[i]->user_id;
+		if (!registration_matches(&d->app->reg, NS_USERS, id))
+			continue;
+		side = side_of(d, id);
+		if (side == NS_OUTSIDE)
+			return id;
+	}
+	return NULL;
+}
+
+void check_covered(struct doctor *d)
+{
+	const char *inside = left_out(d);
 	const char *outside = app_stranger(d->app, &d->app->reg, d->a);
 	d->checked++;
-	if (inside && registration_matches(&d->app->reg, NS_USERS, inside) &&
-		side_of(d, inside) == NS_OUTSIDE)
+	if (inside)
 		doctor_find(d, inside,
 			"it is in the namespace of our registration, but not "
 			"in the one that the homeserver has",
-			"the service cannot act for it, and for others neither",
+			"the service cannot act for it, nor for others, maybe",
 			doctor_fix_registered(d));
 	if (outside && side_of(d, outside) == NS_INSIDE)
 		doctor_find(d, outside,

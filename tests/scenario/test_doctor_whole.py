@@ -569,12 +569,15 @@ def namespaces(muster, users):
             "users": [{"exclusive": True, "regex": users}]}
 
 
-def test_a_namespace_that_is_narrower(well):
+@pytest.mark.parametrize("left, missed", [
+    ("cleo.ic", "anna.vp"), ("anna.vp", "ben.man")])
+def test_a_namespace_that_is_narrower(well, left, missed):
+    """Whoever of the fleet is still in it."""
     muster, hs = well
     registered_as(hs, namespaces=namespaces(
-        muster, r"^@cleo\.ic:fleet\.test$"))
+        muster, f"^@{re.escape(left)}:fleet\\.test$"))
     found = [f for f in findings(muster) if f["check"] == "namespace"]
-    assert [f["subject"] for f in found] == [full("anna.vp")]
+    assert [f["subject"] for f in found] == [full(missed)]
     assert found[0]["fix"].startswith(
         "`muster register`" if hs.conduit else "start the homeserver again")
     assert "not in the one that the homeserver has" in found[0]["what"]
