@@ -114,7 +114,9 @@ static bool we_left(const struct looking *l, const struct store_room *room)
 		room_state_content(room, ROOM_STATE_CREATE),
 		create ? create->sender : NULL,
 		room_state_content(room, ROOM_STATE_POWER));
-	bool we = power.known && power_keeps_room(&power);
+	/* Of a room of others it is not known who has made it. */
+	bool we = power.known && power_keeps_room(&power) &&
+		(power.above_all || text_eq(room->maker, l->app->sender_id));
 	for (size_t i = 0; i < room->n_members && !power.above_all; i++)
 		we = we &&
 			power_of(&power, room->members[i].user_id) <=
