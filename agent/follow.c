@@ -89,17 +89,26 @@ static bool is_newer(const struct handoff *h, const struct handoff *now)
 		!secret_equal(&h->access_token, secret_bytes(token), token->n);
 }
 
+static enum rc is_ours(
+	const struct agent *a, const struct handoff *h, struct err *e)
+{
+	if (text_eq(h->user_id, a->now.user_id) &&
+		text_eq(h->device_id, a->now.device_id))
+		return RC_OK;
+	return err_set(e, RC_CORRUPT,
+		"generation %" PRId64 " is for %s, device %s, and the "
+		"program runs as %s, device %s: not taken",
+		h->generation, h->user_id, h->device_id, a->now.user_id,
+		a->now.device_id);
+}
+
 /* h is newer than what the program has: whether it is for it. */
 static enum rc suits(
 	const struct agent *a, const struct handoff *h, struct err *e)
 {
-	if (!text_eq(h->user_id, a->now.user_id) ||
-		!text_eq(h->device_id, a->now.device_id))
-		return err_set(e, RC_CORRUPT,
-			"generation %" PRId64 " is for %s, device %s, and the "
-			"program runs as %s, device %s: not taken",
-			h->generation, h->user_id, h->device_id, a->now.user_id,
-			a->now.device_id);
+	enum rc rc = is_ours(a, h, e);
+	if (rc != RC_OK)
+		return rc;
 	if (!give_can(a))
 		return err_set(e, RC_EXISTS,
 			"generation %" PRId64 " is there, but with --reload "
@@ -169,8 +178,9 @@ static enum rc take(struct follow *f, struct handoff *h, struct err *e)
 {
 	const struct agent *a = f->a;
 	if (!is_newer(h, &a->now)) {
-		if (h->generation >= a->now.generation)
-			return RC_OK;
+		enum rc rc = is_ours(a, h, e);
+		if (rc != RC_OK || h->generation >= a->now.generation)
+			return rc;
 		return err_set(e, RC_EXISTS,
 			HANDOFF_FILE ": generation %" PRId64
 				     " is older than generation %" PRId64

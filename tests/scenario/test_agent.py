@@ -810,6 +810,19 @@ def test_generations_that_begin_again(world, generation):
     assert len(os.listdir(world.runtime)) == 2
 
 
+@pytest.mark.parametrize("generation", [6, 7])
+def test_older_file_of_somebody_else_is_told_apart(up, generation):
+    up.hand_off(generation=7)
+    run = up.run(*shell(STAY))
+    until(lambda: up.ack(7), "the acknowledgement")
+    up.hand_off(generation=generation, token=TOKEN2, issued_ms=1,
+                user="@b:anycompany.corp")
+    run.says(f"generation {generation} is for @b:anycompany.corp")
+    (up.tmp / "go").touch()
+    assert run.ends() == 0
+    assert run.stderr().count("@b:anycompany.corp") == 1
+
+
 def test_older_file_is_not_taken(world):
     """A lower generation has to be another token that was issued later, and
     the homeserver to know it."""
