@@ -27,6 +27,8 @@ struct rotation_round {
 	struct app *app;
 	struct store_agent *rows;
 	size_t n, flying;
+	const struct store_agent **at_once; /* those of them whose turn it is */
+	size_t n_at_once;
 	int64_t wait_ms;
 	bool clear; /* somebody is, who was not before */
 };
@@ -338,10 +340,30 @@ static enum rc mind_waiting(
 	if (rc != RC_OK)
 		return rc;
 	if (at_once)
-		return move(r, row, ROTATION_CLEAR, NULL, e);
-	if (!is_handed_off(row))
+		r->at_once[r->n_at_once++] = row;
+	if (at_once || !is_handed_off(row))
 		return RC_OK;
 	return r->flying < FLYING ? ask(r, row, e) : RC_OK;
+}
+
+/* All of them together: of a thousand each would else be written for itself. */
+static enum rc clear_at_once(struct rotation_round *r, struct err *e)
+{
+	struct store *s = r->app->store;
+	const int64_t now = clock_wall_ms();
+	bool any = false;
+	if (r->n_at_once == 0)
+		return RC_OK;
+	enum rc rc = store_begin_light(s, e);
+	for (size_t i = 0; i < r->n_at_once && rc == RC_OK; i++) {
+		bool moved = false;
+		rc = store_rotation_move(
+			s, r->at_once[i], ROTATION_CLEAR, NULL, now, &moved, e);
+		any |= moved;
+	}
+	rc = end_change(r->app, rc, e);
+	r->clear |= rc == RC_OK && any;
+	return rc;
 }
 
 static enum rc mind(struct rotation_round *r, const struct store_agent *row,
@@ -415,10 +437,15 @@ enum rc tokens_rotate(struct app *app, bool *open, bool *clear, struct err *e)
 		rc = want_due(app, e);
 	if (rc == RC_OK)
 		rc = store_rotations_open(app->store, &a, &r.rows, &r.n, e);
+	r.at_once = arena_array(&a, r.n + 1, sizeof(struct store_agent *));
+	if (rc == RC_OK && !r.at_once)
+		rc = err_nomem(e);
 	/* Those on their way first, then whose turn comes. */
 	for (int waiting = 0; waiting < 2; waiting++)
 		for (size_t i = 0; rc == RC_OK && i < r.n; i++)
 			rc = mind(&r, &r.rows[i], waiting, e);
+	if (rc == RC_OK)
+		rc = clear_at_once(&r, e);
 	*open = r.n > 0;
 	*clear = r.clear;
 	arena_free(&a);
