@@ -16,7 +16,7 @@ enum rc store_rotation_want(struct store *s, const char *user_id,
 	const struct store_rotation *r, int64_t now_ms, struct err *e)
 {
 	enum rc rc = store_write(s, SQL_ROTATION_JOIN,
-		ARGS(T(user_id), N(r->run), N(r->at_once)), e);
+		ARGS(T(user_id), N(r->run), N(r->at_once), T(r->why)), e);
 
 	if (rc != RC_OK || sqlite3_changes(s->db) > 0)
 		return rc;

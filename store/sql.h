@@ -188,7 +188,8 @@
 	  "answering = 0, generation = 0, why = excluded.why, "                \
 	  "state_ms = excluded.state_ms, error = NULL")                        \
 	X(ROTATION_JOIN,                                                       \
-	  "UPDATE rotation SET run = ?2 WHERE user_id = ?1 "                   \
+	  "UPDATE rotation SET run = ?2, why = ifnull(?4, why) "               \
+	  "WHERE user_id = ?1 "                                                \
 	  "AND at_once >= ?3 AND " SQL_ROTATION_OPEN)                          \
 	X(ROTATION_MOVE,                                                       \
 	  "UPDATE rotation SET state = ?2, error = ?3, state_ms = ?4 "         \

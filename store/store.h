@@ -264,7 +264,8 @@ MUST_CHECK enum rc store_agent_token_seen(
 /* --- rotations: new tokens that somebody asked for ------------------------- */
 
 /* One is wanted (state waiting), in the place of what was wanted before; one that
- * is under way, and at once when this one is, becomes one of this run. */
+ * is under way, and at once when this one is, becomes one of this run, for this
+ * one's reason if it has any. */
 MUST_CHECK enum rc store_rotation_want(struct store *s, const char *user_id,
 	const struct store_rotation *r, int64_t now_ms, struct err *e);
 /*

@@ -55,11 +55,17 @@ static enum rotation_state state_of(struct store_fixture *f, const char *id)
 	return get(f, id).rotation.state;
 }
 
-static void want(struct store_fixture *f, const char *id, int64_t run)
+static void want_because(
+	struct store_fixture *f, const char *id, int64_t run, const char *why)
 {
-	const struct store_rotation r = { .run = run, .why = "why not" };
+	const struct store_rotation r = { .run = run, .why = why };
 
 	WRITE(f, store_rotation_want(f->s, id, &r, run, &f->e));
+}
+
+static void want(struct store_fixture *f, const char *id, int64_t run)
+{
+	want_because(f, id, run, "why not");
 }
 
 static void set_why(struct store_fixture *f, const char *id,
@@ -218,10 +224,13 @@ static void test_somebody_was_faster(void **state)
 	const struct store_agent waiting = get(f, ANNA);
 	ask(f, ANNA, 2, 41);
 	const struct store_agent asked = get(f, ANNA);
-	/* Wanted once more: it is the same. */
-	want(f, ANNA, 42);
+	/* Wanted once more: it is the same, for the reason that was said last. */
+	want_because(f, ANNA, 42, "once more");
 	assert_int_equal(state_of(f, ANNA), ROTATION_ASKED);
 	assert_int_equal(get(f, ANNA).rotation.run, 42);
+	want_because(f, ANNA, 43, NULL);
+	assert_int_equal(get(f, ANNA).rotation.run, 43);
+	assert_string_equal(get(f, ANNA).rotation.why, "once more");
 	/* At once: it is not. */
 	WRITE(f, store_rotation_want(f->s, ANNA, &stolen, 50, &f->e));
 	assert_int_equal(state_of(f, ANNA), ROTATION_WAITING);
