@@ -70,7 +70,7 @@ static void check_token(const struct heads *h, const struct said *s)
 	present_header(&p, h);
 	HOLDS(p.right ==
 		(s->authorizations == 1 &&
-			MATCHES("[Bb][Ee][Aa][Rr][Ee][Rr] +" TOKEN,
+			MATCHES("[Bb][Ee][Aa][Rr][Ee][Rr] +" TOKEN "[ \t]*",
 				s->authorization)));
 	HOLDS(p.right + p.wrong + p.malformed == (s->authorizations > 0));
 	secret_fini(&want);
