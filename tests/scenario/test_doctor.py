@@ -137,8 +137,8 @@ def test_nothing_is_wrong(served):
     hs.clear_log()
     assert symptoms(muster) == []
     # It asks about the tokens itself, as nobody else does; and whom its own
-    # token stands for, and whether two others are in its namespace.
-    assert len(asked_who(hs)) == len(AGENTS) + 3
+    # token stands for, whether it may be each agent, and not somebody else.
+    assert len(asked_who(hs)) == 2 * len(AGENTS) + 2
     # And nothing is changed by it.
     assert hs.find("PUT", "") == [] and {
         r.path for r in hs.find("POST", "")} == {
