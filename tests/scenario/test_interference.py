@@ -699,16 +699,23 @@ def looks(hs):
                 if r.user == full(SENDER)])
 
 
+def looks_before_rooms(hs):
+    """A list to which is added, for each room that is made from here on, how
+    many looks there were before."""
+    before = []
+
+    def seen(_index, phase, _method, path):
+        if phase == "before" and path.endswith("/createRoom"):
+            before.append(looks(hs))
+    hs.on_request(seen)
+    return before
+
+
 def test_a_deleted_room_is_made_again(looking):
     """After two looks, not after one; with everybody in it."""
     muster, hs, _ = looking
     old = hs.room(ALL)
-    between = []
-
-    def seen(_index, phase, _method, path):
-        if phase == "before" and path.endswith("/createRoom"):
-            between.append(looks(hs))
-    hs.on_request(seen)
+    between = looks_before_rooms(hs)
     with hs.lock:
         hs.clear_log()
         hs.delete_room(ALL)
@@ -772,12 +779,7 @@ def test_the_service_has_left_a_room(looking):
     out: another room is made, by two looks, and the agents leave this one."""
     muster, hs, _ = looking
     old = hs.room(TEAM)
-    between = []
-
-    def seen(_index, phase, _method, path):
-        if phase == "before" and path.endswith("/createRoom"):
-            between.append(looks(hs))
-    hs.on_request(seen)
+    between = looks_before_rooms(hs)
     with hs.lock:
         hs.clear_log()
     Client(hs.url, muster.registration["as_token"],
